@@ -1,0 +1,57 @@
+# backchat's commands. `make help` lists them.
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/backchat/target
+
+LISTEN ?= 127.0.0.1:8080
+DATA ?= ./data
+
+# Where the built programs are, and the tools that `make` installs for itself.
+BIN := $(CARGO_TARGET_DIR)/debug
+TOOLS := $(HOME)/.cache/backchat/tools
+
+CARGO_DENY := 0.20.2
+
+# A test run that takes longer than this hangs.
+TEST_TIMEOUT := 45m
+
+.DEFAULT_GOAL := help
+.PHONY: help run test build bin lint
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make run takes LISTEN=127.0.0.1:8080 and DATA=./data"
+
+run: ## Build the chat and run it: LISTEN is its address, DATA the folder with everything in it
+	@if [ -x $(BIN)/backchat ]; then echo "Building what changed, then starting the chat on $(LISTEN) with its data in $(DATA)."; \
+	else echo "Building backchat and starting it on $(LISTEN) with its data in $(DATA)."; \
+	echo "The first build compiles about 450 libraries, a whole database among them: some 8 minutes on two cores, seconds from then on."; fi
+	@scripts/compiler
+	@server=$$(scripts/nats-server) \
+	&& cargo build --package backchat \
+	&& exec $(BIN)/backchat --listen $(LISTEN) --data $(DATA) --nats-server "$$server"
+
+build: ## Build every program, for the tests and for running the pieces apart
+	@scripts/compiler
+	cargo build --workspace
+
+bin: ## Print the folder with the built programs
+	@echo $(BIN)
+
+test: build ## Run every test, the ones with a real NATS server and a real browser too
+	@scripts/chromium
+	NATS_SERVER=$$(scripts/nats-server) timeout --kill-after=30s $(TEST_TIMEOUT) cargo test --workspace --no-fail-fast
+
+lint: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY) ## Check form, lints, licences and which crate may use what
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	scripts/deny $(TOOLS)/bin/cargo-deny-$(CARGO_DENY)
+	! cargo tree --package gateway --edges normal | grep --extended-regexp 'surrealdb|argon2'
+
+# Built without optimisation: it runs for a second, and builds in a third of the time.
+$(TOOLS)/bin/cargo-deny-$(CARGO_DENY):
+	@echo "Building cargo-deny $(CARGO_DENY) once, about 3 minutes."
+	@scripts/compiler
+	CARGO_TARGET_DIR=$(TOOLS)/target cargo install --quiet --locked --debug --root $(TOOLS) cargo-deny@$(CARGO_DENY)
+	mv $(TOOLS)/bin/cargo-deny $@
+	rm -rf $(TOOLS)/target

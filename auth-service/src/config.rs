@@ -1,0 +1,235 @@
+//! The settings of the auth service.
+
+use crate::cookies::Cookies;
+use crate::hashing;
+use crate::proxies::Network;
+use broker::Credentials;
+use service::config::{Secret, Settings, Source};
+use service::http::HttpLimits;
+use service::process::DoorAddresses;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Where the database is when nothing else is said.
+const DATABASE: &str = "surrealkv://data/auth?sync=every";
+
+/// Everything that an operator can set. Each field's meaning is the text beside its name in [`Config::read`].
+pub struct Config {
+    pub listen: SocketAddr,
+    pub operations: SocketAddr,
+    pub broker: Credentials,
+    /// How long the start waits for broker and database.
+    pub start_patience: Duration,
+    pub database: Secret,
+    pub lives: Lives,
+    pub public_origins: Vec<PublicOrigin>,
+    pub cookies: Cookies,
+    pub trusted_proxies: Vec<Network>,
+    pub hashing: hashing::Limits,
+    pub login_failures_max: u32,
+    pub http: HttpLimits,
+}
+
+/// How long things are valid, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lives {
+    pub token_s: u32,
+    pub session_s: u32,
+    pub key_s: u32,
+}
+
+impl Config {
+    /// Where the sockets are to be bound.
+    pub fn doors(&self) -> DoorAddresses {
+        DoorAddresses { public: Some(self.listen), operations: self.operations }
+    }
+}
+
+impl Settings for Config {
+    const SERVICE: &'static str = "auth-service";
+
+    fn read(source: &mut Source) -> Self {
+        let lives = read_lives(source);
+        let public_origins: Vec<PublicOrigin> = source.list(
+            "public_origins",
+            "",
+            "The addresses under which people open the chat, such as https://chat.example.org; none: the host that the browser names",
+        );
+        let secure: Option<bool> = source.optional(
+            "secure_cookies",
+            "Whether cookies travel over TLS alone; by default yes if a public origin begins with https://",
+        );
+        let secure = secure.unwrap_or_else(|| public_origins.iter().any(PublicOrigin::is_https));
+        Self {
+            listen: source.value("listen", "127.0.0.1:8081", "Where the pages under /auth/ are served"),
+            operations: source.value("operations", "127.0.0.1:9081", "Where /livez, /readyz and /metrics are served"),
+            broker: read_broker(source),
+            start_patience: Duration::from_secs(source.ranged(
+                "start_patience_s",
+                30,
+                0..=3_600,
+                "How long the start waits for the broker and for the database, in seconds",
+            )),
+            database: read_database(source),
+            lives,
+            public_origins,
+            cookies: Cookies { secure, life_s: lives.session_s },
+            trusted_proxies: source.list(
+                "trusted_proxies",
+                "127.0.0.1,::1",
+                "Addresses and networks of the proxies in front, whose word about the client's address and host is believed",
+            ),
+            hashing: read_hashing(source),
+            login_failures_max: source.ranged(
+                "login_failures_max",
+                10,
+                1..=1_000,
+                "Wrong passwords in a row, for one name from one address, after which tries must be seconds apart",
+            ),
+            http: HttpLimits::read(source),
+        }
+    }
+}
+
+fn read_lives(source: &mut Source) -> Lives {
+    let token_s = source.ranged(
+        "token_life_s",
+        600,
+        10..=86_400,
+        "How long a session token is valid, in seconds; pages renew theirs unseen",
+    );
+    let session_s = source.ranged(
+        "session_life_s",
+        30 * 86_400,
+        60..=366 * 86_400,
+        "How long a session lasts after its last renewal, in seconds",
+    );
+    let key_s = source.ranged(
+        "key_life_s",
+        7 * 86_400,
+        60..=366 * 86_400,
+        "How long a key signs tokens before a new one takes its place, in seconds",
+    );
+    if token_s > session_s {
+        source.fault(format!("token_life_s ({token_s}) must not be longer than session_life_s ({session_s})"));
+    }
+    Lives { token_s, session_s, key_s }
+}
+
+fn read_broker(source: &mut Source) -> Credentials {
+    let password = source.secret("nats_password", "The password at the broker");
+    Credentials {
+        url: source.value("nats_url", "nats://127.0.0.1:4222", "The NATS server, or several with commas between"),
+        user: source.optional("nats_user", "The user at the broker"),
+        password: (!password.is_empty()).then(|| password.expose().to_owned()),
+        name: Config::SERVICE.into(),
+    }
+}
+
+fn read_database(source: &mut Source) -> Secret {
+    let given = source.secret(
+        "database",
+        "The database: surrealkv://PATH?sync=every for one inside this process (the default is surrealkv://data/auth?sync=every), \
+         or ws://user:password@host:port/namespace/database",
+    );
+    if given.is_empty() { Secret::new(DATABASE) } else { given }
+}
+
+fn read_hashing(source: &mut Source) -> hashing::Limits {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    hashing::Limits {
+        workers: source.ranged(
+            "hashing_workers",
+            cores,
+            1..=256,
+            "Passwords hashed at the same time, 19 MiB each; by default one per core",
+        ),
+        queue_max: source.ranged("hashing_queue_max", 64, 0..=10_000, "Requests that may wait for a password's hash"),
+        patience: Duration::from_millis(source.ranged(
+            "hashing_wait_ms",
+            10_000,
+            100..=60_000,
+            "The longest wait for a password's hash to begin, in milliseconds",
+        )),
+    }
+}
+
+/// A scheme, host and port as browsers write them in `Origin`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicOrigin(String);
+
+impl PublicOrigin {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+}
+
+/// The text is no origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAnOrigin;
+
+impl fmt::Display for NotAnOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("http:// or https://, a host, perhaps a port, and no path is expected")
+    }
+}
+
+impl FromStr for PublicOrigin {
+    type Err = NotAnOrigin;
+    fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
+        let text = text.trim_end_matches('/').to_ascii_lowercase();
+        let text = match text.split_once("://") {
+            Some(("https", host)) => format!("https://{}", host.strip_suffix(":443").unwrap_or(host)),
+            Some(("http", host)) => format!("http://{}", host.strip_suffix(":80").unwrap_or(host)),
+            _ => return Err(NotAnOrigin),
+        };
+        let checked = tower_http::csrf::CsrfLayer::new().add_trusted_origin(&text);
+        checked.map(|_| Self(text)).map_err(|_| NotAnOrigin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service::config::load_from;
+
+    fn load(pairs: &[(&str, &str)]) -> Result<Config, String> {
+        let environment = pairs.iter().map(|(name, value)| (format!("BACKCHAT_AUTH_SERVICE_{name}"), (*value).to_owned()));
+        load_from(&[], environment, None).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn it_runs_without_any_setting() {
+        let config = load(&[]).unwrap();
+        assert_eq!(config.lives, Lives { token_s: 600, session_s: 2_592_000, key_s: 604_800 });
+        assert!(!config.cookies.secure);
+        assert_eq!(config.database.expose(), DATABASE);
+    }
+
+    #[test]
+    fn an_https_origin_guards_the_cookies() {
+        assert!(load(&[("PUBLIC_ORIGINS", "https://chat.example.org/")]).unwrap().cookies.secure);
+        assert!(!load(&[("PUBLIC_ORIGINS", "http://chat.local:8080")]).unwrap().cookies.secure);
+        assert!(load(&[("SECURE_COOKIES", "true")]).unwrap().cookies.secure);
+    }
+
+    #[test]
+    fn an_origin_is_kept_as_browsers_write_it() {
+        let origin: PublicOrigin = "HTTPS://Chat.Example.org:443/".parse().unwrap();
+        assert_eq!(origin.as_str(), "https://chat.example.org");
+        for bad in ["chat.example.org", "ftp://x", "https://a/b", "https://é.example", "https://"] {
+            assert!(bad.parse::<PublicOrigin>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_outlives_its_session_is_a_fault() {
+        let faults = load(&[("TOKEN_LIFE_S", "3600"), ("SESSION_LIFE_S", "60"), ("LISTEN", "here")]).err().unwrap();
+        assert!(faults.contains("token_life_s") && faults.contains("LISTEN"), "{faults}");
+    }
+}

@@ -1,0 +1,11 @@
+//! The auth service.
+pub mod config;
+mod cookies;
+mod hashing;
+mod limiter;
+mod names;
+mod next;
+mod passwords;
+mod proxies;
+mod rotation;
+mod store;

@@ -1,0 +1,174 @@
+//! What an operator sees: each method writes the log line and moves the counter. Names, passwords, tokens and secrets are in none.
+
+use crate::error::{Error, Fault};
+use protocol::{SessionId, UserId};
+use service::health::{DependencyHandle, Health, Need};
+use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
+use std::time::Duration;
+
+pub struct Signals {
+    broker: DependencyHandle,
+    database: DependencyHandle,
+    registrations: CounterBy,
+    logins: CounterBy,
+    renewals: CounterBy,
+    ended: CounterBy,
+    letters: CounterBy,
+    letters_waiting: Gauge,
+    keys: Gauge,
+    keys_published: Counter,
+    hashing_seconds: Histogram,
+    failures: CounterBy,
+    requests: CounterBy,
+    request_seconds: Histogram,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Its person logged out.
+    Logout,
+    /// Its person logged in again in the same browser.
+    Replaced,
+    /// A refresh secret that had been replaced was used again: two parties have a copy.
+    SecretReused,
+}
+
+impl Signals {
+    pub fn new(health: &Health, registry: &Registry) -> Self {
+        Self {
+            broker: health.dependency("broker", Need::Required),
+            database: health.dependency("database", Need::Required),
+            registrations: registry.counter_by("registrations", "Tries to make an account", "outcome"),
+            logins: registry.counter_by("logins", "Tries to log in", "outcome"),
+            renewals: registry.counter_by("renewals", "Tries to renew a token", "outcome"),
+            ended: registry.counter_by("sessions_ended", "Sessions ended before their time", "why"),
+            letters: registry.counter_by("letters", "Profiles and revocations for the broker", "outcome"),
+            letters_waiting: registry.gauge("letters_waiting", "Profiles and revocations that the broker does not have yet"),
+            keys: registry.gauge("keys", "Signing keys whose tokens are accepted"),
+            keys_published: registry.counter("keys_published", "Signing keys written to the broker"),
+            hashing_seconds: registry.seconds("hashing_seconds", "Time to hash a password, its wait included"),
+            failures: registry.counter_by("failures", "Requests that failed, by whose fault it was", "fault"),
+            requests: registry.counter_by("requests", "HTTP requests", "status"),
+            request_seconds: registry.seconds("request_seconds", "Time to answer an HTTP request"),
+        }
+    }
+
+    pub fn broker(&self, state: Result<(), String>) {
+        report(&self.broker, state);
+    }
+    pub fn database(&self, state: Result<(), String>) {
+        report(&self.database, state);
+    }
+
+    pub fn registered(&self, user: UserId) {
+        self.registrations.inc("created");
+        tracing::info!(%user, "account created");
+    }
+    /// The form was refused: `taken` or `invalid`.
+    pub fn not_registered(&self, outcome: &'static str) {
+        self.registrations.inc(outcome);
+    }
+
+    pub fn logged_in(&self, user: UserId, session: SessionId) {
+        self.logins.inc("ok");
+        tracing::info!(%user, %session, "logged in");
+    }
+    /// A wrong name or password. Not counted: tries that were not looked at.
+    pub fn login_refused(&self) {
+        self.logins.inc("wrong");
+        tracing::debug!("a login was refused");
+    }
+    pub fn login_slowed(&self) {
+        self.logins.inc("too_many_tries");
+        tracing::debug!("a login was put off after too many wrong ones");
+    }
+
+    pub fn renewed(&self) {
+        self.renewals.inc("ok");
+    }
+    pub fn renewal_refused(&self) {
+        self.renewals.inc("refused");
+        tracing::debug!("a refresh secret was not accepted");
+    }
+
+    pub fn session_ended(&self, session: SessionId, why: Ended) {
+        match why {
+            Ended::Logout => {
+                self.ended.inc("logout");
+                tracing::info!(%session, "logged out");
+            }
+            Ended::Replaced => {
+                self.ended.inc("replaced");
+                tracing::info!(%session, "replaced by a new login in the same browser");
+            }
+            Ended::SecretReused => {
+                self.ended.inc("secret_reused");
+                tracing::warn!(%session, "a replaced refresh secret was used again; the session is ended, its cookie may have been stolen");
+            }
+        }
+    }
+
+    pub fn letter_sent(&self) {
+        self.letters.inc("sent");
+    }
+    /// The broker did not take it; it is tried again until it does.
+    pub fn letter_put_off(&self, error: &broker::Error) {
+        self.letters.inc("put_off");
+        tracing::warn!(%error, "the broker could not be told; it is tried again");
+    }
+    /// It can't be understood, or nothing depends on it any more.
+    pub fn letter_dropped(&self, id: &str) {
+        self.letters.inc("dropped");
+        tracing::info!(letter = id, "a letter to the broker is of no more use");
+    }
+    pub fn letters_waiting(&self, count: usize) {
+        self.letters_waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub fn key_published(&self, key_id: &str) {
+        self.keys_published.inc();
+        tracing::info!(key_id, "signing key published");
+    }
+    pub fn keys(&self, count: usize) {
+        self.keys.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub fn hashed(&self, took: Duration) {
+        self.hashing_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A request failed, and not by what was typed. Logged once, here.
+    pub fn failed(&self, error: &Error) {
+        let fault = match error.fault() {
+            Fault::Caller => "caller",
+            Fault::Us => "us",
+            Fault::Broker => "broker",
+            Fault::Database => "database",
+        };
+        self.failures.inc(fault);
+        match error.status() {
+            500 => tracing::error!(%error, "a request failed"),
+            503 => tracing::warn!(%error, "a request was put off"),
+            _ => tracing::debug!(%error, "a request was refused"),
+        }
+    }
+
+    pub fn answered(&self, method: &str, path: &str, status: u16, took: Duration) {
+        self.requests.inc(match status / 100 {
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            _ => "5xx",
+        });
+        self.request_seconds.observe(took.as_secs_f64());
+        tracing::debug!(method, path, status, ms = took.as_millis() as u64, "request");
+    }
+}
+
+fn report(dependency: &DependencyHandle, state: Result<(), String>) {
+    match state {
+        Ok(()) => dependency.ok(),
+        Err(why) => dependency.failed(why),
+    }
+}

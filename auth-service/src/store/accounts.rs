@@ -1,0 +1,88 @@
+//! Accounts, and the names that are taken.
+
+use super::{Error, Letter, Store, record, unreadable};
+use protocol::{Timestamp, UserId};
+use surrealdb::types::{RecordId, SurrealValue, Variables};
+
+/// The keys of the name are records of their own, made in the account's transaction: of two who take one name at the same moment, one
+/// finds the record there.
+const CREATE: &str = "
+    BEGIN;
+    CREATE $account CONTENT { name: $name, password: $password, created_at_ms: $now } RETURN NONE;
+    INSERT INTO name $keys RETURN NONE;
+    CREATE $outbox CONTENT { letter: $letter, written_at_ms: $now } RETURN NONE;
+    COMMIT;
+";
+
+const FIND: &str = "
+    SELECT record::id(account) AS user, account.name AS name, account.password AS password FROM ONLY $key;
+";
+
+/// An account that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    pub user: UserId,
+    pub name: String,
+    /// What no other account may have.
+    pub name_keys: Vec<String>,
+    pub password_hash: String,
+    pub at: Timestamp,
+}
+
+/// An account as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRow {
+    pub user: UserId,
+    pub name: String,
+    pub password_hash: String,
+}
+
+#[derive(SurrealValue)]
+struct FoundRow {
+    user: String,
+    name: String,
+    password: String,
+}
+
+#[derive(SurrealValue)]
+struct NameRow {
+    id: RecordId,
+    account: RecordId,
+}
+
+impl Store {
+    /// Makes an account, takes its name, and puts the letter that makes the name known into the outbox: all or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when the name is taken; any of [`Error`].
+    pub async fn create_account(&self, new: &NewAccount, letter: &Letter) -> Result<(), Error> {
+        let account = record("account", new.user);
+        let keys: Vec<NameRow> = new
+            .name_keys
+            .iter()
+            .map(|key| NameRow { id: record("name", key), account: account.clone() })
+            .collect();
+        let mut values = Variables::new();
+        values.insert("account", account);
+        values.insert("keys", keys);
+        values.insert("name", new.name.clone());
+        values.insert("password", new.password_hash.clone());
+        values.insert("outbox", record("outbox", letter.id()));
+        values.insert("letter", letter.text());
+        values.insert("now", new.at.as_millis());
+        self.retried(|| self.run(CREATE, values.clone())).await.map(drop)
+    }
+
+    /// The account that has this key of a name.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn find_account(&self, name_key: &str) -> Result<Option<AccountRow>, Error> {
+        let mut values = Variables::new();
+        values.insert("key", record("name", name_key));
+        let found: Option<FoundRow> = self.run(FIND, values).await?.take(0).map_err(|_| unreadable("account"))?;
+        let Some(found) = found else { return Ok(None) };
+        let user = found.user.parse().map_err(|_| unreadable("account"))?;
+        Ok(Some(AccountRow { user, name: found.name, password_hash: found.password }))
+    }
+}

@@ -1,0 +1,73 @@
+//! What can keep backchat from running, each as one line for the person who started it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use service::process::Fatal;
+
+/// Why backchat does not run.
+#[derive(Debug)]
+pub enum Error {
+    /// The address can't be listened on. The text names it.
+    Address(String),
+    /// The data folder can't be used.
+    Data { path: PathBuf, why: String },
+    /// Another backchat has the data folder.
+    DataInUse { path: PathBuf, pid: Option<u32> },
+    /// The data was written by a newer backchat.
+    DataNewer { path: PathBuf, found: u32, known: u32 },
+    /// No NATS server was found.
+    NatsMissing,
+    /// The NATS server is too old, or is none.
+    NatsUnfit { path: PathBuf, found: Option<String>, needed: &'static str },
+    /// The NATS server does not come up.
+    Broker(String),
+    /// One of the three services ended.
+    Service { name: &'static str, why: String, is_start_fault: bool },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(why) => formatter.write_str(why),
+            Self::Data { path, why } => write!(formatter, "data folder {}: {why}", path.display()),
+            Self::DataInUse { path, pid: Some(pid) } => {
+                write!(formatter, "data folder {} is in use by another backchat (pid {pid})", path.display())
+            }
+            Self::DataInUse { path, pid: None } => {
+                write!(formatter, "data folder {} is in use by another backchat", path.display())
+            }
+            Self::DataNewer { path, found, known } => write!(
+                formatter,
+                "data folder {} has version {found}, but this backchat knows versions up to {known}: use a newer backchat",
+                path.display()
+            ),
+            Self::NatsMissing => formatter.write_str(
+                "no nats-server was found: put version 2.12 or newer on PATH, or name it with --nats-server",
+            ),
+            Self::NatsUnfit { path, found: Some(found), needed } => {
+                write!(
+                    formatter,
+                    "{} is version {found}, but version {needed} or newer is needed",
+                    path.display()
+                )
+            }
+            Self::NatsUnfit { path, found: None, .. } => {
+                write!(formatter, "{} is not a nats-server that runs on this machine", path.display())
+            }
+            Self::Broker(why) => write!(formatter, "the NATS server does not come up: {why}"),
+            Self::Service { name, why, .. } => write!(formatter, "the {name} ended: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Fatal for Error {
+    fn is_start_fault(&self) -> bool {
+        match self {
+            Self::Service { is_start_fault, .. } => *is_start_fault,
+            _ => true,
+        }
+    }
+}

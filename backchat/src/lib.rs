@@ -1,0 +1,15 @@
+//! The single-node edition: the gateway, the history worker and the auth service in one process, with both databases
+//! embedded, and a real NATS server as a supervised child. It calls the same three `run()`s as the separate programs; nothing
+//! here stands in for anything.
+
+mod config;
+mod data;
+mod error;
+mod nats;
+mod run;
+mod run_file;
+mod services;
+
+pub use config::Config;
+pub use error::Error;
+pub use run::run;

@@ -1,0 +1,9 @@
+//! The NATS server beside us: which program, with what configuration, kept running.
+
+mod child;
+mod conf;
+mod find;
+
+pub use child::Child;
+pub use conf::{Access, Conf};
+pub use find::find;

@@ -1,0 +1,107 @@
+//! The NATS server's configuration: loopback, a port of its own, a user with a password for each service.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+
+use data_encoding::BASE64URL_NOPAD;
+
+use crate::Error;
+
+/// The users of the broker.
+const USERS: [&str; 4] = ["gateway", "worker", "auth", "setup"];
+
+/// Random bytes in a password.
+const PASSWORD_BYTES: usize = 24;
+
+/// One user's way in.
+#[derive(Debug, Clone)]
+pub struct Access {
+    pub user: &'static str,
+    pub password: String,
+}
+
+/// Where the server listens and who may come in. Made anew at each start of backchat, and the same for every restart of the
+/// server in between.
+#[derive(Debug)]
+pub struct Conf {
+    address: SocketAddr,
+    users: Vec<Access>,
+}
+
+impl Conf {
+    /// Chooses a free port and new passwords.
+    ///
+    /// # Errors
+    /// [`Error::Broker`] when the system has no port or no randomness to give.
+    pub fn new() -> Result<Self, Error> {
+        let fault = |error: &dyn std::fmt::Display| Error::Broker(error.to_string());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| fault(&error))?;
+        let address = listener.local_addr().map_err(|error| fault(&error))?;
+        let users = USERS.iter().map(|user| {
+            let mut bytes = [0; PASSWORD_BYTES];
+            getrandom::fill(&mut bytes).map_err(|error| fault(&error))?;
+            Ok(Access { user, password: BASE64URL_NOPAD.encode(&bytes) })
+        });
+        Ok(Self { address, users: users.collect::<Result<_, Error>>()? })
+    }
+
+    /// The server's address, as clients name it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
+    /// The way in of one of the four users: `gateway`, `worker`, `auth`, `setup`.
+    #[must_use]
+    pub fn access(&self, user: &str) -> &Access {
+        let found = self.users.iter().find(|access| access.user == user);
+        found.expect("only the four users above are asked for")
+    }
+
+    /// The configuration file. Each acknowledged message is on the disk (`sync_interval: always`), so that not even a power
+    /// failure loses one.
+    #[must_use]
+    pub fn text(&self, store: &Path, log: &Path) -> String {
+        let mut users = String::new();
+        for Access { user, password } in &self.users {
+            let _ = writeln!(users, "    {{ user: {user}, password: {} }}", quoted(password));
+        }
+        format!(
+            "# Written by backchat at each start.\n\
+             server_name: backchat\n\
+             listen: \"{}\"\n\
+             max_payload: 1MB\n\
+             log_file: {}\n\
+             logfile_size_limit: 10MB\n\
+             logfile_max_num: 3\n\
+             jetstream {{\n    store_dir: {}\n    sync_interval: always\n    max_memory_store: 256MB\n}}\n\
+             authorization {{\n  users: [\n{users}  ]\n}}\n",
+            self.address,
+            quoted(&log.to_string_lossy()),
+            quoted(&store.to_string_lossy()),
+        )
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_user_has_a_password_of_its_own() {
+        let conf = Conf::new().unwrap();
+        let text = conf.text(Path::new("/srv/a \"b\"/store"), Path::new("/srv/log"));
+        for user in USERS {
+            let password = &conf.access(user).password;
+            assert_eq!(password.len(), 32);
+            assert_eq!(text.matches(password.as_str()).count(), 1);
+        }
+        assert!(text.contains(r#"store_dir: "/srv/a \"b\"/store""#), "{text}");
+        assert!(conf.url().starts_with("nats://127.0.0.1:"));
+    }
+}

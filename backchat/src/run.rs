@@ -1,0 +1,143 @@
+//! From an address and a folder to a chat that serves, and back.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use broker::Broker;
+use broker::setup::{self, Layout};
+use service::{probe, process};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::data::Data;
+use crate::nats::{self, Child, Conf};
+use crate::services::{Services, credentials};
+use crate::{Config, Error, run_file};
+
+/// One machine, one copy, one shard.
+const LAYOUT: Layout = Layout { shards: 1, replicas: 1 };
+
+/// How long the NATS server may take to come up: it reads its whole store after a crash.
+const BROKER_PATIENCE: Duration = Duration::from_secs(300);
+
+/// A server that died this often before it came up once does not come up.
+const DEATHS_MAX: u32 = 3;
+
+/// Pauses between two looks at `/readyz`, the time one may take, and when it is time to say what is missing.
+const READY_PAUSE: Duration = Duration::from_millis(50);
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+const READY_COMPLAINT: Duration = Duration::from_secs(15);
+
+/// What the services stand on: the folder, and the broker in it.
+struct Ground {
+    data: Data,
+    conf: Conf,
+    child: Child,
+}
+
+/// Runs the single-node edition until `shutdown`.
+///
+/// The address and the NATS program are checked before the data folder is touched, and the folder before anything in it is.
+///
+/// # Errors
+/// What keeps it from starting, or the service that failed.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let public = process::listen(config.listen).await.map_err(Error::Address)?;
+    let program = nats::find(config.nats_server.as_deref()).await?;
+    let data = Data::take(&config.data)?;
+    let conf = Conf::new()?;
+    let folder = data.folder("broker")?;
+    let text = conf.text(&folder.join("jetstream"), &folder.join("nats.log"));
+    data.write_private("broker/nats.conf", &text)?;
+    let child = Child::start(program, &data).await?;
+    let ground = Ground { data, conf, child };
+    // Whatever ends the rest, the server is stopped after it.
+    let outcome = Box::pin(serve(config, public, &ground, &shutdown)).await;
+    ground.child.stop().await;
+    outcome
+}
+
+async fn serve(
+    config: Config,
+    public: TcpListener,
+    ground: &Ground,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    // A set-up that is cut short is done again at the next start.
+    tokio::select! {
+        prepared = set_up(ground) => prepared?,
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    let mut services = Services::start(config, public, &ground.data, &ground.conf).await?;
+    let written = run_file::write(&ground.data, services.addresses, &ground.conf);
+    if written.is_ok() {
+        let gateway = services.addresses.gateway;
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = services.one_ended() => {}
+            () = announce(gateway) => {}
+        }
+    }
+    let stopped = services.stop().await;
+    run_file::remove(&ground.data);
+    written.and(stopped)
+}
+
+/// Waits for the broker, and creates its streams if this folder is new.
+async fn set_up(ground: &Ground) -> Result<(), Error> {
+    let fault = |error: broker::Error| Error::Broker(error.to_string());
+    let credentials = credentials(&ground.conf, "setup", "setup");
+    let broker = tokio::select! {
+        connected = Broker::connect(&credentials, BROKER_PATIENCE) => connected.map_err(fault)?,
+        cause = ground.child.died(DEATHS_MAX) => return Err(Error::Broker(cause)),
+    };
+    if !ground.data.is_set_up() {
+        setup::create(&broker, LAYOUT).await.map_err(fault)?;
+        ground.data.mark_set_up()?;
+    }
+    Ok(())
+}
+
+/// Says the address as soon as somebody can be served there, then waits for ever.
+async fn announce(listening: SocketAddr) {
+    let asked = reachable(listening);
+    let mut complaint = Instant::now() + READY_COMPLAINT;
+    loop {
+        let missing = match probe::get(asked, "/readyz", READY_TIMEOUT).await {
+            Ok(answer) if answer.status == 200 => break,
+            Ok(answer) => answer.body,
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() >= complaint {
+            tracing::warn!(missing, "not ready yet");
+            complaint = Instant::now() + READY_COMPLAINT;
+        }
+        sleep(READY_PAUSE).await;
+    }
+    process::say(&format!("backchat is ready: http://{asked}/"));
+    std::future::pending().await
+}
+
+/// An address that stands for all of the machine's is reached at the machine itself.
+fn reachable(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listening.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_is_said_can_be_opened() {
+        let said = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(said("0.0.0.0:8080"), "127.0.0.1:8080");
+        assert_eq!(said("[::]:8080"), "[::1]:8080");
+        assert_eq!(said("192.0.2.1:80"), "192.0.2.1:80");
+    }
+}

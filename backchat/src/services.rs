@@ -1,0 +1,171 @@
+//! The three services inside this process: given their sockets, their broker and their databases, started, and stopped in the
+//! order in which they need each other.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use broker::Credentials;
+use service::config::Secret;
+use service::process::{self, Doors, Fatal};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::data::Data;
+use crate::nats::Conf;
+use crate::run_file::Addresses;
+use crate::{Config, Error};
+
+/// The running services.
+pub struct Services {
+    pub addresses: Addresses,
+    gateway: Running,
+    worker: Running,
+    auth: Running,
+}
+
+struct Running {
+    name: &'static str,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), Error>>,
+    outcome: Option<Result<(), Error>>,
+}
+
+/// The credentials of one service at the broker beside us.
+pub fn credentials(conf: &Conf, user: &str, name: &str) -> Credentials {
+    let access = conf.access(user);
+    Credentials {
+        url: conf.url(),
+        user: Some(access.user.to_owned()),
+        password: Some(access.password.clone()),
+        name: name.to_owned(),
+    }
+}
+
+impl Services {
+    /// Starts the three. `public` is the socket that people come in by.
+    ///
+    /// # Errors
+    /// [`Error::Address`] when an operations address is taken.
+    pub async fn start(config: Config, public: TcpListener, data: &Data, conf: &Conf) -> Result<Self, Error> {
+        let gateway_operations = listen(config.gateway.operations).await?;
+        let worker_operations = listen(config.worker.operations).await?;
+        let auth_operations = listen(config.auth.operations).await?;
+        let auth = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let addresses = Addresses {
+            gateway: address(&public)?,
+            auth: address(&auth)?,
+            gateway_operations: address(&gateway_operations)?,
+            worker_operations: address(&worker_operations)?,
+            auth_operations: address(&auth_operations)?,
+        };
+        let (gateway_config, worker_config, auth_config) = configured(config, data, conf, addresses.auth);
+        Ok(Self {
+            addresses,
+            auth: Running::start("auth service", |shutdown| {
+                let doors = Doors { public: Some(auth), operations: auth_operations };
+                auth_service::run(auth_config, doors, shutdown)
+            }),
+            worker: Running::start("history worker", |shutdown| {
+                let doors = Doors { public: None, operations: worker_operations };
+                history_worker::run(worker_config, doors, shutdown)
+            }),
+            gateway: Running::start("gateway", |shutdown| {
+                let doors = Doors { public: Some(public), operations: gateway_operations };
+                gateway::run(gateway_config, doors, shutdown)
+            }),
+        })
+    }
+
+    /// Returns when one of them ends, which none does unasked but by a failure.
+    pub async fn one_ended(&mut self) {
+        // Whichever ends keeps its outcome for `stop`; waiting for the others can be begun again.
+        tokio::select! {
+            () = self.gateway.ended() => {}
+            () = self.worker.ended() => {}
+            () = self.auth.ended() => {}
+        }
+    }
+
+    /// Stops them: the gateway first, whose last requests need the other two.
+    ///
+    /// # Errors
+    /// The failure of the first that failed.
+    pub async fn stop(mut self) -> Result<(), Error> {
+        let gateway = self.gateway.stop().await;
+        let (worker, auth) = tokio::join!(self.worker.stop(), self.auth.stop());
+        gateway.and(worker).and(auth)
+    }
+}
+
+impl Running {
+    fn start<R, E>(name: &'static str, run: impl FnOnce(CancellationToken) -> R) -> Self
+    where
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: Fatal,
+    {
+        let shutdown = CancellationToken::new();
+        let running = Box::pin(run(shutdown.clone()));
+        let task = tokio::spawn(async move {
+            let ended = running.await;
+            ended.map_err(|error| Error::Service {
+                name,
+                why: error.to_string(),
+                is_start_fault: error.is_start_fault(),
+            })
+        });
+        Self { name, shutdown, task, outcome: None }
+    }
+
+    async fn ended(&mut self) {
+        if self.outcome.is_some() {
+            return;
+        }
+        let name = self.name;
+        let failure = |why: &str| Error::Service { name, why: why.to_owned(), is_start_fault: false };
+        self.outcome = Some(match (&mut self.task).await {
+            Ok(Ok(())) if !self.shutdown.is_cancelled() => Err(failure("it stopped without being asked to")),
+            Ok(outcome) => outcome,
+            Err(panic) => Err(failure(&panic.to_string())),
+        });
+    }
+
+    async fn stop(&mut self) -> Result<(), Error> {
+        self.shutdown.cancel();
+        self.ended().await;
+        self.outcome.take().unwrap_or(Ok(()))
+    }
+}
+
+fn configured(
+    config: Config,
+    data: &Data,
+    conf: &Conf,
+    auth: SocketAddr,
+) -> (gateway::Config, history_worker::Config, auth_service::Config) {
+    let Config { mut gateway, mut worker, auth: mut accounts, .. } = config;
+    let access = conf.access("gateway");
+    gateway.nats_url = conf.url();
+    gateway.nats_user = Some(access.user.to_owned());
+    gateway.nats_password = Secret::new(access.password.clone());
+    gateway.auth_upstream = Some(auth);
+    worker.broker = credentials(conf, "worker", "history-worker");
+    worker.database = database(&data.path("history"));
+    accounts.broker = credentials(conf, "auth", "auth-service");
+    accounts.database = database(&data.path("auth"));
+    (gateway, worker, accounts)
+}
+
+/// An embedded database whose every commit is on the disk before it is acknowledged.
+fn database(path: &Path) -> Secret {
+    Secret::new(format!("surrealkv://{}?sync=every", path.display()))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    process::listen(address).await.map_err(Error::Address)
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
+    listener.local_addr().map_err(|error| Error::Address(error.to_string()))
+}

@@ -1,0 +1,179 @@
+use crate::Error;
+use async_nats::{Client, ConnectOptions, Event};
+use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::timeout};
+
+/// Longest wait for one answer of the broker, in milliseconds.
+pub(crate) const ANSWER_MS: u64 = 5_000;
+/// Longest wait for a new connection when a request finds none, in milliseconds.
+const CONNECTION_WAIT_MS: u64 = 2_000;
+/// Messages that one subscription may hold before the newest are dropped (and the hole repaired).
+const SUBSCRIPTION_MESSAGES_MAX: usize = 8_192;
+/// Longest pause between two attempts to connect, in milliseconds.
+const RECONNECT_MS_MAX: u64 = 2_000;
+
+/// Where the broker is and who asks.
+#[derive(Clone)]
+pub struct Credentials {
+    /// One address or several with commas between: `nats://host:4222`.
+    pub url: String,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    /// How this service calls itself, for the broker's monitoring. Its inbox is `_INBOX_<name>`, so that
+    /// a broker that checks permissions keeps services from reading each other's answers.
+    pub name: String,
+}
+
+/// What is known of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    pub connected: bool,
+    /// Rises whenever something may have been missed: a new connection, or a subscription that overflowed.
+    /// Whoever follows anything then looks at what is stored.
+    pub epoch: u64,
+}
+
+/// A connection to the broker. Cloning is cheap and shares it.
+#[derive(Clone)]
+pub struct Broker {
+    pub(crate) client: Client,
+    state: Arc<watch::Sender<Connection>>,
+}
+
+impl Broker {
+    /// Connects, and tries again until `patience` is over. Afterwards lost connections come back by themselves.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the last reason when no connection came about, or
+    /// [`Error::Setup`] when the server is older than 2.12.
+    pub async fn connect(credentials: &Credentials, patience: Duration) -> Result<Self, Error> {
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            match Self::connect_once(credentials).await {
+                Ok(broker) => return broker.checked(),
+                Err(error) if tokio::time::Instant::now() >= deadline => return Err(error),
+                Err(error) => {
+                    tracing::debug!(%error, "the broker is not there yet");
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                }
+            }
+        }
+    }
+
+    async fn connect_once(credentials: &Credentials) -> Result<Self, Error> {
+        let (state, _) = watch::channel(Connection { connected: false, epoch: 0 });
+        let state = Arc::new(state);
+        let events = Arc::clone(&state);
+        let mut options = ConnectOptions::new()
+            .name(&credentials.name)
+            .custom_inbox_prefix(format!("_INBOX_{}", credentials.name.replace(['.', ' '], "_")))
+            .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
+            .connection_timeout(Duration::from_secs(5))
+            .ping_interval(Duration::from_secs(10))
+            .request_timeout(Some(Duration::from_millis(ANSWER_MS)))
+            .max_reconnects(None)
+            .reconnect_delay_callback(reconnect_delay)
+            .event_callback(move |event| {
+                note(&events, &event);
+                std::future::ready(())
+            });
+        if let (Some(user), Some(password)) = (&credentials.user, &credentials.password) {
+            options = options.user_and_password(user.clone(), password.clone());
+        }
+        let client = options.connect(credentials.url.as_str()).await;
+        let client = client.map_err(|error| Error::Refused(format!("{} ({error})", credentials.url)))?;
+        state.send_modify(|s| s.connected = true);
+        Ok(Self { client, state })
+    }
+
+    fn checked(self) -> Result<Self, Error> {
+        let info = self.client.server_info();
+        if self.client.is_server_compatible(2, 12, 0) {
+            return Ok(self);
+        }
+        Err(Error::Setup(format!(
+            "the NATS server is {}, but backchat needs 2.12 or newer (atomic batches)",
+            info.version
+        )))
+    }
+
+    /// The connection's state, to be watched.
+    pub fn connection(&self) -> watch::Receiver<Connection> {
+        self.state.subscribe()
+    }
+
+    /// Returns at once while connected, else waits a little for the connection to come back.
+    pub(crate) async fn connected(&self) -> Result<(), Error> {
+        let mut state = self.state.subscribe();
+        let wait = state.wait_for(|s| s.connected);
+        match timeout(Duration::from_millis(CONNECTION_WAIT_MS), wait).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Error::Disconnected),
+        }
+    }
+
+    pub(crate) async fn request(
+        &self,
+        subject: String,
+        headers: Option<async_nats::HeaderMap>,
+        payload: Bytes,
+    ) -> Result<async_nats::Message, Error> {
+        self.connected().await?;
+        let mut request = async_nats::Request::new().payload(payload);
+        if let Some(headers) = headers {
+            request = request.headers(headers);
+        }
+        // The client's own time-out does not cover the wait for a place in its queue of commands.
+        let answer = self.client.send_request(subject.clone(), request);
+        match timeout(Duration::from_millis(ANSWER_MS + 500), answer).await {
+            Err(_) => Err(Error::TimedOut),
+            Ok(Err(error)) => Err(match error.into() {
+                Error::NobodyThere(_) => Error::NobodyThere(subject),
+                other => other,
+            }),
+            Ok(Ok(message)) => Ok(message),
+        }
+    }
+
+    /// A request of the JetStream API, with its answer as JSON.
+    pub(crate) async fn api(
+        &self,
+        subject: &str,
+        body: &serde_json::Value,
+    ) -> Result<serde_json::Value, Error> {
+        let message = self.request(format!("$JS.API.{subject}"), None, body.to_string().into()).await?;
+        let answer = serde_json::from_slice(&message.payload).map_err(|_| Error::Malformed("JSON"))?;
+        api_error(&answer).map_or(Ok(answer), Err)
+    }
+}
+
+pub(crate) fn api_error(answer: &serde_json::Value) -> Option<Error> {
+    let error = answer.get("error")?;
+    let description = error["description"].as_str().unwrap_or("no reason given");
+    Some(Error::of_api(error["err_code"].as_u64().unwrap_or(0), description))
+}
+
+fn note(state: &watch::Sender<Connection>, event: &Event) {
+    match event {
+        Event::Connected => state.send_modify(|s| {
+            s.connected = true;
+            s.epoch += 1;
+        }),
+        Event::Disconnected | Event::Closed => state.send_modify(|s| s.connected = false),
+        Event::SlowConsumer(_) => state.send_modify(|s| s.epoch += 1),
+        _ => {}
+    }
+    match event {
+        Event::Connected => tracing::info!("connected to the broker"),
+        Event::SlowConsumer(_) => tracing::warn!("a subscription overflowed; its holes are being repaired"),
+        other => tracing::warn!(event = %other, "broker connection"),
+    }
+}
+
+/// Rises to two seconds, with jitter, so that many services do not come back in the same instant.
+fn reconnect_delay(attempt: usize) -> Duration {
+    let ceiling = 50_u64.saturating_mul(1 << attempt.min(6)).min(RECONNECT_MS_MAX);
+    let random = u64::from(std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), attempt) as u32);
+    Duration::from_millis(ceiling / 2 + random % (ceiling / 2 + 1))
+}

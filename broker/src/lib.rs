@@ -1,0 +1,25 @@
+//! The broker, NATS JetStream, as backchat uses it. The one crate that names `async_nats`.
+//!
+//! Few verbs serve every piece: [`Broker::publish`] and [`Broker::publish_batch`] write,
+//! [`Broker::last`], [`Broker::last_many`] and [`Broker::read_after`] read what is stored,
+//! [`Broker::subscribe`] hears what is being stored, [`Follower`] keeps up with a stream through all
+//! faults, and [`Broker::ask`] and [`Broker::serve`] are questions between services.
+//! Nothing here creates a stream but [`setup`].
+
+mod ask;
+mod connection;
+mod error;
+mod follow;
+mod installation;
+mod live;
+mod read;
+pub mod setup;
+mod write;
+
+pub use ask::{Question, Questions};
+pub use connection::{Broker, Connection, Credentials};
+pub use error::Error;
+pub use follow::Follower;
+pub use live::{LiveRecord, Subscription};
+pub use read::{Batch, Record, StreamInfo};
+pub use write::{BatchEntry, Expect, Stored};

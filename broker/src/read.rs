@@ -1,0 +1,255 @@
+//! Reading what is stored: Direct Get, which any replica answers.
+
+use crate::{Broker, Error, connection::ANSWER_MS};
+use async_nats::{HeaderMap, Message};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use protocol::{StreamIdentity, Timestamp};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Subjects in one multi-last request, at most: the server's own limit.
+const SUBJECTS_MAX: usize = 1_024;
+/// Bytes of one batch of a read, so that no answer grows without bound.
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// One stored message.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub subject: String,
+    /// Its sequence in the stream.
+    pub seq: u64,
+    /// When the broker stored it.
+    pub at: Timestamp,
+    pub payload: Bytes,
+}
+
+/// An answer of [`Broker::read_after`].
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// In the order of their sequences.
+    pub records: Vec<Record>,
+    /// Whether more lie behind the last of them.
+    pub more: bool,
+}
+
+/// What a stream is at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// Which life of the stream this is.
+    pub identity: StreamIdentity,
+    /// The sequence of the first message that it still has; one more than `last_seq` when it has none.
+    pub first_seq: u64,
+    /// The sequence of its last message, 0 when it never had one.
+    pub last_seq: u64,
+}
+
+impl Record {
+    pub(crate) fn of(headers: &HeaderMap, payload: Bytes) -> Result<Self, Error> {
+        Ok(Self {
+            subject: header(headers, "Nats-Subject").ok_or(Error::Malformed("subject"))?.to_owned(),
+            seq: number(headers, "Nats-Sequence").ok_or(Error::Malformed("sequence"))?,
+            at: header(headers, "Nats-Time-Stamp")
+                .and_then(|text| Timestamp::parse(text).ok())
+                .ok_or(Error::Malformed("time"))?,
+            payload,
+        })
+    }
+}
+
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {
+    headers.get(name).map(async_nats::HeaderValue::as_str)
+}
+
+pub(crate) fn number(headers: &HeaderMap, name: &'static str) -> Option<u64> {
+    header(headers, name)?.parse().ok()
+}
+
+enum Answer {
+    Record(Record),
+    /// The end of a batch, with how many more there are.
+    End(u64),
+    Nothing,
+}
+
+fn answer(message: Message) -> Result<Answer, Error> {
+    let headers = message.headers.unwrap_or_default();
+    match message.status.map(|status| status.as_u16()) {
+        None | Some(200) => Record::of(&headers, message.payload).map(Answer::Record),
+        Some(204) => Ok(Answer::End(number(&headers, "Nats-Num-Pending").unwrap_or(0))),
+        Some(404) => Ok(Answer::Nothing),
+        Some(503) => Err(Error::NobodyThere("the stream".into())),
+        Some(code) => Err(Error::Refused(format!("{} ({code})", message.description.unwrap_or_default()))),
+    }
+}
+
+impl Broker {
+    /// The last message on a subject.
+    ///
+    /// # Errors
+    /// Any of [`Error`]; a subject without a message is `None`. A replica that lags may answer: where "none" or
+    /// "gone" would turn somebody away, ask [`Broker::last_confirmed`].
+    pub async fn last(&self, stream: &str, subject: &str) -> Result<Option<Record>, Error> {
+        let message =
+            self.request(format!("$JS.API.DIRECT.GET.{stream}.{subject}"), None, Bytes::new()).await?;
+        match answer(message)? {
+            Answer::Record(record) => Ok(Some(record)),
+            Answer::Nothing | Answer::End(_) => Ok(None),
+        }
+    }
+
+    /// The last message on a subject as the stream's leader knows it: dearer than [`Broker::last`], never behind.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn last_confirmed(&self, stream: &str, subject: &str) -> Result<Option<Record>, Error> {
+        self.get_from_leader(stream, &json!({ "last_by_subj": subject })).await
+    }
+
+    /// The first message on a subject behind the sequence `after`, as the stream's leader knows it.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn next_confirmed(
+        &self,
+        stream: &str,
+        subject: &str,
+        after: u64,
+    ) -> Result<Option<Record>, Error> {
+        let request = json!({ "seq": after.saturating_add(1), "next_by_subj": subject });
+        self.get_from_leader(stream, &request).await
+    }
+
+    async fn get_from_leader(&self, stream: &str, request: &serde_json::Value) -> Result<Option<Record>, Error> {
+        match self.api(&format!("STREAM.MSG.GET.{stream}"), request).await {
+            Ok(answer) => record_of_api(&answer["message"]).map(Some),
+            // 10037: no message found.
+            Err(Error::Refused(why)) if why.contains("10037") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The message with this sequence, if it is stored still.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn get(&self, stream: &str, seq: u64) -> Result<Option<Record>, Error> {
+        let body = json!({ "seq": seq }).to_string();
+        match answer(self.request(format!("$JS.API.DIRECT.GET.{stream}"), None, body.into()).await?)? {
+            Answer::Record(record) => Ok(Some(record)),
+            Answer::Nothing | Answer::End(_) => Ok(None),
+        }
+    }
+
+    /// The last message of each subject that these names or wildcards match, in the order of sequences.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn last_many(&self, stream: &str, subjects: &[String]) -> Result<Vec<Record>, Error> {
+        let mut all = Vec::new();
+        for some in subjects.chunks(SUBJECTS_MAX) {
+            let request = json!({ "multi_last": some, "batch": SUBJECTS_MAX });
+            all.extend(self.read_batch(stream, &request).await?.records);
+        }
+        Ok(all)
+    }
+
+    /// Up to `limit` messages of a subject (or wildcard) with a sequence greater than `after`, oldest first.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn read_after(
+        &self,
+        stream: &str,
+        subject: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Batch, Error> {
+        let request = json!({
+            "seq": after.saturating_add(1),
+            "next_by_subj": subject,
+            "batch": limit,
+            "max_bytes": BATCH_BYTES_MAX,
+        });
+        self.read_batch(stream, &request).await
+    }
+
+    async fn read_batch(&self, stream: &str, request: &serde_json::Value) -> Result<Batch, Error> {
+        self.connected().await?;
+        let read = self.read_batch_unbounded(stream, request);
+        timeout(Duration::from_millis(2 * ANSWER_MS), read).await.unwrap_or(Err(Error::TimedOut))
+    }
+
+    async fn read_batch_unbounded(&self, stream: &str, request: &serde_json::Value) -> Result<Batch, Error> {
+        let inbox = self.client.new_inbox();
+        let refused = |what: &str| Error::Refused(format!("could not {what}"));
+        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|_| refused("subscribe"))?;
+        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        let asked = self.client.publish_with_reply(subject, inbox, request.to_string().into()).await;
+        asked.map_err(|_| refused("publish"))?;
+        let mut records = Vec::new();
+        loop {
+            // A read that loses one of its answers (a connection that breaks, a full queue) ends by the time-out.
+            let message = answers.next().await.ok_or(Error::Disconnected)?;
+            match answer(message)? {
+                Answer::Record(record) => records.push(record),
+                Answer::End(pending) => return Ok(Batch { records, more: pending > 0 }),
+                Answer::Nothing => return Ok(Batch { records, more: false }),
+            }
+        }
+    }
+
+    /// What a stream is now.
+    ///
+    /// # Errors
+    /// Any of [`Error`]; [`Error::NobodyThere`] when there is no such stream.
+    pub async fn stream(&self, stream: &str) -> Result<StreamInfo, Error> {
+        let info = self.api(&format!("STREAM.INFO.{stream}"), &json!({})).await?;
+        let created = info["created"].as_str().and_then(nanoseconds);
+        let number = |field: &str| info["state"][field].as_u64();
+        Ok(StreamInfo {
+            identity: created.map(StreamIdentity).ok_or(Error::Malformed("creation time"))?,
+            first_seq: number("first_seq").ok_or(Error::Malformed("first sequence"))?,
+            last_seq: number("last_seq").ok_or(Error::Malformed("last sequence"))?,
+        })
+    }
+}
+
+/// A stream's creation time has nanoseconds, and all of them are its identity.
+fn nanoseconds(text: &str) -> Option<i64> {
+    let whole = Timestamp::parse(text).ok()?.as_millis().div_euclid(1000).checked_mul(1_000_000_000)?;
+    let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
+    let digits: String = fraction.chars().take_while(char::is_ascii_digit).take(9).collect();
+    let nanos: i64 = format!("{digits:0<9}").parse().ok()?;
+    whole.checked_add(nanos)
+}
+
+/// A message as the JetStream API (not Direct Get) gives it: JSON with base64 inside.
+fn record_of_api(message: &serde_json::Value) -> Result<Record, Error> {
+    let data = message["data"].as_str().unwrap_or_default();
+    let payload =
+        data_encoding::BASE64.decode(data.as_bytes()).map_err(|_| Error::Malformed("payload"))?.into();
+    Ok(Record {
+        subject: message["subject"].as_str().ok_or(Error::Malformed("subject"))?.to_owned(),
+        seq: message["seq"].as_u64().ok_or(Error::Malformed("sequence"))?,
+        at: message["time"]
+            .as_str()
+            .and_then(|text| Timestamp::parse(text).ok())
+            .ok_or(Error::Malformed("time"))?,
+        payload,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_creation_time_keeps_its_nanoseconds() {
+        assert_eq!(nanoseconds("1970-01-01T00:00:01.000000002Z"), Some(1_000_000_002));
+        assert_eq!(nanoseconds("1970-01-01T00:00:01.5Z"), Some(1_500_000_000));
+        assert_eq!(nanoseconds("1970-01-01T00:00:01Z"), Some(1_000_000_000));
+        assert_eq!(nanoseconds("soon"), None);
+    }
+}

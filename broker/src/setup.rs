@@ -1,0 +1,97 @@
+//! The set-up step: the only code that creates streams. It runs once for an installation, and running it again
+//! changes nothing.
+
+use crate::{Broker, Error, Expect};
+use protocol::{
+    state::Installation,
+    subject::{self, Shard},
+};
+use serde_json::{Value, json};
+
+/// How a new installation is to be laid out.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// Into how many shards the log is cut, for ever: 1 to 256.
+    pub shards: u16,
+    /// On how many servers each stream is kept: 1, 3 or 5.
+    pub replicas: u8,
+}
+
+/// How long the broker remembers ids of stored messages, in seconds.
+const DUPLICATES_S: u64 = 120;
+
+/// Creates the streams and writes down the layout, or checks that they are there.
+///
+/// # Errors
+/// [`Error::Setup`] when the installation exists with another number of shards; any of [`Error`].
+pub async fn create(broker: &Broker, layout: Layout) -> Result<Installation, Error> {
+    for stream in streams(layout) {
+        create_stream(broker, &stream).await?;
+    }
+    let new = Installation {
+        format: Installation::FORMAT,
+        id: protocol::SessionId::new().0,
+        shards: layout.shards,
+    };
+    let payload = serde_json::to_vec(&new).map_err(|_| Error::Malformed("installation"))?;
+    match broker.put(subject::INSTALLATION.into(), Expect::LastSequence(0), None, payload).await {
+        Ok(_) | Err(Error::Conflict) => {}
+        Err(error) => return Err(error),
+    }
+    let installation = broker.installation().await?;
+    if installation.shards != layout.shards {
+        return Err(Error::Setup(format!(
+            "this installation was set up with {} shards, not {}: their number never changes",
+            installation.shards, layout.shards
+        )));
+    }
+    Ok(installation)
+}
+
+async fn create_stream(broker: &Broker, config: &Value) -> Result<(), Error> {
+    let name = config["name"].as_str().ok_or(Error::Malformed("stream name"))?;
+    match broker.stream(name).await {
+        Ok(_) => return Ok(()),
+        Err(Error::NobodyThere(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let created = broker.api(&format!("STREAM.CREATE.{name}"), config).await?;
+    // An older server takes the request and leaves out what it does not know.
+    for needed in ["allow_direct", "allow_atomic", "allow_msg_ttl"] {
+        if config[needed] == true && created["config"][needed] != true {
+            return Err(Error::Setup(format!("the NATS server does not know `{needed}`: 2.12 or newer is needed")));
+        }
+    }
+    Ok(())
+}
+
+fn streams(layout: Layout) -> Vec<Value> {
+    let base = |name: &str, subjects: Vec<String>| {
+        json!({
+            "name": name,
+            "subjects": subjects,
+            "retention": "limits",
+            "storage": "file",
+            "discard": "new",
+            "num_replicas": layout.replicas,
+            "allow_direct": true,
+            "duplicate_window": DUPLICATES_S * 1_000_000_000,
+        })
+    };
+    let mut all = vec![base(subject::INSTALLATION_STREAM, vec![subject::INSTALLATION.into()])];
+    for (name, from, to) in subject::REPUBLISHED {
+        let mut stream = base(name, vec![from.into()]);
+        stream["republish"] = json!({ "src": from, "dest": to });
+        stream["max_msgs_per_subject"] = json!(1);
+        stream["discard"] = json!("old");
+        stream["allow_msg_ttl"] = json!(true);
+        all.push(stream);
+    }
+    for shard in Shard::all(layout.shards) {
+        let mut stream = base(&shard.stream(), shard.subjects().to_vec());
+        stream["allow_atomic"] = json!(true);
+        stream["republish"] = json!({ "src": shard.log_all(), "dest": shard.live_all() });
+        all.push(stream);
+    }
+    all
+}

@@ -1,0 +1,109 @@
+//! Writing: one message, or several that are stored together or not at all.
+
+use crate::{Broker, Error, connection::api_error};
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use serde_json::Value;
+
+/// Where a message was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    pub seq: u64,
+    /// It had been stored before, at `seq`, under the same id.
+    pub duplicate: bool,
+}
+
+/// What must be true of a subject for a write to it to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    Anything,
+    /// The subject's last message has this sequence; 0: the subject is empty.
+    LastSequence(u64),
+}
+
+/// One message of an atomic batch.
+#[derive(Debug, Clone)]
+pub struct BatchEntry {
+    pub subject: String,
+    pub expect: Expect,
+    pub payload: Vec<u8>,
+}
+
+impl Expect {
+    fn write(self, headers: &mut HeaderMap) {
+        if let Self::LastSequence(seq) = self {
+            headers.insert("Nats-Expected-Last-Subject-Sequence", seq.to_string());
+        }
+    }
+}
+
+impl Broker {
+    /// Stores one message and waits for the broker's word. The same `message_id` within the stream's window of
+    /// duplicates is stored once and answered as a duplicate.
+    ///
+    /// # Errors
+    /// Any of [`Error`]. After [`Error::TimedOut`] or [`Error::Disconnected`] the message may be stored or not: send
+    /// the same id again.
+    pub async fn publish(&self, subject: String, message_id: &str, payload: Bytes) -> Result<Stored, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", message_id);
+        let answer = self.request(subject, Some(headers), payload).await?;
+        stored(&answer.payload)
+    }
+
+    /// Stores the value of a subject that keeps its last value only, if its last sequence is as expected.
+    ///
+    /// # Errors
+    /// Any of [`Error`]; [`Error::Conflict`] when the subject has moved on.
+    pub async fn put(
+        &self,
+        subject: String,
+        expect: Expect,
+        ttl_s: Option<u64>,
+        payload: Vec<u8>,
+    ) -> Result<Stored, Error> {
+        let mut headers = HeaderMap::new();
+        expect.write(&mut headers);
+        if let Some(ttl_s) = ttl_s {
+            headers.insert("Nats-TTL", format!("{ttl_s}s"));
+        }
+        let answer = self.request(subject, Some(headers), payload.into()).await?;
+        stored(&answer.payload)
+    }
+
+    /// Stores all entries or none, one after the other without another message between, and gives the last one's
+    /// place. All subjects must belong to one stream.
+    ///
+    /// # Errors
+    /// Any of [`Error`]; [`Error::Conflict`] when an expectation fails. After [`Error::TimedOut`] all are stored
+    /// or none: read the state.
+    pub async fn publish_batch(&self, batch_id: &str, entries: Vec<BatchEntry>) -> Result<Stored, Error> {
+        self.connected().await?;
+        let last = entries.len();
+        for (place, entry) in entries.into_iter().enumerate() {
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Batch-Id", batch_id);
+            headers.insert("Nats-Batch-Sequence", (place + 1).to_string());
+            entry.expect.write(&mut headers);
+            if place + 1 == last {
+                headers.insert("Nats-Batch-Commit", "1");
+                let answer = self.request(entry.subject, Some(headers), entry.payload.into()).await?;
+                return stored(&answer.payload);
+            }
+            let sent = self.client.publish_with_headers(entry.subject, headers, entry.payload.into());
+            let sent =
+                tokio::time::timeout(std::time::Duration::from_millis(crate::connection::ANSWER_MS), sent);
+            sent.await.map_err(|_| Error::TimedOut)?.map_err(|error| Error::Refused(error.to_string()))?;
+        }
+        Err(Error::Refused("an empty batch".into()))
+    }
+}
+
+fn stored(answer: &[u8]) -> Result<Stored, Error> {
+    let answer: Value = serde_json::from_slice(answer).map_err(|_| Error::Malformed("JSON"))?;
+    if let Some(error) = api_error(&answer) {
+        return Err(error);
+    }
+    let seq = answer["seq"].as_u64().ok_or(Error::Malformed("sequence"))?;
+    Ok(Stored { seq, duplicate: answer["duplicate"].as_bool().unwrap_or(false) })
+}

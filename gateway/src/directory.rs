@@ -1,0 +1,221 @@
+//! Rooms and memberships, as the broker alone decides them: the state beside the log.
+
+use crate::{Error, slug};
+use broker::{BatchEntry, Broker, Expect, Record};
+use protocol::{
+    Event, MessageId, RoomSlug, StoredEvent, UserId,
+    state::{Membership, Role, Room},
+    subject::{self, Shard},
+};
+use std::collections::HashMap;
+
+/// Tries to find a free address for a new room, or to settle a race.
+const TRIES_MAX: usize = 8;
+
+pub struct Directory {
+    broker: Broker,
+    shards: u16,
+}
+
+/// A room in a person's list.
+pub struct MyRoom {
+    pub slug: RoomSlug,
+    pub name: String,
+    /// What happened last in it, if that can be read.
+    pub last: Option<StoredEvent>,
+}
+
+impl Directory {
+    pub const fn new(broker: Broker, shards: u16) -> Self {
+        Self { broker, shards }
+    }
+
+    fn shard(&self, room: &RoomSlug) -> Shard {
+        Shard::of(room, self.shards)
+    }
+
+    /// What a room is; `None` when there is none at this address.
+    ///
+    /// # Errors
+    /// When the broker can't be asked.
+    pub async fn room(&self, slug: &RoomSlug) -> Result<Option<Room>, Error> {
+        let shard = self.shard(slug);
+        let (stream, subject) = (shard.stream(), shard.room(slug));
+        let record = match self.broker.last(&stream, &subject).await? {
+            // A replica that lags may not know a new room yet: the leader's word counts.
+            None => self.broker.last_confirmed(&stream, &subject).await?,
+            some => some,
+        };
+        Ok(record.and_then(|record| serde_json::from_slice(&record.payload).ok()))
+    }
+
+    /// Whether a person is a member of a room.
+    ///
+    /// # Errors
+    /// When the broker can't be asked.
+    pub async fn is_member(&self, user: UserId, room: &RoomSlug) -> Result<bool, Error> {
+        Ok(self.membership(user, room).await?.1.is_member())
+    }
+
+    /// The sequence of a person's membership state in a room (0: none) and the state.
+    async fn membership(&self, user: UserId, room: &RoomSlug) -> Result<(u64, Membership), Error> {
+        let shard = self.shard(room);
+        let (stream, subject) = (shard.stream(), shard.member(user, room));
+        let quick = self.broker.last(&stream, &subject).await?.map(|record| membership(&record));
+        match quick {
+            Some(found) if found.1.is_member() => Ok(found),
+            // Nobody is turned away by a replica that lags.
+            _ => {
+                let confirmed = self.broker.last_confirmed(&stream, &subject).await?;
+                Ok(confirmed.map_or((0, Membership::Gone), |record| membership(&record)))
+            }
+        }
+    }
+
+    /// Makes a room; its maker is its first member and owner.
+    ///
+    /// # Errors
+    /// When the broker does not store it.
+    pub async fn create(&self, user: UserId, name: &str) -> Result<RoomSlug, Error> {
+        let mut last = Error::NoRoom;
+        for _ in 0..TRIES_MAX {
+            let room = slug::slug(name);
+            let shard = self.shard(&room);
+            let id = MessageId::new();
+            let entries = vec![
+                entry(
+                    shard.log(&room),
+                    Expect::LastSequence(0),
+                    Event::Created { id, author: user, name: name.to_owned() }.encode(),
+                ),
+                entry(
+                    shard.room(&room),
+                    Expect::LastSequence(0),
+                    state(&Room { name: name.to_owned(), creator: user }),
+                ),
+                entry(
+                    shard.member(user, &room),
+                    Expect::LastSequence(0),
+                    state(&Membership::Member { role: Role::Owner }),
+                ),
+            ];
+            match self.broker.publish_batch(&id.to_string(), entries).await {
+                Ok(_) => return Ok(room),
+                // The address is taken: another suffix.
+                Err(error @ broker::Error::Conflict) => last = error.into(),
+                // It may be stored or not: the room's state tells.
+                Err(error) => match self.room(&room).await? {
+                    Some(found) if found.creator == user => return Ok(room),
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+        Err(last)
+    }
+
+    /// Makes a person a member of a room that exists. Joining twice changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`], or when the broker does not store it.
+    pub async fn join(&self, user: UserId, room: &RoomSlug) -> Result<(), Error> {
+        if self.room(room).await?.is_none() {
+            return Err(Error::NoRoom);
+        }
+        let event = Event::Joined { id: MessageId::new(), author: user };
+        self.change(user, room, Membership::Member { role: Role::Member }, &event).await
+    }
+
+    /// Ends a person's membership. Leaving twice changes nothing.
+    ///
+    /// # Errors
+    /// When the broker does not store it.
+    pub async fn leave(&self, user: UserId, room: &RoomSlug) -> Result<(), Error> {
+        let event = Event::Left { id: MessageId::new(), author: user };
+        self.change(user, room, Membership::Gone, &event).await
+    }
+
+    /// Stores the event and the state beside it, both or neither; a race is settled by reading the state again.
+    async fn change(
+        &self,
+        user: UserId,
+        room: &RoomSlug,
+        to: Membership,
+        event: &Event,
+    ) -> Result<(), Error> {
+        let shard = self.shard(room);
+        let mut last = broker::Error::Conflict;
+        for attempt in 0..TRIES_MAX {
+            let (seq, now) = self.membership(user, room).await?;
+            if now.is_member() == to.is_member() {
+                return Ok(());
+            }
+            let entries = vec![
+                entry(shard.log(room), Expect::Anything, event.encode()),
+                entry(shard.member(user, room), Expect::LastSequence(seq), state(&to)),
+            ];
+            let batch = format!("{}-{attempt}", event.id());
+            match self.broker.publish_batch(&batch, entries).await {
+                Ok(_) => return Ok(()),
+                Err(error @ (broker::Error::Conflict | broker::Error::TimedOut)) => last = error,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(last.into())
+    }
+
+    /// A person's rooms, the one with the newest event first.
+    ///
+    /// # Errors
+    /// When the broker can't be asked.
+    pub async fn rooms_of(&self, user: UserId) -> Result<Vec<MyRoom>, Error> {
+        let mut rooms = Vec::new();
+        for shard in Shard::all(self.shards) {
+            let members = self.broker.last_many(&shard.stream(), &[shard.member_rooms(user)]).await?;
+            let mine: Vec<RoomSlug> = members
+                .iter()
+                .filter(|record| membership(record).1.is_member())
+                .filter_map(|record| subject::room_of(&record.subject))
+                .collect();
+            if !mine.is_empty() {
+                rooms.extend(self.described(shard, &mine).await?);
+            }
+        }
+        rooms.sort_by_key(|room| std::cmp::Reverse(room.last.as_ref().map(|last| last.at)));
+        Ok(rooms)
+    }
+
+    async fn described(&self, shard: Shard, slugs: &[RoomSlug]) -> Result<Vec<MyRoom>, Error> {
+        let states: Vec<_> = slugs.iter().map(|slug| shard.room(slug)).collect();
+        let logs: Vec<_> = slugs.iter().map(|slug| shard.log(slug)).collect();
+        let stream = shard.stream();
+        let by_room = |records: Vec<Record>| -> HashMap<RoomSlug, Record> {
+            records
+                .into_iter()
+                .filter_map(|record| Some((subject::room_of(&record.subject)?, record)))
+                .collect()
+        };
+        let states = by_room(self.broker.last_many(&stream, &states).await?);
+        let mut lasts = by_room(self.broker.last_many(&stream, &logs).await?);
+        let described = slugs.iter().filter_map(|slug| {
+            let room: Room = serde_json::from_slice(&states.get(slug)?.payload).ok()?;
+            let last = lasts.remove(slug).and_then(|record| {
+                let event = Event::decode(&record.payload).ok()?;
+                Some(StoredEvent { seq: record.seq, at: record.at, event })
+            });
+            Some(MyRoom { slug: slug.clone(), name: room.name, last })
+        });
+        Ok(described.collect())
+    }
+}
+
+fn membership(record: &Record) -> (u64, Membership) {
+    (record.seq, serde_json::from_slice(&record.payload).unwrap_or(Membership::Gone))
+}
+
+const fn entry(subject: String, expect: Expect, payload: Vec<u8>) -> BatchEntry {
+    BatchEntry { subject, expect, payload }
+}
+
+fn state(state: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(state).expect("a state is plain JSON")
+}

@@ -1,0 +1,52 @@
+use std::fmt;
+
+/// What can go wrong in a gateway.
+#[derive(Debug)]
+pub enum Error {
+    /// The broker, on the way of a request or a frame.
+    Broker(broker::Error),
+    /// No such room, or none that this person may see.
+    NoRoom,
+    /// The person is no member of the room.
+    NotAMember,
+    /// The gateway can't start: a sentence for the person who started it.
+    Start(String),
+}
+
+impl From<broker::Error> for Error {
+    fn from(error: broker::Error) -> Self {
+        Self::Broker(error)
+    }
+}
+
+impl Error {
+    /// The HTTP status that says it.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Broker(error) if error.is_passing() => 503,
+            Self::Broker(broker::Error::Conflict) => 409,
+            Self::Broker(_) | Self::Start(_) => 500,
+            Self::NoRoom => 404,
+            Self::NotAMember => 403,
+        }
+    }
+
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broker(error) => error.fmt(f),
+            Self::NoRoom => f.write_str("no such room"),
+            Self::NotAMember => f.write_str("not a member of this room"),
+            Self::Start(why) => f.write_str(why),
+        }
+    }
+}
+impl std::error::Error for Error {}
+
+impl service::process::Fatal for Error {
+    fn is_start_fault(&self) -> bool {
+        matches!(self, Self::Start(_))
+    }
+}

@@ -1,0 +1,108 @@
+//! The gateway: pages and WebSockets of rooms. It needs the broker and nothing else, holds nothing that matters, and
+//! may be killed at any instant.
+//!
+//! A message's way: [`socket`] takes a frame, [`publish`] gives it to the broker, the broker stores and republishes it,
+//! a room's feed in [`room`] takes it into the room's ring, and every socket of the room walks on.
+
+mod config;
+mod directory;
+mod edge;
+mod error;
+mod forward;
+mod guests;
+mod history;
+mod pages;
+mod profiles;
+mod publish;
+mod rate;
+mod room;
+mod router;
+mod sessions;
+mod signals;
+mod slug;
+mod socket;
+mod state;
+mod streams;
+
+pub use config::Config;
+pub use error::Error;
+
+use broker::Broker;
+use service::{health::Health, http, metrics::Registry, operations, process::Doors};
+use signals::Signals;
+use state::Gateway;
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long the broker is waited for at the start.
+const BROKER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long keys and revocations are waited for at the start.
+const SESSIONS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a gateway until `shutdown`, then drains it.
+///
+/// # Errors
+/// When it can't start: [`Error::Start`] for what a person must mend, others for what may pass.
+pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
+    let (health, registry) = (Health::new(), Registry::new("gateway"));
+    let signals = Signals::new(&health, &registry);
+    let public = doors.public.ok_or_else(|| Error::Start("a gateway needs a public address".into()))?;
+    // Operators are answered until the last socket is gone.
+    let finished = CancellationToken::new();
+    let _stop = finished.clone().drop_guard();
+    let operations = operations::router(health.clone(), registry.clone());
+    let answering =
+        tokio::spawn(http::serve(doors.operations, operations, http::HttpLimits::default(), finished.clone()));
+
+    let broker = Broker::connect(&config.broker(), BROKER_PATIENCE).await.map_err(|error| match error {
+        broker::Error::Setup(why) => Error::Start(why),
+        other => other.into(),
+    })?;
+    let limits = config.http.clone().counted_in(&registry);
+    let gateway = Gateway::start(config, broker, signals).await?;
+    gateway.signals.broker_ok();
+    let mut background = JoinSet::new();
+    let ready = start_background(&gateway, &mut background, &finished);
+    tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        waited = tokio::time::timeout(SESSIONS_PATIENCE, ready.cancelled()) => {
+            waited.map_err(|_| Error::Broker(broker::Error::TimedOut))?;
+        }
+    }
+    // Draining begins with the public listener: it stops accepting when `shutdown` comes, and sockets are closed below.
+    let serving = http::serve(public, router::router(&gateway, health.clone()), limits, shutdown.clone());
+    let draining = drain(&gateway, &health, &shutdown);
+    tokio::join!(serving, draining);
+    finished.cancel();
+    while background.join_next().await.is_some() {}
+    // The operations listener ends by itself.
+    let _ = answering.await;
+    Ok(())
+}
+
+/// Starts what a gateway follows for as long as it runs; the answer is cancelled when all that must be known is known.
+fn start_background(
+    gateway: &Arc<Gateway>,
+    tasks: &mut JoinSet<()>,
+    finished: &CancellationToken,
+) -> CancellationToken {
+    let ready = CancellationToken::new();
+    tasks.spawn(sessions::follow_sessions(Arc::clone(gateway), ready.clone(), finished.clone()));
+    tasks.spawn(profiles::follow_profiles(Arc::clone(gateway), finished.clone()));
+    tasks.spawn(streams::watch_streams(Arc::clone(gateway), finished.clone()));
+    tasks.spawn(room::check_heads(Arc::clone(gateway), finished.clone()));
+    ready
+}
+
+/// Waits for the shutdown, then closes all sockets within the grace period.
+async fn drain(gateway: &Gateway, health: &Health, shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    health.drain();
+    gateway.draining.cancel();
+    // A socket has the grace period, the time to finish a publication, and the time to say goodbye.
+    let grace = gateway.config.drain + Duration::from_secs(5);
+    if tokio::time::timeout(grace, gateway.guests.gone()).await.is_err() {
+        tracing::warn!(sockets = gateway.guests.count(), "some sockets did not close in time");
+    }
+}

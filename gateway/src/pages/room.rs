@@ -1,0 +1,172 @@
+//! `/room/<slug>/`: a room, its older pages, and the ways into and out of it.
+
+use super::{room_links, see_other};
+use crate::{
+    Error,
+    edge::{answer, identity::Visitor},
+    history::{self, HistoryPage},
+    publish::{self, Outcome},
+    socket::inbound::{self, Action},
+    state::Gateway,
+};
+use axum::{
+    Form,
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::Response,
+};
+use protocol::{MessageId, RoomSlug, frame::Refusal, limits, state::Room};
+use std::sync::Arc;
+use templates::{ErrorKind, InvitePage, OlderFragment, RoomPage};
+use tokio::time::Instant;
+
+type Gate = State<Arc<Gateway>>;
+
+#[derive(serde::Deserialize)]
+pub struct Place {
+    before: Option<u64>,
+}
+
+#[derive(serde::Deserialize)]
+pub struct Message {
+    #[serde(default)]
+    message: String,
+    id: Option<String>,
+}
+
+/// The room for its members; an invitation for others.
+pub async fn get(
+    State(gateway): Gate,
+    visitor: Visitor,
+    Path(slug): Path<String>,
+    Query(place): Query<Place>,
+) -> Response {
+    let shown = async {
+        let (slug, room) = find(&gateway, &slug).await?;
+        if gateway.directory.is_member(visitor.claims.user, &slug).await? {
+            member_page(&gateway, &visitor, (&slug, &room), place.before).await
+        } else {
+            let page = InvitePage { layout: visitor.layout(), slug: slug.as_str(), room_name: &room.name };
+            Ok(answer::page(StatusCode::OK, page.render()))
+        }
+    };
+    shown.await.unwrap_or_else(|error| answer::failed(visitor.layout(), &error))
+}
+
+async fn member_page(
+    gateway: &Gateway,
+    visitor: &Visitor,
+    (slug, room): (&RoomSlug, &Room),
+    before: Option<u64>,
+) -> Result<Response, Error> {
+    let stream = gateway.streams.identity(gateway.shard(slug)).to_string();
+    let (page, head) = match before {
+        Some(before) => {
+            let page = history::before(gateway, slug, before, limits::PAGE_EVENTS).await?;
+            let head = page.events.last().map_or(0, |last| last.seq);
+            (page, head)
+        }
+        None => history::newest(gateway, slug, limits::PAGE_EVENTS).await?,
+    };
+    let creator = gateway.profiles.name(room.creator).await;
+    let html = RoomPage {
+        layout: visitor.layout(),
+        slug: slug.as_str(),
+        room_name: &room.name,
+        created_by: Some(&creator),
+        stream: &stream,
+        head_seq: head,
+        rows: rows(&page),
+        more_before: page.more,
+        rooms: room_links(gateway, visitor.claims.user, Some(slug)).await?,
+        renew_after_s: gateway.config.renew_after.as_secs(),
+        form_message_id: &MessageId::new().to_string(),
+    }
+    .render();
+    Ok(answer::page(StatusCode::OK, html))
+}
+
+fn rows(page: &HistoryPage) -> Vec<templates::EventRow> {
+    page.events.iter().map(|shown| shown.row()).collect()
+}
+
+/// A page before `before`, for the page's script.
+pub async fn history(
+    State(gateway): Gate,
+    visitor: Visitor,
+    Path(slug): Path<String>,
+    Query(place): Query<Place>,
+) -> Response {
+    let before = place.before.unwrap_or(u64::MAX);
+    let read = async {
+        let slug = for_member(&gateway, &visitor, &slug).await?;
+        let page = history::before(&gateway, &slug, before, limits::PAGE_EVENTS).await?;
+        let fragment = OlderFragment { lang: visitor.lang, rows: rows(&page), more_before: page.more };
+        Ok(answer::page(StatusCode::OK, fragment.render()))
+    };
+    read.await.unwrap_or_else(|error| answer::failed(visitor.layout(), &error))
+}
+
+/// A message sent as a form, for a page without its script.
+pub async fn post(
+    State(gateway): Gate,
+    visitor: Visitor,
+    Path(slug): Path<String>,
+    Form(message): Form<Message>,
+) -> Response {
+    let slug = match for_member(&gateway, &visitor, &slug).await {
+        Ok(slug) => slug,
+        Err(error) => return answer::failed(visitor.layout(), &error),
+    };
+    let user = visitor.claims.user;
+    let id = message.id.and_then(|id| id.parse().ok()).unwrap_or_default();
+    let event = match inbound::send(user, id, &message.message) {
+        Action::Publish(event) => event,
+        Action::Refuse(refused) if refused.code == Refusal::Empty => {
+            return see_other(&format!("/room/{slug}/"));
+        }
+        _ => return answer::error_page(visitor.layout(), 422, ErrorKind::BadRequest),
+    };
+    if gateway.rates.take(user, Instant::now()).is_err() {
+        return answer::error_page(visitor.layout(), 429, ErrorKind::TooMany);
+    }
+    match publish::publish(&gateway, &slug, &event).await {
+        Outcome::Stored { .. } => see_other(&format!("/room/{slug}/")),
+        Outcome::Refused { code: Refusal::IdReused, .. } => {
+            answer::error_page(visitor.layout(), 409, ErrorKind::BadRequest)
+        }
+        Outcome::Refused { .. } => answer::error_page(visitor.layout(), 503, ErrorKind::Unavailable),
+    }
+}
+
+/// The one click of an invitation.
+pub async fn join(State(gateway): Gate, visitor: Visitor, Path(slug): Path<String>) -> Response {
+    let joined = async {
+        let (slug, _) = find(&gateway, &slug).await?;
+        gateway.directory.join(visitor.claims.user, &slug).await?;
+        Ok(see_other(&format!("/room/{slug}/")))
+    };
+    joined.await.unwrap_or_else(|error: Error| answer::failed(visitor.layout(), &error))
+}
+
+pub async fn leave(State(gateway): Gate, visitor: Visitor, Path(slug): Path<String>) -> Response {
+    let left = async {
+        let (slug, _) = find(&gateway, &slug).await?;
+        gateway.directory.leave(visitor.claims.user, &slug).await?;
+        Ok(see_other("/"))
+    };
+    left.await.unwrap_or_else(|error: Error| answer::failed(visitor.layout(), &error))
+}
+
+async fn find(gateway: &Gateway, slug: &str) -> Result<(RoomSlug, Room), Error> {
+    let slug = RoomSlug::parse(slug).map_err(|_| Error::NoRoom)?;
+    let room = gateway.directory.room(&slug).await?.ok_or(Error::NoRoom)?;
+    Ok((slug, room))
+}
+
+/// The slug, for a member; others learn nothing of the room.
+async fn for_member(gateway: &Gateway, visitor: &Visitor, slug: &str) -> Result<RoomSlug, Error> {
+    let slug = RoomSlug::parse(slug).map_err(|_| Error::NoRoom)?;
+    let member = gateway.directory.is_member(visitor.claims.user, &slug).await?;
+    if member { Ok(slug) } else { Err(Error::NotAMember) }
+}

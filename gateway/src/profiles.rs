@@ -1,0 +1,129 @@
+//! People's names: looked up in the broker when first needed, kept while they are used, followed when they change.
+
+use crate::{Error, state::Gateway};
+use broker::Broker;
+use protocol::{UserId, state::Profile, subject};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What stands for a name that can't be had.
+const UNKNOWN: &str = "?";
+/// Names in each of the two generations of the cache.
+const NAMES_MAX: usize = 20_000;
+
+/// A cache of names in two generations: what is used moves to the young one; when that is full, it becomes the old one
+/// and the old one is dropped.
+pub struct Profiles {
+    broker: Broker,
+    names: Mutex<Generations>,
+}
+
+#[derive(Default)]
+struct Generations {
+    young: HashMap<UserId, String>,
+    old: HashMap<UserId, String>,
+}
+
+impl Generations {
+    fn get(&mut self, user: UserId) -> Option<String> {
+        if let Some(name) = self.young.get(&user) {
+            return Some(name.clone());
+        }
+        let name = self.old.remove(&user)?;
+        self.put(user, name.clone());
+        Some(name)
+    }
+
+    fn put(&mut self, user: UserId, name: String) {
+        if self.young.len() >= NAMES_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(user, name);
+    }
+
+    fn change(&mut self, user: UserId, name: &str) {
+        for names in [&mut self.young, &mut self.old] {
+            if let Some(known) = names.get_mut(&user) {
+                name.clone_into(known);
+            }
+        }
+    }
+}
+
+impl Profiles {
+    pub async fn start(broker: &Broker) -> Result<Self, Error> {
+        // The stream must be there; its content is read as it is needed.
+        broker.stream(subject::PROFILES_STREAM).await?;
+        Ok(Self { broker: broker.clone(), names: Mutex::default() })
+    }
+
+    /// A person's name; `?` when the broker has none or can't be asked (then it is asked again the next time).
+    pub async fn name(&self, user: UserId) -> String {
+        if let Some(name) = self.lock().get(user) {
+            return name;
+        }
+        match self.look_up(user).await {
+            Some(name) => {
+                self.lock().put(user, name.clone());
+                name
+            }
+            None => UNKNOWN.to_owned(),
+        }
+    }
+
+    async fn look_up(&self, user: UserId) -> Option<String> {
+        let found = self.broker.last(subject::PROFILES_STREAM, &subject::profile(user)).await;
+        match found {
+            Ok(Some(record)) => {
+                serde_json::from_slice::<Profile>(&record.payload).ok().map(|profile| profile.name)
+            }
+            Ok(None) => None,
+            Err(error) => {
+                tracing::debug!(%user, %error, "a name can't be looked up");
+                None
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the cached names true. After a lost connection all are forgotten, since changes may have been missed.
+pub async fn follow_profiles(gateway: Arc<Gateway>, shutdown: CancellationToken) {
+    let mut connection = gateway.broker.connection();
+    loop {
+        let Ok(mut live) = gateway.broker.subscribe(subject::PROFILES_LIVE.into()).await else { return };
+        loop {
+            // A signal and a queue that keeps what was not taken: either may be cancelled.
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                changed = connection.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    connection.mark_unchanged();
+                    *gateway.profiles.lock() = Generations::default();
+                }
+                live = live.next() => match live {
+                    Some(live) => change(&gateway.profiles, &live.record),
+                    None => break,
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn change(profiles: &Profiles, record: &broker::Record) {
+    let user = record.subject.rsplit('.').next().and_then(|text| text.parse().ok());
+    let profile = serde_json::from_slice::<Profile>(&record.payload);
+    if let (Some(user), Ok(profile)) = (user, profile) {
+        profiles.lock().change(user, &profile.name);
+    }
+}

@@ -1,0 +1,177 @@
+//! The task that fills an open room's ring: live messages in, holes repaired from the log, in order, once.
+
+use super::{Room, ring::Ring, shown::Shown};
+use crate::{Error, state::Gateway};
+use broker::{LiveRecord, Record, Subscription};
+use protocol::{Event, RoomSlug, StoredEvent, chain::Link, subject::Shard};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Events fetched at once to repair a hole.
+const REPAIR_BATCH: usize = 256;
+/// Longest pause between two tries to repair a hole.
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Opens a room: subscribes, reads its head, starts its feed.
+pub(super) async fn open(gateway: &Arc<Gateway>, slug: &RoomSlug) -> Result<Arc<Room>, Error> {
+    let shard = gateway.shard(slug);
+    let live = gateway.broker.subscribe(shard.live(slug)).await?;
+    let identity = gateway.streams.identity(shard);
+    let head = gateway.broker.last(&shard.stream(), &shard.log(slug)).await?.map_or(0, |head| head.seq);
+    let closed = CancellationToken::new();
+    let ring = Ring::new(identity, head, gateway.config.ring);
+    let room = Arc::new(Room::new(slug.clone(), shard, ring, closed.clone()));
+    let feed = Feed { gateway: Arc::clone(gateway), room: Arc::downgrade(&room), slug: slug.clone(), shard };
+    // It ends when the room's last socket drops the room.
+    tokio::spawn(feed.run(live, closed));
+    Ok(room)
+}
+
+struct Feed {
+    gateway: Arc<Gateway>,
+    /// Weak, so that the room closes when its last socket is gone.
+    room: Weak<Room>,
+    slug: RoomSlug,
+    shard: Shard,
+}
+
+impl Feed {
+    /// Inputs: the room's end, a head that somebody has seen in the log, another life of the stream, live messages. All are
+    /// signals or a queue that keeps what was not taken, so each branch may be cancelled.
+    async fn run(self, mut live: Subscription, closed: CancellationToken) {
+        let Some(mut known_head) = self.room.upgrade().map(|room| room.known_head.subscribe()) else { return };
+        let mut streams = self.gateway.streams.changes();
+        loop {
+            tokio::select! {
+                // The end first, so that a busy room can close.
+                biased;
+                () = closed.cancelled() => break,
+                changed = streams.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    self.start_anew_if_other_stream().await;
+                }
+                record = live.next() => match record {
+                    Some(record) => self.take(record).await,
+                    None => break,
+                },
+                changed = known_head.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    let head = *known_head.borrow_and_update();
+                    self.read_up_to(head).await;
+                }
+            }
+        }
+        self.gateway.rooms.sweep();
+    }
+
+    async fn take(&self, live: LiveRecord) {
+        let LiveRecord { record, prev } = live;
+        let Some(link) = self.with_ring(|ring| ring.link(prev, record.seq)) else { return };
+        match link {
+            Link::Seen => {}
+            Link::Next => self.place(&[record]).await,
+            Link::Hole => {
+                self.gateway.signals.hole();
+                self.read_up_to(record.seq).await;
+            }
+        }
+    }
+
+    /// Reads the log until the ring has come to `head`, however often the broker fails meanwhile.
+    async fn read_up_to(&self, head: u64) {
+        let mut pause = Duration::from_millis(50);
+        while let Some(seen) = self.with_ring(|ring| ring.seen()).filter(|seen| *seen < head) {
+            let (stream, subject) = (self.shard.stream(), self.shard.log(&self.slug));
+            match self.gateway.broker.read_after(&stream, &subject, seen, REPAIR_BATCH).await {
+                Ok(batch) if !batch.records.is_empty() => {
+                    self.gateway.signals.repaired(batch.records.len());
+                    self.place(&batch.records).await;
+                    pause = Duration::from_millis(50);
+                    continue;
+                }
+                // A replica that lags may say so: only the leader knows that nothing is there.
+                Ok(_) => match self.gateway.broker.next_confirmed(&stream, &subject, seen).await {
+                    Ok(Some(next)) if next.seq <= head => {}
+                    Ok(_) => return self.pass(head),
+                    Err(error) => tracing::debug!(%error, "the leader can't be asked"),
+                },
+                Err(error) => {
+                    tracing::warn!(room = %self.slug, %error, "a hole can't be repaired yet");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Up to `head` the log has nothing more to show: what was there has been removed.
+    fn pass(&self, head: u64) {
+        if let Some(room) = self.room.upgrade() {
+            room.inner().ring.pass(head);
+            room.grown.send_replace(head);
+        }
+    }
+
+    /// Places consecutive records of the log at the ring's end, and wakes the sockets once for all of them.
+    async fn place(&self, records: &[Record]) {
+        let authors: Vec<_> = records.iter().map(|record| Event::decode(&record.payload)).collect();
+        let mut names = Vec::with_capacity(authors.len());
+        for event in &authors {
+            names.push(match event {
+                Ok(event) => self.gateway.profiles.name(event.author()).await,
+                Err(_) => String::new(),
+            });
+        }
+        let Some(room) = self.room.upgrade() else { return };
+        let seen = {
+            let mut inner = room.inner();
+            for ((record, event), name) in records.iter().zip(authors).zip(names) {
+                if record.seq <= inner.ring.seen() {
+                    continue;
+                }
+                let event = match event {
+                    Ok(event) => event,
+                    Err(why) => {
+                        self.gateway.signals.set_aside(&self.slug, record.seq, why);
+                        inner.ring.pass(record.seq);
+                        continue;
+                    }
+                };
+                match &event {
+                    Event::Left { author, .. } => drop(inner.departed.insert(*author)),
+                    Event::Joined { author, .. } => drop(inner.departed.remove(author)),
+                    _ => {}
+                }
+                let stored = StoredEvent { seq: record.seq, at: record.at, event };
+                let shown = Shown::new(stored, inner.ring.prev_of_next(), name, record.payload.len());
+                inner.ring.push(Arc::new(shown));
+            }
+            inner.ring.seen()
+        };
+        room.grown.send_replace(seen);
+    }
+
+    /// A stream made anew holds another history: the ring starts again, and every socket is told by its cursor.
+    async fn start_anew_if_other_stream(&self) {
+        let identity = self.gateway.streams.identity(self.shard);
+        if self.with_ring(|ring| ring.identity()) == Some(identity) {
+            return;
+        }
+        let last = self.gateway.broker.last(&self.shard.stream(), &self.shard.log(&self.slug)).await;
+        let head = last.ok().flatten().map_or(0, |head| head.seq);
+        if let Some(room) = self.room.upgrade() {
+            room.start_anew(Ring::new(identity, head, self.gateway.config.ring));
+        }
+    }
+
+    fn with_ring<T>(&self, ask: impl FnOnce(&Ring) -> T) -> Option<T> {
+        self.room.upgrade().map(|room| ask(&room.inner().ring))
+    }
+}

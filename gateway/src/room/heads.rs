@@ -1,0 +1,64 @@
+//! The check that finds a quiet room's last message: a live message that was lost with nothing after it to show the hole.
+
+use super::{Room, ring::Ring};
+use crate::state::Gateway;
+use broker::Record;
+use protocol::subject::{self, Shard};
+use std::{collections::HashMap, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// Compares every open room's ring with the log, all rooms of a shard in one request: once in each period, and at once
+/// whenever the broker's connection may have lost something.
+pub async fn check_heads(gateway: Arc<Gateway>, shutdown: CancellationToken) {
+    let mut connection = gateway.broker.connection();
+    loop {
+        // A clock and a signal: either may be cancelled.
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = connection.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(gateway.config.head_check) => {}
+        }
+        if connection.borrow_and_update().connected {
+            check(&gateway).await;
+        }
+    }
+}
+
+async fn check(gateway: &Gateway) {
+    let mut rooms: HashMap<Shard, Vec<(Arc<Room>, u64)>> = HashMap::new();
+    for room in gateway.rooms.all() {
+        let seen = room.head().seq;
+        rooms.entry(room.shard).or_default().push((room, seen));
+    }
+    for (shard, rooms) in rooms {
+        let subjects: Vec<_> = rooms.iter().map(|(room, _)| shard.log(&room.slug)).collect();
+        match gateway.broker.last_many(&shard.stream(), &subjects).await {
+            Ok(heads) => compare(gateway, &rooms, &heads).await,
+            Err(error) => tracing::debug!(%error, "the heads of rooms can't be looked up"),
+        }
+    }
+}
+
+async fn compare(gateway: &Gateway, rooms: &[(Arc<Room>, u64)], heads: &[Record]) {
+    let heads: HashMap<_, _> =
+        heads.iter().filter_map(|head| Some((subject::room_of(&head.subject)?, head.seq))).collect();
+    for (room, seen) in rooms {
+        let head = heads.get(&room.slug).copied().unwrap_or(0);
+        room.note_head(head);
+        if head < *seen {
+            start_anew_if_shorter(gateway, room, *seen).await;
+        }
+    }
+}
+
+/// A log that ends before what was seen of it is an older copy put in its place (or a replica that lags, which the
+/// leader's word rules out). New events would have sequences that count as seen.
+async fn start_anew_if_shorter(gateway: &Gateway, room: &Room, seen: u64) {
+    let (stream, subject) = (room.shard.stream(), room.shard.log(&room.slug));
+    let Ok(last) = gateway.broker.last_confirmed(&stream, &subject).await else { return };
+    let head = last.map_or(0, |last| last.seq);
+    if head < seen {
+        tracing::error!(room = %room.slug, seen, head, "the log is shorter than what was seen of it");
+        room.start_anew(Ring::new(room.identity(), head, gateway.config.ring));
+    }
+}

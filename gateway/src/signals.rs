@@ -1,0 +1,128 @@
+//! What an operator sees of a gateway: each method writes the log line and moves the counter.
+
+use protocol::{RoomSlug, event::Unreadable, frame::Close};
+use service::{
+    health::{DependencyHandle, Health, Need},
+    metrics::{Counter, CounterBy, Gauge, Histogram, Registry},
+};
+use std::time::Duration;
+
+pub struct Signals {
+    broker: DependencyHandle,
+    sessions: DependencyHandle,
+    history: DependencyHandle,
+    sockets: Gauge,
+    closed: CounterBy,
+    published: CounterBy,
+    publish_seconds: Histogram,
+    delivered: Counter,
+    holes: Counter,
+    repaired: Counter,
+    from_log: Counter,
+    set_aside: Counter,
+    refused: CounterBy,
+    handshakes: CounterBy,
+    requests: CounterBy,
+}
+
+impl Signals {
+    pub fn new(health: &Health, registry: &Registry) -> Self {
+        Self {
+            broker: health.dependency("broker", Need::Required),
+            sessions: health.dependency("session keys and revocations", Need::Required),
+            history: health.dependency("history worker", Need::Useful),
+            sockets: registry.gauge("sockets", "Open WebSockets"),
+            closed: registry.counter_by("sockets_closed", "WebSockets closed by this gateway", "why"),
+            published: registry.counter_by("published", "Messages given to the broker", "outcome"),
+            publish_seconds: registry
+                .seconds("publish_seconds", "From a message's frame to the broker's acknowledgement"),
+            delivered: registry.counter("delivered", "Events written to sockets"),
+            holes: registry.counter("holes", "Holes seen in a room's sequence chain"),
+            repaired: registry.counter("repaired", "Events read from the log to repair a hole"),
+            from_log: registry.counter("caught_up", "Events read from the log for sockets behind the ring"),
+            set_aside: registry.counter("set_aside", "Events of the log that this program can't read"),
+            refused: registry.counter_by("refused", "Frames refused", "code"),
+            handshakes: registry.counter_by("handshakes", "WebSocket handshakes", "outcome"),
+            requests: registry.counter_by("requests", "HTTP requests", "status"),
+        }
+    }
+
+    pub fn broker_ok(&self) {
+        self.broker.ok();
+    }
+    pub fn broker_failed(&self, why: &str) {
+        self.broker.failed(why);
+    }
+    pub fn sessions_ok(&self) {
+        self.sessions.ok();
+    }
+    pub fn sessions_failed(&self, why: &str) {
+        self.sessions.failed(why);
+    }
+    pub fn history_ok(&self) {
+        self.history.ok();
+    }
+    pub fn history_failed(&self, why: &str) {
+        self.history.failed(why);
+    }
+
+    pub fn socket_opened(&self) {
+        self.sockets.inc();
+    }
+    /// A socket ended; `None`: the peer went away by itself.
+    pub fn socket_ended(&self, close: Option<Close>) {
+        self.sockets.dec();
+        self.closed.inc(match close {
+            None => "peer",
+            Some(Close::Done) => "done",
+            Some(Close::Abuse) => "abuse",
+            Some(Close::TooBig) => "too_big",
+            Some(Close::Draining) => "draining",
+            Some(Close::SessionEnded) => "session_ended",
+            Some(Close::NotAMember) => "not_a_member",
+            Some(Close::TooSlow) => "too_slow",
+            Some(Close::TooMany) => "too_many",
+        });
+    }
+
+    pub fn handshake(&self, outcome: &'static str) {
+        self.handshakes.inc(outcome);
+    }
+    pub fn refused(&self, code: &'static str) {
+        self.refused.inc(code);
+    }
+    pub fn delivered(&self, events: usize) {
+        self.delivered.inc_by(events as u64);
+    }
+
+    pub fn published(&self, outcome: &'static str, took: Duration) {
+        self.published.inc(outcome);
+        self.publish_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn hole(&self) {
+        self.holes.inc();
+    }
+    pub fn repaired(&self, events: usize) {
+        self.repaired.inc_by(events as u64);
+    }
+    pub fn caught_up_from_log(&self, events: usize) {
+        self.from_log.inc_by(events as u64);
+    }
+    pub fn set_aside(&self, room: &RoomSlug, seq: u64, why: Unreadable) {
+        self.set_aside.inc();
+        tracing::warn!(%room, seq, %why, "an event of the log is passed over");
+    }
+
+    /// One line for each request, without its query, which may hold a person's text.
+    pub fn request(&self, method: &str, path: &str, status: u16, took: Duration) {
+        self.requests.inc(match status {
+            0..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            _ => "5xx",
+        });
+        tracing::debug!(method, path, status, ms = took.as_millis() as u64, "request");
+    }
+}

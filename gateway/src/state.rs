@@ -1,0 +1,74 @@
+use crate::{
+    Config, Error, directory::Directory, guests::Guests, profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions,
+    signals::Signals, streams::Streams,
+};
+use broker::Broker;
+use protocol::{RoomSlug, subject::Shard};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Everything that requests and sockets share. It holds nothing that matters: all of it can be read from the broker again.
+pub struct Gateway {
+    pub config: Config,
+    pub broker: Broker,
+    pub shards: u16,
+    pub streams: Streams,
+    pub directory: Directory,
+    pub profiles: Profiles,
+    pub sessions: Sessions,
+    pub rooms: Rooms,
+    pub rates: Rates,
+    pub signals: Signals,
+    /// Sockets, waited for at the end.
+    pub guests: Guests,
+    /// Cancelled when sockets are to be closed because this gateway stops.
+    pub draining: CancellationToken,
+}
+
+impl Gateway {
+    /// Reads from the broker what a gateway must know before it serves anybody.
+    pub async fn start(config: Config, broker: Broker, signals: Signals) -> Result<Arc<Self>, Error> {
+        let installation = broker.installation().await.map_err(start_fault)?;
+        let shards = installation.shards;
+        let profiles = Profiles::start(&broker).await?;
+        Ok(Arc::new(Self {
+            streams: Streams::start(&broker, shards).await?,
+            directory: Directory::new(broker.clone(), shards),
+            sessions: Sessions::new(),
+            rooms: Rooms::default(),
+            rates: Rates::new(config.sockets.burst, config.sockets.per_second),
+            guests: Guests::new(),
+            draining: CancellationToken::new(),
+            shards,
+            profiles,
+            broker,
+            config,
+            signals,
+        }))
+    }
+
+    /// Ends when a socket is to be closed because this gateway stops. Many sockets are spread over half of the grace period,
+    /// so that they do not come to another gateway in the same instant.
+    pub fn drained(&self) -> impl Future<Output = ()> + use<> {
+        let draining = self.draining.clone();
+        let spread = (self.config.drain / 2).min(Duration::from_millis(2) * self.guests.count());
+        let mut random = [0_u8; 4];
+        getrandom::fill(&mut random).expect("the operating system gives random bytes");
+        let wait = spread.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX));
+        async move {
+            draining.cancelled().await;
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    pub fn shard(&self, room: &RoomSlug) -> Shard {
+        Shard::of(room, self.shards)
+    }
+}
+
+fn start_fault(error: broker::Error) -> Error {
+    match error {
+        broker::Error::Setup(why) => Error::Start(why),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,332 @@
+//! What crosses a WebSocket in the JSON format (`backchat.v1.json`), and the close codes of both formats.
+
+use crate::{Cursor, MessageId, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+
+/// The subprotocol that a program asks for.
+pub const JSON_SUBPROTOCOL: &str = "backchat.v1.json";
+
+/// What a client says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientFrame {
+    Send { id: Option<MessageId>, body: String },
+    Page { before: u64, limit: usize },
+}
+
+/// Why a text is no frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadFrame {
+    /// Not JSON, or not an object.
+    NotJson,
+    UnknownType(String),
+    /// A known type with a missing or wrong field.
+    Field {
+        kind: &'static str,
+        field: &'static str,
+        id: Option<MessageId>,
+    },
+}
+
+#[derive(Deserialize)]
+struct RawFrame {
+    #[serde(rename = "type")]
+    kind: Option<serde_json::Value>,
+    id: Option<serde_json::Value>,
+    body: Option<serde_json::Value>,
+    /// The name of the body in the HTML format: the form's field.
+    message: Option<serde_json::Value>,
+    before: Option<serde_json::Value>,
+    limit: Option<serde_json::Value>,
+}
+
+impl ClientFrame {
+    /// Reads a frame of either format. The HTML format's form has no `type` and calls the body `message`.
+    ///
+    /// # Errors
+    /// [`BadFrame`], which names what is wrong.
+    pub fn parse(text: &str) -> Result<Self, BadFrame> {
+        let raw: RawFrame = serde_json::from_str(text).map_err(|_| BadFrame::NotJson)?;
+        match raw.kind.as_ref() {
+            None if raw.message.is_some() => raw.send(),
+            None => Err(BadFrame::Field {
+                kind: "frame",
+                field: "type",
+                id: None,
+            }),
+            Some(kind) => match kind.as_str() {
+                Some("send") => raw.send(),
+                Some("page") => raw.page(),
+                Some(other) => Err(BadFrame::UnknownType(other.chars().take(40).collect())),
+                None => Err(BadFrame::Field {
+                    kind: "frame",
+                    field: "type",
+                    id: None,
+                }),
+            },
+        }
+    }
+}
+
+impl RawFrame {
+    fn send(self) -> Result<ClientFrame, BadFrame> {
+        let id = match self.id.as_ref() {
+            None | Some(serde_json::Value::Null) => None,
+            Some(value) => {
+                let id = value.as_str().and_then(|text| text.parse().ok());
+                Some(id.ok_or(BadFrame::Field {
+                    kind: "send",
+                    field: "id",
+                    id: None,
+                })?)
+            }
+        };
+        match self.body.or(self.message) {
+            Some(serde_json::Value::String(body)) => Ok(ClientFrame::Send { id, body }),
+            _ => Err(BadFrame::Field {
+                kind: "send",
+                field: "body",
+                id,
+            }),
+        }
+    }
+
+    fn page(self) -> Result<ClientFrame, BadFrame> {
+        let field = |field| BadFrame::Field {
+            kind: "page",
+            field,
+            id: None,
+        };
+        let before = self
+            .before
+            .as_ref()
+            .and_then(serde_json::Value::as_u64)
+            .ok_or(field("before"))?;
+        let limit = match self.limit.as_ref() {
+            None => crate::limits::PAGE_EVENTS,
+            Some(value) => {
+                let limit = value
+                    .as_u64()
+                    .and_then(|n| usize::try_from(n).ok())
+                    .ok_or(field("limit"))?;
+                if !(1..=crate::limits::PAGE_EVENTS_MAX).contains(&limit) {
+                    return Err(field("limit"));
+                }
+                limit
+            }
+        };
+        Ok(ClientFrame::Page { before, limit })
+    }
+}
+
+/// A person as frames show them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    pub id: UserId,
+    pub name: String,
+}
+
+/// What a server says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerFrame {
+    Ack {
+        id: MessageId,
+        seq: u64,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        duplicate: bool,
+    },
+    Page {
+        events: Vec<EventFrame>,
+        more: bool,
+    },
+    CaughtUp {
+        cursor: Cursor,
+    },
+    Reset {
+        reason: ResetReason,
+    },
+    Refused {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<MessageId>,
+        code: Refusal,
+        message: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
+    },
+    Ping,
+    #[serde(untagged)]
+    Event(EventFrame),
+}
+
+/// An event as a member sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EventFrame {
+    Message {
+        seq: u64,
+        prev: u64,
+        id: MessageId,
+        author: Person,
+        body: String,
+        at: Timestamp,
+    },
+    Created {
+        seq: u64,
+        prev: u64,
+        id: MessageId,
+        author: Person,
+        name: String,
+        at: Timestamp,
+    },
+    Joined {
+        seq: u64,
+        prev: u64,
+        id: MessageId,
+        author: Person,
+        at: Timestamp,
+    },
+    Left {
+        seq: u64,
+        prev: u64,
+        id: MessageId,
+        author: Person,
+        at: Timestamp,
+    },
+}
+
+/// Why a cursor could not be continued: what the client shows is not a part of this log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetReason {
+    /// The stream was made anew.
+    OtherStream,
+    /// The cursor lies behind the log's end.
+    FromTheFuture,
+    /// The events after the cursor can't be had now or any more.
+    Unreachable,
+}
+
+/// Why something was refused. The text is the contract; `message` beside it is for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    Empty,
+    TooLong,
+    ControlCharacter,
+    IdReused,
+    TooFast,
+    NotJson,
+    Binary,
+    UnknownType,
+    BadField,
+    /// The broker did not confirm in time: the message may be stored or not; the same id may be sent again.
+    NotConfirmed,
+    /// The log takes no more.
+    StorageFull,
+    /// History can't be had now.
+    Unavailable,
+    /// Too many frames of this socket are still being worked on.
+    Busy,
+}
+
+impl Refusal {
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooLong => "too_long",
+            Self::ControlCharacter => "control_character",
+            Self::IdReused => "id_reused",
+            Self::TooFast => "too_fast",
+            Self::NotJson => "not_json",
+            Self::Binary => "binary",
+            Self::UnknownType => "unknown_type",
+            Self::BadField => "bad_field",
+            Self::NotConfirmed => "not_confirmed",
+            Self::StorageFull => "storage_full",
+            Self::Unavailable => "unavailable",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+/// Why a server closes a socket: RFC 6455's codes and ours (4000–4999 are free for applications).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Close {
+    Done,
+    Abuse,
+    TooBig,
+    Draining,
+    SessionEnded,
+    NotAMember,
+    TooSlow,
+    TooMany,
+}
+
+impl Close {
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Done => 1000,
+            Self::Abuse => 1008,
+            Self::TooBig => 1009,
+            Self::Draining => 1012,
+            Self::SessionEnded => 4401,
+            Self::NotAMember => 4403,
+            Self::TooSlow => 4408,
+            Self::TooMany => 4429,
+        }
+    }
+
+    /// Plain words beside the code; at most 123 bytes by RFC 6455.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Abuse => "abuse",
+            Self::TooBig => "a frame may have 32 KiB at most",
+            Self::Draining => "this gateway is being replaced; connect again",
+            Self::SessionEnded => "the session has ended; log in again",
+            Self::NotAMember => "not a member of this room",
+            Self::TooSlow => "too slow; connect again from your cursor",
+            Self::TooMany => "too many sockets; close some first",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_and_a_program_say_the_same() {
+        let id = MessageId::new();
+        let form = format!(r#"{{"message":"hi","id":"{id}","headers":{{"HX-Request":"true"}}}}"#);
+        let json = format!(r#"{{"type":"send","body":"hi","id":"{id}"}}"#);
+        let send = ClientFrame::Send {
+            id: Some(id),
+            body: "hi".into(),
+        };
+        assert_eq!(ClientFrame::parse(&form), Ok(send.clone()));
+        assert_eq!(ClientFrame::parse(&json), Ok(send));
+    }
+
+    #[test]
+    fn a_bad_frame_is_named() {
+        assert_eq!(ClientFrame::parse("{"), Err(BadFrame::NotJson));
+        assert_eq!(ClientFrame::parse("[]"), Err(BadFrame::NotJson));
+        assert_eq!(
+            ClientFrame::parse(r#"{"type":"poll"}"#),
+            Err(BadFrame::UnknownType("poll".into()))
+        );
+        assert!(matches!(
+            ClientFrame::parse(r#"{"type":"send"}"#),
+            Err(BadFrame::Field { field: "body", .. })
+        ));
+        assert!(matches!(
+            ClientFrame::parse(r#"{"type":"send","id":"x","body":"y"}"#),
+            Err(BadFrame::Field { field: "id", .. })
+        ));
+        assert!(matches!(
+            ClientFrame::parse(r#"{"type":"page","before":5,"limit":101}"#),
+            Err(BadFrame::Field { field: "limit", .. })
+        ));
+    }
+}

@@ -1,0 +1,22 @@
+//! The contracts between backchat's pieces: events, frames, queries, subjects, ids, limits.
+//!
+//! Types and pure functions only. Nothing here opens a socket, reads a clock other than through
+//! [`Timestamp::now`], or knows which broker or database stands behind a contract.
+
+pub mod chain;
+pub mod cookie;
+pub mod event;
+pub mod frame;
+pub mod ids;
+pub mod limits;
+pub mod path;
+pub mod query;
+pub mod state;
+pub mod subject;
+pub mod text;
+pub mod timestamp;
+pub mod token;
+
+pub use event::{Body, Event, StoredEvent};
+pub use ids::{Cursor, MessageId, RoomSlug, SessionId, StreamIdentity, UserId};
+pub use timestamp::Timestamp;

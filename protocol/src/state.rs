@@ -1,0 +1,68 @@
+//! The state beside the log: the last value on a subject of its own, kept by the broker.
+
+use crate::{Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+
+/// What a person is in a room: `chat.member.<shard>.<user>.<room>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Membership {
+    Member { role: Role },
+    Gone,
+}
+
+impl Membership {
+    pub const fn is_member(self) -> bool {
+        matches!(self, Self::Member { .. })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Owner,
+    Member,
+}
+
+/// What a room is: `chat.room.<shard>.<room>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    pub name: String,
+    pub creator: UserId,
+}
+
+/// What others see of a person: `chat.profile.<user>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    pub name: String,
+}
+
+/// A key that signs session tokens: `chat.session.key.<key id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionKey {
+    /// The Ed25519 public key, 32 bytes, base64url.
+    pub public: String,
+    /// From when on no token of this key is valid.
+    pub retired_at: Option<Timestamp>,
+}
+
+/// A session that ended before its tokens did: `chat.session.revoked.<session>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    pub user: UserId,
+    pub at: Timestamp,
+}
+
+/// How this installation is laid out: written once, by the set-up step, to `chat.installation`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installation {
+    pub format: u32,
+    pub id: uuid::Uuid,
+    /// Into how many shards the log is cut, for ever.
+    pub shards: u16,
+}
+
+impl Installation {
+    /// The layout that this code writes and reads.
+    pub const FORMAT: u32 = 1;
+}

@@ -1,0 +1,129 @@
+//! The broker's streams and subjects. Nothing else spells them.
+
+use crate::{RoomSlug, SessionId, UserId};
+
+/// The stream that says how this installation is laid out.
+pub const INSTALLATION_STREAM: &str = "INSTALLATION";
+pub const INSTALLATION: &str = "chat.installation";
+
+/// People's display names.
+pub const PROFILES_STREAM: &str = "PROFILES";
+pub const PROFILES: &str = "chat.profile.>";
+pub const PROFILES_LIVE: &str = "chat.profilelive.>";
+
+/// The keys that sign session tokens, and the sessions that were revoked.
+pub const SESSIONS_STREAM: &str = "SESSIONS";
+pub const SESSIONS: &str = "chat.session.>";
+pub const SESSIONS_LIVE: &str = "chat.sessionlive.>";
+
+/// What stands before a subject of these streams when the broker republishes it.
+pub const REPUBLISHED: [(&str, &str, &str); 2] = [
+    (PROFILES_STREAM, "chat.profile.>", "chat.profilelive.>"),
+    (SESSIONS_STREAM, "chat.session.>", "chat.sessionlive.>"),
+];
+
+pub fn profile(user: UserId) -> String {
+    format!("chat.profile.{user}")
+}
+pub fn session_key(key_id: &str) -> String {
+    format!("chat.session.key.{key_id}")
+}
+pub fn session_revoked(session: SessionId) -> String {
+    format!("chat.session.revoked.{session}")
+}
+
+/// One part of the log: every room belongs to one shard for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Shard(pub u16);
+
+impl Shard {
+    /// The shard of a room among `shards`: FNV-1a (64 bit) of the slug, modulo their number.
+    /// The number is fixed when the system is set up, since another one would move rooms.
+    pub fn of(room: &RoomSlug, shards: u16) -> Self {
+        let hash = room
+            .as_str()
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        Self((hash % u64::from(shards.max(1))) as u16)
+    }
+
+    pub fn all(shards: u16) -> impl Iterator<Item = Self> {
+        (0..shards).map(Self)
+    }
+
+    pub fn stream(self) -> String {
+        format!("CHAT_{}", self.0)
+    }
+    /// All subjects that the shard's stream stores.
+    pub fn subjects(self) -> [String; 3] {
+        let shard = self.0;
+        [
+            format!("chat.log.{shard}.>"),
+            format!("chat.member.{shard}.>"),
+            format!("chat.room.{shard}.>"),
+        ]
+    }
+    pub fn log(self, room: &RoomSlug) -> String {
+        format!("chat.log.{}.{room}", self.0)
+    }
+    /// The shard's whole log.
+    pub fn log_all(self) -> String {
+        format!("chat.log.{}.>", self.0)
+    }
+    /// Where the broker shows what it has stored on [`Shard::log`].
+    pub fn live(self, room: &RoomSlug) -> String {
+        format!("chat.live.{}.{room}", self.0)
+    }
+    pub fn live_all(self) -> String {
+        format!("chat.live.{}.>", self.0)
+    }
+    pub fn member(self, user: UserId, room: &RoomSlug) -> String {
+        format!("chat.member.{}.{user}.{room}", self.0)
+    }
+    /// All rooms of one person in this shard.
+    pub fn member_rooms(self, user: UserId) -> String {
+        format!("chat.member.{}.{user}.*", self.0)
+    }
+    pub fn room(self, room: &RoomSlug) -> String {
+        format!("chat.room.{}.{room}", self.0)
+    }
+    /// The durable consumer through which history workers read this shard.
+    pub fn history_consumer(self) -> String {
+        format!("history_{}", self.0)
+    }
+    /// The queue of workers that answer for this shard's history.
+    pub fn history_queries(self) -> String {
+        format!("chat.query.history.{}", self.0)
+    }
+}
+
+/// The room's slug in a subject that ends with it.
+pub fn room_of(subject: &str) -> Option<RoomSlug> {
+    RoomSlug::parse(subject.rsplit('.').next()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_stays_in_its_shard() {
+        let room = RoomSlug::parse("tea_x7qa").unwrap();
+        // Frozen figures: a change here would move every room that exists.
+        assert_eq!(Shard::of(&room, 1), Shard(0));
+        assert_eq!(Shard::of(&room, 8), Shard::of(&room, 8));
+        let spread: std::collections::BTreeSet<_> = (0..200)
+            .map(|n| Shard::of(&RoomSlug::parse(&format!("r_{n}")).unwrap(), 8))
+            .collect();
+        assert_eq!(spread.len(), 8, "200 rooms reach every one of 8 shards");
+    }
+
+    #[test]
+    fn a_subject_gives_its_room_back() {
+        let room = RoomSlug::parse("tea_x7qa").unwrap();
+        assert_eq!(room_of(&Shard(0).live(&room)), Some(room));
+        assert_eq!(room_of("chat.log.0.Not A Room"), None);
+    }
+}

@@ -1,0 +1,213 @@
+//! How a process starts and stops: configuration, logs, sockets, signals, exit code.
+//!
+//! Exit codes: 0 it ended as asked, 1 it failed while it ran, 2 it could not start as configured, 130 it was told twice to
+//! stop. Each error is one line on standard error.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Ask, Settings};
+use crate::logs;
+
+/// What still runs this long after `run` returned is abandoned.
+const LAST_TASKS_MAX: Duration = Duration::from_secs(5);
+
+/// The sockets of a service, bound before it starts.
+#[derive(Debug)]
+pub struct Doors {
+    /// Where people and programs come in; a service without pages has none.
+    pub public: Option<TcpListener>,
+    /// Where operators come in.
+    pub operations: TcpListener,
+}
+
+/// Where the sockets of a service are to be bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DoorAddresses {
+    /// The public address, if the service has one.
+    pub public: Option<SocketAddr>,
+    /// The operations address.
+    pub operations: SocketAddr,
+}
+
+impl Doors {
+    /// Binds both sockets.
+    ///
+    /// # Errors
+    /// One line that names the address and what is wrong with it.
+    pub async fn bind(addresses: DoorAddresses) -> Result<Self, String> {
+        let public = match addresses.public {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        Ok(Self { public, operations: listen(addresses.operations).await? })
+    }
+}
+
+/// Binds one address.
+///
+/// # Errors
+/// One line that names the address and what is wrong with it.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!("address {address} is in use by another process"),
+        std::io::ErrorKind::PermissionDenied => {
+            format!("address {address} needs more rights than this process has")
+        }
+        std::io::ErrorKind::AddrNotAvailable => format!("address {address} is not one of this machine's"),
+        _ => format!("address {address} can't be listened on: {error}"),
+    })
+}
+
+/// An error that ends a process. It displays as one line for the person who started it.
+pub trait Fatal: Display {
+    /// Whether the process could not start as it was configured (exit code 2), rather than failed later (1).
+    fn is_start_fault(&self) -> bool {
+        false
+    }
+}
+
+/// Runs a service whose sockets are bound first. This is the whole of its `main`.
+pub fn main_with<S, R, E>(
+    doors: impl FnOnce(&S) -> DoorAddresses,
+    run: impl FnOnce(S, Doors, CancellationToken) -> R,
+) -> ExitCode
+where
+    S: Settings,
+    R: Future<Output = Result<(), E>>,
+    E: Fatal,
+{
+    main_of(|settings: S, shutdown| {
+        let addresses = doors(&settings);
+        async move {
+            let doors = Doors::bind(addresses).await.map_err(Ended::Doors)?;
+            Box::pin(run(settings, doors, shutdown)).await.map_err(Ended::Run)
+        }
+    })
+}
+
+enum Ended<E> {
+    Doors(String),
+    Run(E),
+}
+
+impl<E: Display> Display for Ended<E> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Doors(fault) => formatter.write_str(fault),
+            Self::Run(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl<E: Fatal> Fatal for Ended<E> {
+    fn is_start_fault(&self) -> bool {
+        match self {
+            Self::Doors(_) => true,
+            Self::Run(error) => error.is_start_fault(),
+        }
+    }
+}
+
+/// Runs a program that binds its sockets itself.
+pub fn main_of<S, R, E>(run: impl FnOnce(S, CancellationToken) -> R) -> ExitCode
+where
+    S: Settings,
+    R: Future<Output = Result<(), E>>,
+    E: Fatal,
+{
+    // Two providers of rustls are compiled in, and it ends the process at its first use unless one is named. Fails only when
+    // one was named before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let settings = match settings::<S>() {
+        Ok(Ask::Run(settings)) => settings,
+        Ok(Ask::Say(text)) => {
+            say(text.trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Err(lines) => return refuse(S::SERVICE, &lines),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(S::SERVICE, &[error.to_string()]),
+    };
+    let ended = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        stop_on_signal(&shutdown).map_err(|error| (error.to_string(), true))?;
+        Box::pin(run(settings, shutdown)).await.map_err(|error| (error.to_string(), error.is_start_fault()))
+    });
+    runtime.shutdown_timeout(LAST_TASKS_MAX);
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((line, true)) => refuse(S::SERVICE, &[line]),
+        Err((line, false)) => {
+            complain(S::SERVICE, &line);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn settings<S: Settings>() -> Result<Ask<S>, Vec<String>> {
+    let arguments = config::arguments().map_err(|faults| faults.lines().to_vec())?;
+    let asked = config::ask::<S>(&arguments, config::environment());
+    let logging = logs::init(S::SERVICE);
+    match (asked, logging) {
+        (Ok(asked), Ok(())) => Ok(asked),
+        (asked, logging) => {
+            let mut lines = asked.err().map(|faults| faults.lines().to_vec()).unwrap_or_default();
+            lines.extend(logging.err());
+            Err(lines)
+        }
+    }
+}
+
+/// Cancels `shutdown` at the first SIGINT or SIGTERM; the second ends the process on the spot with exit code 130.
+fn stop_on_signal(shutdown: &CancellationToken) -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if shutdown.is_cancelled() {
+                exit_now();
+            }
+            tracing::info!("asked to stop");
+            shutdown.cancel();
+        }
+    });
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a person who asks twice wants no orderly stop")]
+fn exit_now() -> ! {
+    std::process::exit(130)
+}
+
+/// Prints one line for the person at the terminal. What they can no longer read is not an error.
+pub fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn complain(service: &str, line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{service}: {}", line.replace('\n', " "));
+}
+
+fn refuse(service: &str, lines: &[String]) -> ExitCode {
+    for line in lines {
+        complain(service, line);
+    }
+    ExitCode::from(2)
+}

@@ -1,0 +1,260 @@
+//! The words that people read, one value per language: a word that is missing
+//! in one of them does not compile.
+
+mod en;
+mod fr;
+
+pub(crate) use en::EN;
+pub(crate) use fr::FR;
+
+/// Every word of one language. A `{…}` in a text is a place that a page fills in.
+#[derive(Debug)]
+pub struct Words {
+    // The frame of every page.
+    pub tagline: &'static str,
+    pub skip_to_content: &'static str,
+    pub skip_to_messages: &'static str,
+    pub skip_to_composer: &'static str,
+    pub home: &'static str,
+    pub language: &'static str,
+    pub log_in: &'static str,
+    pub log_out: &'static str,
+    pub register: &'static str,
+    pub cancel: &'static str,
+    pub close: &'static str,
+    pub copy: &'static str,
+    pub copied: &'static str,
+
+    // The list of rooms.
+    pub rooms: &'static str,
+    pub your_rooms: &'static str,
+    pub no_rooms_title: &'static str,
+    pub no_rooms_text: &'static str,
+    pub nothing_yet: &'static str,
+    pub create_room: &'static str,
+    pub create_title: &'static str,
+    pub create_lead: &'static str,
+    pub create_submit: &'static str,
+    pub room_name: &'static str,
+    pub room_name_hint: &'static str,
+    pub join_room: &'static str,
+    pub join_title: &'static str,
+    pub join_lead: &'static str,
+    pub join_submit: &'static str,
+    pub room_code: &'static str,
+    pub room_code_hint: &'static str,
+
+    // An invitation.
+    pub invite_eyebrow: &'static str,
+    pub invite_lead: &'static str,
+    pub invite_submit: &'static str,
+    pub not_now: &'static str,
+
+    // Accounts.
+    pub login_title: &'static str,
+    pub login_lead: &'static str,
+    pub login_submit: &'static str,
+    pub no_account: &'static str,
+    pub register_title: &'static str,
+    pub register_lead: &'static str,
+    pub register_submit: &'static str,
+    pub have_account: &'static str,
+    pub account_created: &'static str,
+    pub name: &'static str,
+    pub name_hint: &'static str,
+    pub password: &'static str,
+    pub password_hint: &'static str,
+    pub password_repeat: &'static str,
+    pub show_password: &'static str,
+    pub hide_password: &'static str,
+    pub logout_title: &'static str,
+    pub logout_lead: &'static str,
+    pub logout_submit: &'static str,
+    pub stay: &'static str,
+
+    // The room.
+    pub messages: &'static str,
+    pub room_menu: &'static str,
+    pub invite: &'static str,
+    pub invite_people: &'static str,
+    pub invite_people_text: &'static str,
+    pub invite_link: &'static str,
+    pub leave: &'static str,
+    pub leave_room: &'static str,
+    pub leave_title: &'static str,
+    pub leave_text: &'static str,
+    pub leave_submit: &'static str,
+    pub beginning: &'static str,
+    pub beginning_by: &'static str,
+    pub beginning_text: &'static str,
+    pub write_first: &'static str,
+    pub older_messages: &'static str,
+    pub write_message: &'static str,
+    pub message_placeholder: &'static str,
+    pub send: &'static str,
+    pub keys_hint: &'static str,
+    pub joined: &'static str,
+    pub left: &'static str,
+    pub created: &'static str,
+    pub created_it: &'static str,
+    pub show_more: &'static str,
+    pub show_less: &'static str,
+    pub to_the_end: &'static str,
+
+    // What the script of the room says.
+    pub today: &'static str,
+    pub yesterday: &'static str,
+    pub reconnecting: &'static str,
+    pub offline: &'static str,
+    pub session_ended: &'static str,
+    pub log_in_again: &'static str,
+    pub no_longer_member: &'static str,
+    pub to_my_rooms: &'static str,
+    pub closed_for_abuse: &'static str,
+    pub reconnect: &'static str,
+    pub history_was_reset: &'static str,
+    pub not_sent: &'static str,
+    pub try_again: &'static str,
+    pub delete: &'static str,
+    pub sending: &'static str,
+    pub too_long: &'static str,
+    pub new_messages_one: &'static str,
+    pub new_messages_other: &'static str,
+    pub people_joined: &'static str,
+    pub people_left: &'static str,
+    pub older_failed: &'static str,
+    pub characters_left_one: &'static str,
+    pub characters_left_other: &'static str,
+
+    pub forms: FormWords,
+    pub refusals: RefusalWords,
+    pub errors: ErrorWords,
+}
+
+/// What a form says about what was typed.
+#[derive(Debug)]
+pub struct FormWords {
+    pub name_empty: &'static str,
+    pub name_too_long: &'static str,
+    pub name_invisible: &'static str,
+    pub name_control: &'static str,
+    pub name_direction: &'static str,
+    pub name_taken: &'static str,
+    pub password_too_short: &'static str,
+    pub password_too_long: &'static str,
+    pub password_common: &'static str,
+    pub password_is_name: &'static str,
+    pub passwords_differ: &'static str,
+    pub wrong_login: &'static str,
+    pub busy: &'static str,
+    pub too_many_tries: &'static str,
+    pub room_name_empty: &'static str,
+    pub room_name_too_long: &'static str,
+    pub room_name_symbols: &'static str,
+    pub room_name_control: &'static str,
+    pub unknown_code: &'static str,
+}
+
+/// Why a message was refused, by the code of the frame.
+#[derive(Debug)]
+pub struct RefusalWords {
+    pub empty: &'static str,
+    pub too_long: &'static str,
+    pub control_character: &'static str,
+    pub id_reused: &'static str,
+    pub too_fast: &'static str,
+    pub not_confirmed: &'static str,
+    pub storage_full: &'static str,
+    pub unavailable: &'static str,
+    pub busy: &'static str,
+}
+
+/// A title and a sentence for each page that says what went wrong.
+#[derive(Debug)]
+pub struct ErrorWords {
+    pub not_found: ErrorText,
+    pub room_not_found: ErrorText,
+    pub forbidden: ErrorText,
+    pub not_a_member: ErrorText,
+    pub foreign_origin: ErrorText,
+    pub bad_request: ErrorText,
+    pub too_large: ErrorText,
+    pub too_many: ErrorText,
+    pub unavailable: ErrorText,
+    pub internal: ErrorText,
+    pub try_again: &'static str,
+}
+
+/// What happened, and what to do next.
+#[derive(Debug)]
+pub struct ErrorText {
+    pub title: &'static str,
+    pub text: &'static str,
+}
+
+impl Words {
+    /// The field's hint with the room's name in it.
+    pub(crate) fn placeholder(&self, room_name: &str) -> String {
+        self.message_placeholder.replace("{room}", room_name)
+    }
+
+    /// The words of the button that accepts an invitation.
+    pub(crate) fn invite_button(&self, room_name: &str) -> String {
+        self.invite_submit.replace("{room}", room_name)
+    }
+
+    /// The title of the question whether to leave.
+    pub(crate) fn leave_question(&self, room_name: &str) -> String {
+        self.leave_title.replace("{room}", room_name)
+    }
+
+    /// What the code of a `refused` frame means, or `message` for a code not known here.
+    pub(crate) fn refusal<'a>(&self, code: &str, message: &'a str) -> &'a str
+    where
+        'static: 'a,
+    {
+        match code {
+            "empty" => self.refusals.empty,
+            "too_long" => self.refusals.too_long,
+            "control_character" => self.refusals.control_character,
+            "id_reused" => self.refusals.id_reused,
+            "too_fast" => self.refusals.too_fast,
+            "not_confirmed" => self.refusals.not_confirmed,
+            "storage_full" => self.refusals.storage_full,
+            "unavailable" => self.refusals.unavailable,
+            "busy" => self.refusals.busy,
+            _ => message,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EN, FR};
+
+    #[test]
+    fn both_languages_keep_the_places_to_fill_in() {
+        for words in [&EN, &FR] {
+            assert!(words.placeholder("Lobby").contains("Lobby"));
+            assert!(words.leave_question("Lobby").contains("Lobby"));
+            for text in [
+                words.new_messages_one,
+                words.new_messages_other,
+                words.people_joined,
+                words.people_left,
+                words.characters_left_other,
+            ] {
+                assert!(text.contains("{n}"), "{text}");
+            }
+            for text in [words.too_long, words.refusals.too_long] {
+                assert!(text.contains("4,000") || text.contains("4\u{a0}000"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_known_code_is_explained_in_the_persons_language() {
+        assert_eq!(FR.refusal("busy", "x"), FR.refusals.busy);
+        assert_eq!(FR.refusal("unheard_of", "as the server said"), "as the server said");
+    }
+}

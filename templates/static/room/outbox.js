@@ -1,0 +1,194 @@
+// Messages on their way. Each is kept until the server has it: shown at once, sent
+// in order, sent again with the same id after whatever goes wrong.
+
+const STUCK_MS = 10000;
+const UNANSWERED_MS = 15000;
+/** Refusals that pass by themselves; the message waits and is sent again. */
+const PASSING = new Set(["too_fast", "not_confirmed", "unavailable", "busy"]);
+
+/** By id, in the order of writing: `state` is queued, sent, stored or refused. */
+const entries = new Map();
+const prefix = `${keyOf("out")}.`;
+
+function enqueue(text) {
+  const entry = { id: newId(), text, writtenMs: Date.now(), state: "queued" };
+  keep(entry);
+  addEntry(entry);
+  pump();
+}
+
+function keep({ id, text, writtenMs, state, reason, code }) {
+  kept.set(prefix + id, JSON.stringify({ id, text, writtenMs, state: state === "refused" ? state : "queued", reason, code }));
+}
+
+function addEntry(entry) {
+  entries.set(entry.id, Object.assign(entry, { shownMs: Date.now(), retryAtMs: 0, row: pendingRow(entry) }));
+  outbox.append(entry.row);
+  dress(entry.row);
+  if (entry.state === "refused") showFate(entry);
+}
+
+function pendingRow(entry) {
+  const row = byId("pending").content.firstElementChild.cloneNode(true);
+  row.id = entry.id;
+  row.atMs = entry.writtenMs;
+  const body = row.querySelector(".body");
+  body.append(...linked(entry.text));
+  const isEmoji = /^(?=.*\p{Extended_Pictographic})(?:\p{Extended_Pictographic}|\p{Emoji_Modifier}|[\u200d\ufe0f\s]){1,32}$/u;
+  body.classList.toggle("emoji", isEmoji.test(entry.text));
+  row.querySelector(".fate").addEventListener("click", (event) => {
+    const { act } = event.target.dataset;
+    if (act === "again") again(entry.id);
+    else if (act === "drop") settle(entry.id);
+  });
+  return row;
+}
+
+/** The text with its web addresses as links, as the server will write them. */
+function linked(text) {
+  return text.split(/(\bhttps?:\/\/[^\s<>"'`\\]*[^\s<>"'`\\.,;:!?…»”’)])/u).map((part, index) => {
+    if (index % 2 === 0) return part;
+    const link = document.createElement("a");
+    link.href = part;
+    link.rel = "noopener noreferrer nofollow";
+    link.target = "_blank";
+    link.textContent = part;
+    return link;
+  });
+}
+
+/** Shows again what an earlier page of this room could not send. */
+function restoreOutbox() {
+  for (const key of kept.keys(prefix).sort()) {
+    try {
+      const entry = JSON.parse(kept.get(key));
+      if (byId(entry.id)) kept.drop(key);
+      else addEntry(entry);
+    } catch {
+      kept.drop(key);
+    }
+  }
+}
+
+/** Sends the first message that waits, unless one is on its way: so order is kept. */
+function pump() {
+  if (!isLive()) return;
+  for (const entry of entries.values()) {
+    if (entry.state === "sent") return;
+    if (entry.state !== "queued") continue;
+    if (entry.retryAtMs > Date.now()) return;
+    if (!say({ type: "send", message: entry.text, id: entry.id })) return;
+    entry.state = "sent";
+    entry.sentMs = Date.now();
+    return;
+  }
+}
+
+/** The server has stored the message; its row comes, or came, with the others. */
+function acknowledged(id, seq) {
+  const entry = entries.get(id);
+  if (!entry) return;
+  kept.drop(prefix + id);
+  entry.state = "stored";
+  entry.seq = seq;
+  entry.storedMs = Date.now();
+  entry.row.querySelector(".fate").hidden = true;
+  entry.row.classList.remove("is-stuck");
+  if (seq <= page.head) settle(id);
+  pump();
+}
+
+/** Done with a message: its row is in the list, or a person let it go. */
+function settle(id) {
+  const entry = entries.get(id);
+  kept.drop(prefix + id);
+  if (!entry) return;
+  entries.delete(id);
+  entry.row.remove();
+  dressPending();
+  pump();
+}
+
+function refused(id, code, reason, retryAfterMs) {
+  const entry = entries.get(id);
+  if (!entry) return;
+  if (retryAfterMs !== undefined || PASSING.has(code)) {
+    entry.state = "queued";
+    entry.retryAtMs = Date.now() + (Number(retryAfterMs) || 2000) * between(1, 1.25);
+    entry.reason = reason;
+  } else {
+    Object.assign(entry, { state: "refused", reason, code });
+    keep(entry);
+    showFate(entry);
+  }
+  pump();
+}
+
+function showFate(entry) {
+  const fate = entry.row.querySelector(".fate");
+  fate.querySelector(".reason").textContent = entry.reason ? `${words.notSent}: ${entry.reason}` : words.notSent;
+  fate.hidden = false;
+  entry.row.classList.add("is-stuck");
+  if (place.following) follow();
+}
+
+/** Sends a message again. One whose id another message took gets an id of its own. */
+function again(id) {
+  const entry = entries.get(id);
+  if (!entry) return;
+  if (entry.code === "id_reused") {
+    settle(id);
+    enqueue(entry.text);
+    return;
+  }
+  Object.assign(entry, { state: entry.state === "sent" ? "sent" : "queued", retryAtMs: 0, reason: "", code: "", shownMs: Date.now() });
+  entry.row.querySelector(".fate").hidden = true;
+  entry.row.classList.remove("is-stuck");
+  keep(entry);
+  connectNow();
+  pump();
+}
+
+/** What was sent on a socket that is gone may be lost: it waits for the next one. */
+function requeue() {
+  for (const entry of entries.values()) {
+    if (entry.state === "sent") entry.state = "queued";
+  }
+}
+
+/** A message too large for the socket closes it; it must not be sent again by itself. */
+function refuseTooLong() {
+  for (const entry of entries.values()) {
+    if (entry.state === "sent") refused(entry.id, "too_long", words.tooLong);
+  }
+}
+
+function dressPending() {
+  for (const row of outbox.children) dress(row);
+}
+
+/** Looks once a second for what waits too long. */
+function watchOutbox(now) {
+  for (const entry of entries.values()) {
+    const isOut = entry.state === "queued" || entry.state === "sent";
+    if (isOut && now - entry.shownMs > STUCK_MS && entry.row.querySelector(".fate").hidden) showFate(entry);
+    if (entry.state === "sent" && now - entry.sentMs > UNANSWERED_MS) {
+      entry.state = "queued";
+      entry.retryAtMs = now + between(0, 2000);
+    }
+    // Stored, and the live row did not come: the cursor fetches it.
+    if (entry.state === "stored" && now - entry.storedMs > STUCK_MS) {
+      entry.storedMs = now;
+      resume();
+    }
+  }
+  pump();
+}
+
+/** Another tab of this room has settled a message that both show. */
+function onStorage(event) {
+  if (event.newValue !== null || !event.key?.startsWith(prefix)) return;
+  const id = event.key.slice(prefix.length);
+  if (entries.get(id)?.state === "queued" || entries.get(id)?.state === "refused") settle(id);
+}
+

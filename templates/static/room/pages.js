@@ -1,0 +1,158 @@
+// Pages of history above and below what the list shows. The list keeps a bounded
+// number of rows; what it lets go at its end it can load again.
+
+const PAGE_ROWS = 50;
+const ROWS_MAX = 350;
+const NEAR_PX = 1000;
+
+/**
+ * What lies below the last row shown, in pieces of at most one page: the sequence
+ * of each piece's last event, and how many events it has. Empty: the end is shown.
+ */
+const tail = [];
+const olderWords = older.querySelector("a").textContent;
+const loading = { older: false, newer: false, failedAt: 0 };
+
+/** The page of events before `seq`. A token that has ended is renewed once. */
+async function fetchPage(seq, mayRenew = true) {
+  const response = await fetch(`/room/${page.room}/history/?before=${seq}`, { signal: AbortSignal.timeout(15000) });
+  if (mayRenew && (response.status === 401 || response.redirected)) {
+    if (await renew() === "renewed") return fetchPage(seq, false);
+  }
+  if (!response.ok || response.redirected) throw new Error(`history answered ${response.status}`);
+  const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
+  const marker = parsed.getElementById("older");
+  return {
+    rows: [...parsed.querySelectorAll("article.row")],
+    before: marker.dataset.before,
+    more: marker.dataset.more === "true",
+  };
+}
+
+/** The rows of a page that the list does not show; own ones among them are no longer on their way. */
+function unshown(found) {
+  found.forEach((row) => { if (entries.has(row.id)) settle(row.id); });
+  return found.filter((row) => !byId(row.id));
+}
+
+function showBeginning(before, more) {
+  older.dataset.before = before;
+  older.dataset.more = String(more);
+  older.hidden = !more;
+  byId("intro").hidden = more;
+}
+
+/** Loads the page above. Answers whether there was one. */
+async function loadOlder() {
+  if (loading.older || older.dataset.more !== "true" || !firstRow()) return false;
+  loading.older = true;
+  older.classList.add("is-loading");
+  try {
+    const found = await fetchPage(older.dataset.before);
+    const fresh = unshown(found.rows);
+    keepingPlace(() => {
+      showBeginning(found.rows.length > 0 ? found.before : older.dataset.before, found.more);
+      older.after(...fresh);
+      dressAll(fresh);
+      if (!place.following) dropFromEnd();
+    });
+    older.querySelector("a").textContent = olderWords;
+    return fresh.length > 0;
+  } catch {
+    loading.failedAt = Date.now();
+    older.querySelector("a").textContent = `${words.olderFailed} ${words.tryAgain}`;
+    return false;
+  } finally {
+    loading.older = false;
+    older.classList.remove("is-loading");
+  }
+}
+
+/** Loads what lies next below, after the list let it go. */
+async function loadNewer() {
+  if (loading.newer || tail.length === 0) return;
+  loading.newer = true;
+  try {
+    const found = await fetchPage(tail[0].last + 1);
+    if (tail.length > 0) keepingPlace(() => appendPage(found.rows));
+  } catch {
+    loading.failedAt = Date.now();
+  } finally {
+    loading.newer = false;
+  }
+}
+
+function appendPage(found) {
+  const shownTo = lastRow() ? seqOf(lastRow()) : 0;
+  const fresh = unshown(found).filter((row) => seqOf(row) > shownTo);
+  outbox.before(...fresh);
+  dressAll(fresh);
+  const reached = found.length > 0 ? seqOf(found.at(-1)) : Infinity;
+  while (tail.length > 0 && tail[0].last <= reached) tail.shift();
+  dropFromTop();
+  dressPending();
+}
+
+/** Notes an event that arrived while the list does not show the end. */
+function addToTail(seq) {
+  const piece = tail.at(-1);
+  if (piece && piece.count < PAGE_ROWS) {
+    piece.last = seq;
+    piece.count += 1;
+  } else {
+    tail.push({ last: seq, count: 1 });
+  }
+}
+
+function dropFromEnd() {
+  while (list.querySelectorAll(":scope > .row").length > ROWS_MAX) {
+    const piece = [...rows()].slice(-PAGE_ROWS);
+    tail.unshift({ last: seqOf(piece.at(-1)), count: piece.length });
+    piece.forEach((row) => row.remove());
+  }
+}
+
+function dropFromTop() {
+  const surplus = rows().length - ROWS_MAX;
+  if (surplus <= 0) return;
+  [...rows()].slice(0, surplus + PAGE_ROWS).forEach((row) => row.remove());
+  const first = firstRow();
+  showBeginning(first.dataset.seq, true);
+  dress(first);
+  refoldAll([first]);
+}
+
+/** Shows the end of the room, however far away it is. */
+async function jumpToEnd() {
+  place.fresh = 0;
+  if (tail.length > 0 && !loading.newer) {
+    loading.newer = true;
+    try {
+      const found = await fetchPage(page.head + 1);
+      [...rows()].forEach((row) => row.remove());
+      showBeginning(found.before, found.more);
+      appendPage(found.rows);
+    } catch {
+      loading.failedAt = Date.now();
+    } finally {
+      loading.newer = false;
+    }
+  }
+  goToEnd();
+  showEndButton();
+  loadAround();
+}
+
+/** Loads what comes near the list's edges. */
+async function loadAround() {
+  const RETRY_MS = 3000;
+  if (Date.now() - loading.failedAt < RETRY_MS) return;
+  const isRead = !place.following || list.scrollHeight < 2 * list.clientHeight;
+  if (isRead && list.scrollTop < NEAR_PX && await loadOlder()) loadAround();
+  const below = list.scrollHeight - list.scrollTop - list.clientHeight;
+  if (tail.length > 0 && below < NEAR_PX && !loading.newer) {
+    await loadNewer();
+    showEndButton();
+  }
+}
+

@@ -1,0 +1,205 @@
+//! A socket of the JSON format, as a program has it.
+
+use crate::heard::{Heard, Refused, Seen};
+use crate::socket::{Came, Closed, PATIENCE, Socket};
+use protocol::MessageId;
+use serde_json::json;
+use std::collections::VecDeque;
+use tokio::time::Instant;
+
+/// Messages under way at once, at most: a server refuses more than it can work on.
+const WINDOW: usize = 32;
+
+pub struct JsonSocket {
+    pub socket: Socket,
+    /// Heard while something else was waited for, oldest first.
+    kept: VecDeque<Heard>,
+}
+
+impl JsonSocket {
+    pub fn over(socket: Socket) -> Self {
+        Self { socket, kept: VecDeque::new() }
+    }
+
+    /// Sends a message under a new id.
+    pub async fn send(&mut self, body: &str) -> MessageId {
+        let id = MessageId::new();
+        self.send_as(id, body).await;
+        id
+    }
+
+    pub async fn send_as(&mut self, id: MessageId, body: &str) {
+        self.socket.send_text(json!({"type": "send", "id": id, "body": body}).to_string()).await;
+    }
+
+    pub async fn ask_page(&mut self, before: u64, limit: usize) {
+        self.socket.send_text(json!({"type": "page", "before": before, "limit": limit}).to_string()).await;
+    }
+
+    /// Sends a message, waits for its acknowledgement and gives its sequence.
+    pub async fn say(&mut self, body: &str) -> u64 {
+        let id = self.send(body).await;
+        self.acknowledged(id).await.0
+    }
+
+    /// Sends messages in this order, a few at a time, and waits until all are acknowledged; gives their sequences.
+    pub async fn say_all(&mut self, bodies: impl IntoIterator<Item = String>) -> Vec<u64> {
+        let bodies: Vec<String> = bodies.into_iter().collect();
+        let mut sequences = Vec::new();
+        for some in bodies.chunks(WINDOW) {
+            let mut ids = Vec::new();
+            for body in some {
+                ids.push(self.send(body).await);
+            }
+            for id in ids {
+                sequences.push(self.acknowledged(id).await.0);
+            }
+        }
+        sequences
+    }
+
+    /// The next frame, pings apart.
+    ///
+    /// # Panics
+    /// When the socket ends, or nothing comes in time.
+    pub async fn next(&mut self) -> Heard {
+        if let Some(heard) = self.kept.pop_front() {
+            return heard;
+        }
+        self.read(Instant::now() + PATIENCE).await
+    }
+
+    /// The next frame of the kind that `pick` picks; the others stay for later.
+    ///
+    /// # Panics
+    /// When the socket ends, or none comes in time.
+    pub async fn until<T>(&mut self, mut pick: impl FnMut(&Heard) -> Option<T>) -> T {
+        for place in 0..self.kept.len() {
+            if let Some(picked) = pick(&self.kept[place]) {
+                self.kept.remove(place);
+                return picked;
+            }
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let heard = self.read(deadline).await;
+            match pick(&heard) {
+                Some(picked) => return picked,
+                None => self.kept.push_back(heard),
+            }
+        }
+    }
+
+    /// The acknowledgement of a message: its sequence, and whether it had been stored before.
+    pub async fn acknowledged(&mut self, id: MessageId) -> (u64, bool) {
+        self.until(|heard| match heard {
+            Heard::Ack { id: of, seq, duplicate } if *of == id => Some((*seq, *duplicate)),
+            Heard::Refused(refused) if refused.id == Some(id) => panic!("refused: {refused:?}"),
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn refused(&mut self) -> Refused {
+        self.until(|heard| match heard {
+            Heard::Refused(refused) => Some(refused.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The next event.
+    pub async fn event(&mut self) -> Seen {
+        self.until(|heard| match heard {
+            Heard::Event(event) => Some(event.clone().into()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The next message's text; events that are no message are passed over.
+    pub async fn message(&mut self) -> String {
+        loop {
+            if let Some(body) = self.event().await.body {
+                return body;
+            }
+        }
+    }
+
+    /// The next `count` messages' texts.
+    pub async fn messages(&mut self, count: usize) -> Vec<String> {
+        let mut bodies = Vec::new();
+        while bodies.len() < count {
+            bodies.push(self.message().await);
+        }
+        bodies
+    }
+
+    /// A page of older events, oldest first, and whether there is more.
+    pub async fn page(&mut self, before: u64, limit: usize) -> (Vec<Seen>, bool) {
+        self.ask_page(before, limit).await;
+        self.until(|heard| match heard {
+            Heard::Page { events, more } => Some((events.iter().cloned().map(Seen::from).collect(), *more)),
+            Heard::Refused(refused) => panic!("no page: {refused:?}"),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The room's whole history, oldest first, paged from its end to its beginning.
+    pub async fn whole_history(&mut self, limit: usize) -> Vec<Seen> {
+        let mut pages = VecDeque::new();
+        let mut before = i64::MAX as u64;
+        loop {
+            let (page, more) = self.page(before, limit).await;
+            before = page.first().map_or(0, |event| event.seq);
+            pages.push_front(page);
+            if !more {
+                return pages.into_iter().flatten().collect();
+            }
+        }
+    }
+
+    /// Reads until the server says that everything up to now was sent: those events, and the cursor.
+    pub async fn caught_up(&mut self) -> (Vec<Seen>, String) {
+        let mut events = Vec::new();
+        loop {
+            match self.next().await {
+                Heard::Event(event) => events.push(event.into()),
+                Heard::CaughtUp { cursor } => return (events, cursor),
+                other => panic!("{other:?} came before `caught_up`"),
+            }
+        }
+    }
+
+    /// Reads on until the socket ends.
+    pub async fn closed(&mut self) -> Closed {
+        self.socket.closed().await
+    }
+
+    /// That the socket is open and answers: a page of nothing comes back.
+    pub async fn is_alive(&mut self) {
+        self.page(1, 1).await;
+    }
+
+    async fn read(&mut self, deadline: Instant) -> Heard {
+        loop {
+            match self.socket.next_before(deadline).await {
+                Some(Came::Text(text)) => match parse(&text) {
+                    Heard::Ping => {}
+                    heard => return heard,
+                },
+                Some(Came::Closed(closed)) => panic!("the socket ended: {closed:?}; kept {:?}", self.kept),
+                None => panic!("no such frame came in time; kept {:?}", self.kept),
+            }
+        }
+    }
+}
+
+/// Reads a server's frame.
+///
+/// # Panics
+/// When it is none of the contract's.
+pub fn parse(text: &str) -> Heard {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("not a frame ({error}): {text}"))
+}

@@ -1,0 +1,28 @@
+//! The black-box harness: real binaries, a real NATS server, a real browser, and a network that can be spoiled.
+//!
+//! Nothing here knows how a service is made: everything goes through a process's settings and signals, HTTP, WebSockets, the
+//! broker, or a page in Chromium. Failures panic with a sentence, since the only callers are tests and the programs beside
+//! them. A file per concept: [`nats`] and [`process`] run programs, [`backchat`] and [`services`] are the two editions,
+//! [`proxy`] is the network, [`person`] does over HTTP what a user does, [`json_socket`] and [`html_socket`] speak the two
+//! formats, [`browser`] and [`room_page`] see what a person sees, [`eventually`] waits, [`audit`] counts what was lost.
+
+pub mod audit;
+pub mod backchat;
+pub mod browser;
+pub mod eventually;
+pub mod heard;
+pub mod html;
+pub mod html_socket;
+pub mod http;
+pub mod json_socket;
+pub mod kill_test;
+pub mod nats;
+pub mod person;
+pub mod ports;
+pub mod process;
+pub mod proxy;
+pub mod random;
+pub mod room_page;
+pub mod services;
+pub mod socket;
+pub mod steady;

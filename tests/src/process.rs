@@ -1,0 +1,237 @@
+//! Running a real program: started with settings, hurt by signals, its log shown when a test fails.
+
+use crate::eventually::eventually;
+use crate::http;
+use std::fs::{self, File};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Lines of a program's log that a failing test shows.
+const LOG_LINES_SHOWN: usize = 60;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// How the harness calls it.
+    pub name: String,
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+    pub environment: Vec<(String, String)>,
+    /// Where its output is kept; every start adds to it.
+    pub log: PathBuf,
+}
+
+impl Launch {
+    pub fn new(program: &Path, folder: &Path) -> Self {
+        let name = program.file_name().map_or_else(|| "program".into(), |name| name.to_string_lossy());
+        Self {
+            log: folder.join(format!("{name}.log")),
+            name: name.into_owned(),
+            program: program.to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    pub fn named(mut self, name: &str) -> Self {
+        self.log.set_file_name(format!("{name}.log"));
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    pub fn argument(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    pub fn set(mut self, variable: &str, value: impl ToString) -> Self {
+        self.environment.push((variable.into(), value.to_string()));
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        // What the machine's owner has set must not change a test.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BACKCHAT_")) {
+            command.env_remove(name);
+        }
+        command.args(&self.arguments).envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Panics
+    /// When it can't be started or does not end within `patience`.
+    pub async fn to_the_end(&self, patience: Duration) -> Ended {
+        let mut program = Program::start(self.clone());
+        let code = program.ended(patience).await;
+        Ended { code, output: program.log() }
+    }
+}
+
+/// How a program ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The exit code; 128 and the signal's number when a signal ended it.
+    pub code: i32,
+    /// Both its outputs.
+    pub output: String,
+}
+
+/// A program that runs. Dropping it kills it and what it started.
+pub struct Program {
+    launch: Launch,
+    child: Child,
+    leash: Child,
+}
+
+impl Program {
+    /// Starts it, at the head of a process group of its own.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn start(launch: Launch) -> Self {
+        let log = File::options().create(true).append(true).open(&launch.log).expect("a log can be written");
+        let error_log = log.try_clone().expect("a file has a second handle");
+        let mut command = launch.command();
+        command.stdout(log).stderr(error_log).process_group(0);
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} can't be started: {error}", launch.program.display()));
+        let leash = leash(child.id());
+        Self { launch, child, leash }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop.
+    pub fn terminate(&self) {
+        signal(self.id(), "TERM");
+    }
+
+    /// Stops it where it stands: its connections stay open and say nothing.
+    pub fn pause(&self) {
+        signal(self.id(), "STOP");
+    }
+
+    pub fn resume(&self) {
+        signal(self.id(), "CONT");
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for its end and gives the exit code.
+    ///
+    /// # Panics
+    /// When it still runs after `patience`.
+    pub async fn ended(&mut self, patience: Duration) -> i32 {
+        let what = format!("{} ends", self.launch.name);
+        eventually(&what, patience, || {
+            let ended = self.child.try_wait().ok().flatten();
+            async move { ended.map(|status| status.code().unwrap_or(128 + status.signal().unwrap_or(0))) }
+        })
+        .await
+    }
+
+    /// Waits until `GET path` at `address` answers 200.
+    ///
+    /// # Panics
+    /// When the program ends, or is not ready after `patience`.
+    pub async fn ready_at(&mut self, address: &str, path: &str, patience: Duration) {
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let last = match http::Ask::get(path).try_send(address).await {
+                Ok(answer) if answer.status == 200 => return,
+                Ok(answer) => format!("{} {}", answer.status, answer.body),
+                Err(error) => error,
+            };
+            let name = &self.launch.name;
+            assert!(matches!(self.child.try_wait(), Ok(None)), "{name} ended before it was ready");
+            assert!(tokio::time::Instant::now() < deadline, "{name} is not ready after {patience:?}: {last}");
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+    }
+
+    /// What it has said so far, on both its outputs.
+    pub fn log(&self) -> String {
+        fs::read(&self.launch.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        signal_group(self.id(), "KILL");
+        let _ = self.child.wait();
+        let _ = self.leash.kill();
+        let _ = self.leash.wait();
+        if std::thread::panicking() {
+            self.show_log();
+        }
+    }
+}
+
+impl Program {
+    #[expect(clippy::print_stderr, reason = "the test runner keeps it and shows it beside the failure")]
+    fn show_log(&self) {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+        eprintln!("--- {} said at last:\n{}", self.launch.name, shown.join("\n"));
+    }
+}
+
+/// Ends the program's group when this process ends in whatever way: only then does the pipe close that it reads.
+fn leash(group: u32) -> Child {
+    Command::new("sh")
+        .args(["-c", r#"read -r _; kill -KILL -- "-$1" 2>/dev/null"#, "leash", &group.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("there is a shell")
+}
+
+/// Sends a signal to one process.
+pub fn signal(process: u32, signal: &str) {
+    shell_kill(signal, &process.to_string());
+}
+
+fn signal_group(group: u32, signal: &str) {
+    shell_kill(signal, &format!("-{group}"));
+}
+
+fn shell_kill(signal: &str, target: &str) {
+    let kill = format!("kill -{signal} -- {target} 2>/dev/null");
+    let _ = Command::new("sh").args(["-c", &kill]).status();
+}
+
+/// A program of this workspace, built beside the test that asks for it.
+///
+/// # Panics
+/// When it was not built.
+pub fn built(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows its own path");
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace` first (make test does)"))
+}
+
+/// Where what a run leaves to be looked at goes: the folder above the one with the built programs.
+pub fn target_folder() -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows its own path");
+    let debug = own.ancestors().find(|folder| folder.join("deps").is_dir());
+    debug.and_then(Path::parent).map_or_else(std::env::temp_dir, Path::to_owned)
+}

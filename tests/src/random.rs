@@ -1,0 +1,29 @@
+//! Numbers that a seed decides, so that a run with faults can be done again.
+
+/// SplitMix64.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    pub const fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Another seed at each call.
+    pub fn any_seed() -> u64 {
+        uuid::Uuid::new_v4().as_u64_pair().0 >> 16
+    }
+
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number from `from` up to and without `to`.
+    pub fn between(&mut self, from: u64, to: u64) -> u64 {
+        from + self.next_u64() % (to - from).max(1)
+    }
+}

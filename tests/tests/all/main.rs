@@ -1,0 +1,17 @@
+//! One binary for all black-box tests, since each one more is linked anew. The module tree mirrors what a person, a program
+//! or an operator sees.
+
+mod accounts;
+mod browser;
+mod escaping;
+mod handshake;
+mod limits;
+mod messages;
+mod outages;
+mod program;
+mod resume;
+mod rooms;
+mod separate;
+mod sessions;
+mod single_node;
+mod survival;
