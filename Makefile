@@ -29,7 +29,7 @@ run: ## Build the chat and run it: LISTEN is its address, DATA the folder with e
 	@scripts/compiler
 	@server=$$(scripts/nats-server) \
 	&& cargo build --package backchat \
-	&& exec $(BIN)/backchat --listen $(LISTEN) --data $(DATA) --nats-server "$$server"
+	&& exec $(BIN)/backchat --listen "$(LISTEN)" --data "$(DATA)" --nats-server "$$server"
 
 build: ## Build every program, for the tests and for running the pieces apart
 	@scripts/compiler

@@ -32,8 +32,18 @@ pub enum NotRegistered {
     Failed(Error),
 }
 
-impl<E: Into<Error>> From<E> for NotRegistered {
-    fn from(error: E) -> Self {
+impl From<Error> for NotRegistered {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+impl From<crate::hashing::Busy> for NotRegistered {
+    fn from(busy: crate::hashing::Busy) -> Self {
+        Self::Failed(busy.into())
+    }
+}
+impl From<store::Error> for NotRegistered {
+    fn from(error: store::Error) -> Self {
         Self::Failed(error.into())
     }
 }

@@ -113,7 +113,8 @@ fn read_lives(source: &mut Source) -> Lives {
         "How long a key signs tokens before a new one takes its place, in seconds",
     );
     if token_s > session_s {
-        source.fault(format!("token_life_s ({token_s}) must not be longer than session_life_s ({session_s})"));
+        source
+            .fault(format!("token_life_s ({token_s}) must not be longer than session_life_s ({session_s})"));
     }
     Lives { token_s, session_s, key_s }
 }
@@ -121,7 +122,11 @@ fn read_lives(source: &mut Source) -> Lives {
 fn read_broker(source: &mut Source) -> Credentials {
     let password = source.secret("nats_password", "The password at the broker");
     Credentials {
-        url: source.value("nats_url", "nats://127.0.0.1:4222", "The NATS server, or several with commas between"),
+        url: source.value(
+            "nats_url",
+            "nats://127.0.0.1:4222",
+            "The NATS server, or several with commas between",
+        ),
         user: source.optional("nats_user", "The user at the broker"),
         password: (!password.is_empty()).then(|| password.expose().to_owned()),
         name: Config::SERVICE.into(),
@@ -146,7 +151,12 @@ fn read_hashing(source: &mut Source) -> hashing::Limits {
             1..=256,
             "Passwords hashed at the same time, 19 MiB each; by default one per core",
         ),
-        queue_max: source.ranged("hashing_queue_max", 64, 0..=10_000, "Requests that may wait for a password's hash"),
+        queue_max: source.ranged(
+            "hashing_queue_max",
+            64,
+            0..=10_000,
+            "Requests that may wait for a password's hash",
+        ),
         patience: Duration::from_millis(source.ranged(
             "hashing_wait_ms",
             10_000,
@@ -199,7 +209,8 @@ mod tests {
     use service::config::load_from;
 
     fn load(pairs: &[(&str, &str)]) -> Result<Config, String> {
-        let environment = pairs.iter().map(|(name, value)| (format!("BACKCHAT_AUTH_SERVICE_{name}"), (*value).to_owned()));
+        let environment =
+            pairs.iter().map(|(name, value)| (format!("BACKCHAT_AUTH_SERVICE_{name}"), (*value).to_owned()));
         load_from(&[], environment, None).map_err(|faults| faults.to_string())
     }
 
@@ -229,7 +240,8 @@ mod tests {
 
     #[test]
     fn a_token_that_outlives_its_session_is_a_fault() {
-        let faults = load(&[("TOKEN_LIFE_S", "3600"), ("SESSION_LIFE_S", "60"), ("LISTEN", "here")]).err().unwrap();
+        let faults =
+            load(&[("TOKEN_LIFE_S", "3600"), ("SESSION_LIFE_S", "60"), ("LISTEN", "here")]).err().unwrap();
         assert!(faults.contains("token_life_s") && faults.contains("LISTEN"), "{faults}");
     }
 }

@@ -50,7 +50,10 @@ mod tests {
     fn under_tls_the_names_are_guarded_and_the_cookies_secure() {
         let [token, refresh] = Cookies { secure: true, life_s: 60 }.set("t", "r");
         assert_eq!(token, "__Host-backchat_token=t; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure");
-        assert_eq!(refresh, "__Secure-backchat_refresh=r; Path=/auth/; Max-Age=60; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(
+            refresh,
+            "__Secure-backchat_refresh=r; Path=/auth/; Max-Age=60; HttpOnly; SameSite=Lax; Secure"
+        );
     }
 
     #[test]

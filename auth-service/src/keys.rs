@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often keys are looked at: made, replaced, published again where the broker has lost them.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How soon they are looked at again when that failed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Keys {
     store: Store,
@@ -44,7 +46,12 @@ impl Keys {
     ///
     /// # Errors
     /// Of broker and database.
-    pub async fn start(store: Store, broker: Broker, signals: Arc<Signals>, lives: Lives) -> Result<Self, Error> {
+    pub async fn start(
+        store: Store,
+        broker: Broker,
+        signals: Arc<Signals>,
+        lives: Lives,
+    ) -> Result<Self, Error> {
         let keys = Self { store, broker, signals, lives, ring: RwLock::default() };
         keys.look().await?;
         Ok(keys)
@@ -53,15 +60,21 @@ impl Keys {
     /// Looks after the keys until `shutdown`: from time to time, and whenever the connection to the broker has come back.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut connection = self.broker.connection();
+        let mut pause = LOOK_EVERY;
         loop {
             // Each branch only reads a signal, so any may be cancelled.
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 changed = connection.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             let connected = connection.borrow_and_update().connected;
-            let looked = if connected { self.look().await.map_err(|e| e.to_string()) } else { Err("not connected".into()) };
+            let looked = if connected {
+                self.look().await.map_err(|e| e.to_string())
+            } else {
+                Err("not connected".into())
+            };
+            pause = if looked.is_ok() { LOOK_EVERY } else { LOOK_AGAIN };
             self.signals.broker(looked);
         }
     }
@@ -135,13 +148,15 @@ impl Keys {
     }
 
     fn take_up(&self, rows: &[KeyRow], now: Timestamp) -> Result<(), Error> {
-        let signer = plan::signer(rows, self.lives, now).and_then(|row| Some((row.key_id.clone(), read_secret(row)?)));
+        let signer =
+            plan::signer(rows, self.lives, now).and_then(|row| Some((row.key_id.clone(), read_secret(row)?)));
         if signer.is_none() {
             return Err(Error::Internal("there is no signing key that can be read"));
         }
         let verifying = rows.iter().filter(|row| row.retired_at.is_none_or(|at| at > now));
-        let verifying: HashMap<_, _> =
-            verifying.filter_map(|row| Some((row.key_id.clone(), read_secret(row)?.verifying_key()))).collect();
+        let verifying: HashMap<_, _> = verifying
+            .filter_map(|row| Some((row.key_id.clone(), read_secret(row)?.verifying_key())))
+            .collect();
         self.signals.keys(verifying.len());
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Ring { signer, verifying };
         Ok(())

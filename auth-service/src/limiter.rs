@@ -59,7 +59,11 @@ impl Limiter {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(failures) = entries.get(attempt) else { return Ok(()) };
         let ago = now.saturating_duration_since(failures.last);
-        if failures.count < self.failures_max || ago >= PAUSE { Ok(()) } else { Err(PAUSE.saturating_sub(ago)) }
+        if failures.count < self.failures_max || ago >= PAUSE {
+            Ok(())
+        } else {
+            Err(PAUSE.saturating_sub(ago))
+        }
     }
 
     pub fn failed(&self, attempt: Attempt, now: Instant) {

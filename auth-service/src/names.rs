@@ -135,7 +135,18 @@ mod tests {
 
     #[test]
     fn names_of_all_scripts_are_taken_as_typed() {
-        for name in ["alice", "Zoë Ångström", "Нина", "会議室", "غرفة", "Đặng Thị", "שָׁלוֹם", "Anna 🙂", "Ada 👩‍💻", "O'Neil-2"] {
+        for name in [
+            "alice",
+            "Zoë Ångström",
+            "Нина",
+            "会議室",
+            "غرفة",
+            "Đặng Thị",
+            "שָׁלוֹם",
+            "Anna 🙂",
+            "Ada 👩‍💻",
+            "O'Neil-2",
+        ] {
             assert_eq!(Name::parse(name).unwrap().shown(), name);
         }
     }
@@ -215,7 +226,9 @@ mod tests {
 
     #[test]
     fn different_names_share_none() {
-        for (one, other) in [("alice", "alicia"), ("Zoe", "Zoë"), ("bob", "rob"), ("user 7", "user 8"), ("会議", "会议")] {
+        for (one, other) in
+            [("alice", "alicia"), ("Zoe", "Zoë"), ("bob", "rob"), ("user 7", "user 8"), ("会議", "会议")]
+        {
             assert!(!alike(one, other), "{one} and {other} differ");
         }
     }

@@ -73,8 +73,21 @@ mod tests {
     #[test]
     fn other_sites_and_the_login_itself_are_not() {
         for path in [
-            "", "x", "//evil.example", "/\\evil.example", "\\\\evil", "https://evil.example/", "javascript:alert(1)", "/\t/evil",
-            "/a\r\nSet-Cookie: x=1", "/auth/logout/", "/auth", "/auth?x", " /x", "///x", "/a\\b",
+            "",
+            "x",
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil",
+            "https://evil.example/",
+            "javascript:alert(1)",
+            "/\t/evil",
+            "/a\r\nSet-Cookie: x=1",
+            "/auth/logout/",
+            "/auth",
+            "/auth?x",
+            " /x",
+            "///x",
+            "/a\\b",
         ] {
             assert_eq!(Next::of(Some(path)).path(), "/", "{path:?}");
         }

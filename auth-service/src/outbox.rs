@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 const BATCH: u32 = 100;
 /// How often the database is asked for letters that wait.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// How long a request waits for the broker before it leaves a letter to be sent later.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// A revocation is kept this much longer than any token of its session lives, in seconds.
 const MARGIN_S: u32 = 60;
 
@@ -34,7 +36,9 @@ impl Outbox {
 
     /// Tells the broker of a letter that has just been written. If it can't be told, the letter waits in the database.
     pub async fn send(&self, letter: &Letter) {
-        match self.tell(letter).await {
+        // A letter may be told twice, so it may be cut off when half told.
+        let told = tokio::time::timeout(PATIENCE, self.tell(letter)).await;
+        match told.unwrap_or(Err(broker::Error::TimedOut)) {
             Ok(()) => self.sent(&letter.id()).await,
             Err(error) => self.signals.letter_put_off(&error),
         }

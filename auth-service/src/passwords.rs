@@ -82,7 +82,8 @@ impl fmt::Debug for Password {
 }
 
 fn hasher() -> Argon2<'static> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("the parameters are within Argon2's limits");
+    let params =
+        Params::new(MEMORY_KIB, PASSES, LANES, None).expect("the parameters are within Argon2's limits");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
@@ -109,7 +110,13 @@ mod tests {
 
     #[test]
     fn spaces_and_all_scripts_are_taken() {
-        for password in ["  four words in a row  ", "пароль из слов", "正しい馬の電池です", "🦊🌧🧂🎻🛶🧦🪁🥝", "tr0mbone-lagoon"] {
+        for password in [
+            "  four words in a row  ",
+            "пароль из слов",
+            "正しい馬の電池です",
+            "🦊🌧🧂🎻🛶🧦🪁🥝",
+            "tr0mbone-lagoon",
+        ] {
             assert_eq!(judge(password, "alice"), Ok(()), "{password}");
         }
     }
@@ -117,8 +124,21 @@ mod tests {
     #[test]
     fn what_is_tried_first_is_refused() {
         for password in [
-            "password", "Password1", "12345678", "123456789", "qwertyuiop", "iloveyou", "aaaaaaaa", "abcdefgh", "letmein1", "P@ssw0rd",
-            "alicealice", "backchat", "sunshine", "        ", "87654321",
+            "password",
+            "Password1",
+            "12345678",
+            "123456789",
+            "qwertyuiop",
+            "iloveyou",
+            "aaaaaaaa",
+            "abcdefgh",
+            "letmein1",
+            "P@ssw0rd",
+            "alicealice",
+            "backchat",
+            "sunshine",
+            "        ",
+            "87654321",
         ] {
             assert_eq!(judge(password, "alice"), Err(FormError::PasswordCommon), "{password}");
         }

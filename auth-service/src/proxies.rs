@@ -84,7 +84,8 @@ struct Hop {
 }
 
 fn hops(headers: &HeaderMap) -> Vec<Hop> {
-    let forwarded: Vec<Hop> = items(headers, header::FORWARDED.as_str()).map(|item| forwarded_hop(&item)).collect();
+    let forwarded: Vec<Hop> =
+        items(headers, header::FORWARDED.as_str()).map(|item| forwarded_hop(&item)).collect();
     if !forwarded.is_empty() {
         return forwarded;
     }
@@ -151,11 +152,21 @@ mod tests {
     #[test]
     fn a_trusted_proxy_names_the_client_and_the_host() {
         for said in [
-            headers(&[("x-forwarded-for", "6.6.6.6, 198.51.100.4, 10.2.3.4"), ("x-forwarded-host", "chat.example")]),
-            headers(&[("forwarded", "for=6.6.6.6, for=\"198.51.100.4:1234\";host=chat.example;proto=https, for=10.2.3.4")]),
+            headers(&[
+                ("x-forwarded-for", "6.6.6.6, 198.51.100.4, 10.2.3.4"),
+                ("x-forwarded-host", "chat.example"),
+            ]),
+            headers(&[(
+                "forwarded",
+                "for=6.6.6.6, for=\"198.51.100.4:1234\";host=chat.example;proto=https, for=10.2.3.4",
+            )]),
         ] {
             let origin = origin_of(&said, ip("::ffff:127.0.0.1"), &trusted());
-            assert_eq!(origin.client, ip("198.51.100.4"), "what the client itself claims stands further left");
+            assert_eq!(
+                origin.client,
+                ip("198.51.100.4"),
+                "what the client itself claims stands further left"
+            );
             assert_eq!(origin.host.as_deref(), Some("chat.example"));
         }
         let six = headers(&[("forwarded", "For=\"[2001:db8::7]:99\"")]);

@@ -50,7 +50,8 @@ impl RefreshSecret {
     }
 
     fn followed_by(&self, salt: &Salt) -> Self {
-        let next = Sha256::new_with_prefix("backchat next refresh").chain_update(&salt.0).chain_update(self.0);
+        let next =
+            Sha256::new_with_prefix("backchat next refresh").chain_update(&salt.0).chain_update(self.0);
         Self(next.finalize().into())
     }
 }

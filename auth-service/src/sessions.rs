@@ -109,7 +109,9 @@ impl Sessions {
         let Some(row) = self.live(presented.session, now).await? else { return Ok(()) };
         match row.chain.step(&presented.secret, Salt::new(random()?), now) {
             Step::Unknown => Ok(()),
-            Step::Keep(_) | Step::Rotate(..) | Step::Reused => self.end(presented.session, row.user, why).await,
+            Step::Keep(_) | Step::Rotate(..) | Step::Reused => {
+                self.end(presented.session, row.user, why).await
+            }
         }
     }
 
@@ -158,7 +160,13 @@ mod tests {
     fn a_refresh_cookie_survives_its_text() {
         let refresh = Refresh { session: SessionId::new(), secret: RefreshSecret::new([5; 32]) };
         assert_eq!(Refresh::parse(&refresh.expose()), Some(refresh));
-        for bad in ["", ".", "x.y", "0195a000-0000-7000-8000-000000000000", "0195a000-0000-7000-8000-000000000000.AAAA"] {
+        for bad in [
+            "",
+            ".",
+            "x.y",
+            "0195a000-0000-7000-8000-000000000000",
+            "0195a000-0000-7000-8000-000000000000.AAAA",
+        ] {
             assert_eq!(Refresh::parse(bad), None, "{bad}");
         }
     }

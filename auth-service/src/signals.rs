@@ -44,10 +44,12 @@ impl Signals {
             renewals: registry.counter_by("renewals", "Tries to renew a token", "outcome"),
             ended: registry.counter_by("sessions_ended", "Sessions ended before their time", "why"),
             letters: registry.counter_by("letters", "Profiles and revocations for the broker", "outcome"),
-            letters_waiting: registry.gauge("letters_waiting", "Profiles and revocations that the broker does not have yet"),
+            letters_waiting: registry
+                .gauge("letters_waiting", "Profiles and revocations that the broker does not have yet"),
             keys: registry.gauge("keys", "Signing keys whose tokens are accepted"),
             keys_published: registry.counter("keys_published", "Signing keys written to the broker"),
-            hashing_seconds: registry.seconds("hashing_seconds", "Time to hash a password, its wait included"),
+            hashing_seconds: registry
+                .seconds("hashing_seconds", "Time to hash a password, its wait included"),
             failures: registry.counter_by("failures", "Requests that failed, by whose fault it was", "fault"),
             requests: registry.counter_by("requests", "HTTP requests", "status"),
             request_seconds: registry.seconds("request_seconds", "Time to answer an HTTP request"),

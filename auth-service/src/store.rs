@@ -10,7 +10,7 @@ mod keys;
 mod outbox;
 mod sessions;
 
-pub use accounts::{AccountRow, NewAccount};
+pub use accounts::NewAccount;
 pub use connect::Store;
 pub use error::Error;
 pub use keys::KeyRow;
@@ -31,8 +31,7 @@ impl Store {
     /// Runs statements, with all their faults found. They run on a task of their own: a caller that goes away does not drop a transaction
     /// half done.
     async fn run(&self, statements: &'static str, values: Variables) -> Result<IndexedResults, Error> {
-        let query = self.db().query(statements).bind(values).into_owned();
-        let task = tokio::spawn(async move { query.await });
+        let task = tokio::spawn(Box::pin(self.clone().query(statements, values)));
         match tokio::time::timeout(ANSWER, task).await {
             Err(_) => Err(Error::Unavailable("the database did not answer in time".into())),
             Ok(Err(_)) => Err(Error::Unavailable("the database's task ended".into())),

@@ -150,6 +150,7 @@ fn describe(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => format!("not writable ({error})"),
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "not a folder".to_owned(),
+        ErrorKind::NotFound => format!("can't be created ({error})"),
         _ => error.to_string(),
     }
 }

@@ -7,7 +7,9 @@ use tokio::{sync::watch, time::timeout};
 /// Longest wait for one answer of the broker, in milliseconds.
 pub(crate) const ANSWER_MS: u64 = 5_000;
 /// Longest wait for a new connection when a request finds none, in milliseconds.
-const CONNECTION_WAIT_MS: u64 = 2_000;
+const CONNECTION_WAIT_MS: u64 = 8_000;
+/// How often a read is sent when the connection breaks under it.
+pub(crate) const READ_TRIES: u32 = 3;
 /// Messages that one subscription may hold before the newest are dropped (and the hole repaired).
 const SUBSCRIPTION_MESSAGES_MAX: usize = 8_192;
 /// Longest pause between two attempts to connect, in milliseconds.
@@ -113,6 +115,19 @@ impl Broker {
         }
     }
 
+    /// A request whose answer may come too late, and which changes nothing when it is asked twice: a connection that
+    /// breaks meanwhile is waited for, and the request sent again.
+    pub(crate) async fn read(&self, subject: &str, payload: Bytes) -> Result<async_nats::Message, Error> {
+        for _ in 1..READ_TRIES {
+            match self.request(subject.to_owned(), None, payload.clone()).await {
+                Err(Error::Disconnected) => {}
+                answer => return answer,
+            }
+        }
+        self.request(subject.to_owned(), None, payload).await
+    }
+
+    /// A request. It fails at once when the connection breaks before the answer came: what was asked may have happened.
     pub(crate) async fn request(
         &self,
         subject: String,
@@ -126,14 +141,25 @@ impl Broker {
         }
         // The client's own time-out does not cover the wait for a place in its queue of commands.
         let answer = self.client.send_request(subject.clone(), request);
-        match timeout(Duration::from_millis(ANSWER_MS + 500), answer).await {
-            Err(_) => Err(Error::TimedOut),
-            Ok(Err(error)) => Err(match error.into() {
-                Error::NobodyThere(_) => Error::NobodyThere(subject),
-                other => other,
-            }),
-            Ok(Ok(message)) => Ok(message),
+        let answer = timeout(Duration::from_millis(ANSWER_MS + 500), answer);
+        // Both may be cancelled: an answer that nobody waits for is dropped.
+        tokio::select! {
+            answer = answer => match answer {
+                Err(_) => Err(Error::TimedOut),
+                Ok(Err(error)) => Err(match error.into() {
+                    Error::NobodyThere(_) => Error::NobodyThere(subject),
+                    other => other,
+                }),
+                Ok(Ok(message)) => Ok(message),
+            },
+            () = self.disconnected() => Err(Error::Disconnected),
         }
+    }
+
+    /// Ends when the connection breaks.
+    pub(crate) async fn disconnected(&self) {
+        // The sender lives as long as `self`, so this ends only for the reason it is named after.
+        let _ = self.state.subscribe().wait_for(|s| !s.connected).await;
     }
 
     /// A request of the JetStream API, with its answer as JSON.
@@ -142,7 +168,7 @@ impl Broker {
         subject: &str,
         body: &serde_json::Value,
     ) -> Result<serde_json::Value, Error> {
-        let message = self.request(format!("$JS.API.{subject}"), None, body.to_string().into()).await?;
+        let message = self.read(&format!("$JS.API.{subject}"), body.to_string().into()).await?;
         let answer = serde_json::from_slice(&message.payload).map_err(|_| Error::Malformed("JSON"))?;
         api_error(&answer).map_or(Ok(answer), Err)
     }

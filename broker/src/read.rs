@@ -1,6 +1,9 @@
 //! Reading what is stored: Direct Get, which any replica answers.
 
-use crate::{Broker, Error, connection::ANSWER_MS};
+use crate::{
+    Broker, Error,
+    connection::{ANSWER_MS, READ_TRIES},
+};
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -91,8 +94,7 @@ impl Broker {
     /// Any of [`Error`]; a subject without a message is `None`. A replica that lags may answer: where "none" or
     /// "gone" would turn somebody away, ask [`Broker::last_confirmed`].
     pub async fn last(&self, stream: &str, subject: &str) -> Result<Option<Record>, Error> {
-        let message =
-            self.request(format!("$JS.API.DIRECT.GET.{stream}.{subject}"), None, Bytes::new()).await?;
+        let message = self.read(&format!("$JS.API.DIRECT.GET.{stream}.{subject}"), Bytes::new()).await?;
         match answer(message)? {
             Answer::Record(record) => Ok(Some(record)),
             Answer::Nothing | Answer::End(_) => Ok(None),
@@ -121,7 +123,11 @@ impl Broker {
         self.get_from_leader(stream, &request).await
     }
 
-    async fn get_from_leader(&self, stream: &str, request: &serde_json::Value) -> Result<Option<Record>, Error> {
+    async fn get_from_leader(
+        &self,
+        stream: &str,
+        request: &serde_json::Value,
+    ) -> Result<Option<Record>, Error> {
         match self.api(&format!("STREAM.MSG.GET.{stream}"), request).await {
             Ok(answer) => record_of_api(&answer["message"]).map(Some),
             // 10037: no message found.
@@ -136,7 +142,7 @@ impl Broker {
     /// Any of [`Error`].
     pub async fn get(&self, stream: &str, seq: u64) -> Result<Option<Record>, Error> {
         let body = json!({ "seq": seq }).to_string();
-        match answer(self.request(format!("$JS.API.DIRECT.GET.{stream}"), None, body.into()).await?)? {
+        match answer(self.read(&format!("$JS.API.DIRECT.GET.{stream}"), body.into()).await?)? {
             Answer::Record(record) => Ok(Some(record)),
             Answer::Nothing | Answer::End(_) => Ok(None),
         }
@@ -176,9 +182,23 @@ impl Broker {
     }
 
     async fn read_batch(&self, stream: &str, request: &serde_json::Value) -> Result<Batch, Error> {
+        for _ in 1..READ_TRIES {
+            match self.read_batch_once(stream, request).await {
+                Err(Error::Disconnected) => {}
+                batch => return batch,
+            }
+        }
+        self.read_batch_once(stream, request).await
+    }
+
+    async fn read_batch_once(&self, stream: &str, request: &serde_json::Value) -> Result<Batch, Error> {
         self.connected().await?;
-        let read = self.read_batch_unbounded(stream, request);
-        timeout(Duration::from_millis(2 * ANSWER_MS), read).await.unwrap_or(Err(Error::TimedOut))
+        let read = timeout(Duration::from_millis(2 * ANSWER_MS), self.read_batch_unbounded(stream, request));
+        // Both may be cancelled: a read changes nothing.
+        tokio::select! {
+            batch = read => batch.unwrap_or(Err(Error::TimedOut)),
+            () = self.disconnected() => Err(Error::Disconnected),
+        }
     }
 
     async fn read_batch_unbounded(&self, stream: &str, request: &serde_json::Value) -> Result<Batch, Error> {

@@ -59,7 +59,9 @@ async fn create_stream(broker: &Broker, config: &Value) -> Result<(), Error> {
     // An older server takes the request and leaves out what it does not know.
     for needed in ["allow_direct", "allow_atomic", "allow_msg_ttl"] {
         if config[needed] == true && created["config"][needed] != true {
-            return Err(Error::Setup(format!("the NATS server does not know `{needed}`: 2.12 or newer is needed")));
+            return Err(Error::Setup(format!(
+                "the NATS server does not know `{needed}`: 2.12 or newer is needed"
+            )));
         }
     }
     Ok(())

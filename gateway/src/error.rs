@@ -30,7 +30,6 @@ impl Error {
             Self::NotAMember => 403,
         }
     }
-
 }
 
 impl fmt::Display for Error {

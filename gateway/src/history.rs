@@ -165,8 +165,7 @@ pub async fn after(
     limit: usize,
 ) -> Result<(Vec<Arc<Shown>>, u64), Error> {
     if gateway.streams.has_aged_past(room.shard, after) {
-        let query =
-            PageQuery { room: room.slug.clone(), at: PageAt::After(after), limit, at_least: after };
+        let query = PageQuery { room: room.slug.clone(), at: PageAt::After(after), limit, at_least: after };
         let page = ask_worker(gateway, room.shard, query).await.ok_or_else(unreachable_history)?;
         if let Some(last) = page.events.last().map(|event| event.seq) {
             return Ok((shown(gateway, page.events, after).await, last));

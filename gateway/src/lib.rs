@@ -52,8 +52,12 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     let finished = CancellationToken::new();
     let _stop = finished.clone().drop_guard();
     let operations = operations::router(health.clone(), registry.clone());
-    let answering =
-        tokio::spawn(http::serve(doors.operations, operations, http::HttpLimits::default(), finished.clone()));
+    let answering = tokio::spawn(http::serve(
+        doors.operations,
+        operations,
+        http::HttpLimits::default(),
+        finished.clone(),
+    ));
 
     let broker = Broker::connect(&config.broker(), BROKER_PATIENCE).await.map_err(|error| match error {
         broker::Error::Setup(why) => Error::Start(why),

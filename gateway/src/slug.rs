@@ -99,7 +99,10 @@ mod tests {
             assert_eq!(stem_of(name), expected, "{name}");
         }
         let arabic = stem_of("غرفة");
-        assert!(arabic != "room" && arabic.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'), "{arabic}");
+        assert!(
+            arabic != "room" && arabic.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
+            "{arabic}"
+        );
     }
 
     #[test]

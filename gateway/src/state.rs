@@ -1,6 +1,6 @@
 use crate::{
-    Config, Error, directory::Directory, guests::Guests, profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions,
-    signals::Signals, streams::Streams,
+    Config, Error, directory::Directory, guests::Guests, profiles::Profiles, rate::Rates, room::Rooms,
+    sessions::Sessions, signals::Signals, streams::Streams,
 };
 use broker::Broker;
 use protocol::{RoomSlug, subject::Shard};

@@ -34,11 +34,7 @@ mod tests {
         assert_eq!(place(10, 10, 12), Link::Next);
         assert_eq!(place(10, 11, 12), Link::Hole);
         assert_eq!(place(10, 9, 10), Link::Seen);
-        assert_eq!(
-            place(10, 0, 12),
-            Link::Next,
-            "earlier events may have been removed"
-        );
+        assert_eq!(place(10, 0, 12), Link::Next, "earlier events may have been removed");
         assert_eq!(place(0, 0, 1), Link::Next);
     }
 }

@@ -53,7 +53,9 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_not_taken_for_one() {
-        for header in ["", ";;", "backchat_token", "backchat_token=", "xbackchat_token=a", "backchat_token2=a", "=a"] {
+        for header in
+            ["", ";;", "backchat_token", "backchat_token=", "xbackchat_token=a", "backchat_token2=a", "=a"]
+        {
             assert_eq!(token_of(header), None, "{header:?}");
         }
     }

@@ -103,11 +103,7 @@ impl Event {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(&Versioned {
-            v: VERSION,
-            event: self,
-        })
-        .expect("an event is plain JSON")
+        serde_json::to_vec(&Versioned { v: VERSION, event: self }).expect("an event is plain JSON")
     }
 
     /// Reads an event of the log.
@@ -204,16 +200,7 @@ mod tests {
 
     #[test]
     fn what_looks_empty_is_no_message() {
-        for blank in [
-            "",
-            " ",
-            "\n\n\n",
-            "\u{200B}",
-            "\u{A0}\u{A0}",
-            "\u{2800}",
-            "\u{AD}",
-            "\u{3164}",
-        ] {
+        for blank in ["", " ", "\n\n\n", "\u{200B}", "\u{A0}\u{A0}", "\u{2800}", "\u{AD}", "\u{3164}"] {
             assert_eq!(Body::parse(blank), Err(BadBody::Empty), "{blank:?}");
         }
     }
@@ -221,10 +208,7 @@ mod tests {
     #[test]
     fn a_body_is_measured_in_characters() {
         assert!(Body::parse(&"é".repeat(limits::BODY_CHARS_MAX)).is_ok());
-        assert_eq!(
-            Body::parse(&"x".repeat(limits::BODY_CHARS_MAX + 1)),
-            Err(BadBody::TooLong)
-        );
+        assert_eq!(Body::parse(&"x".repeat(limits::BODY_CHARS_MAX + 1)), Err(BadBody::TooLong));
         assert_eq!(Body::parse("a\0b"), Err(BadBody::Control));
     }
 
@@ -239,23 +223,11 @@ mod tests {
         };
         assert_eq!(Event::decode(b"{"), Err(Unreadable::NotAnEvent));
         assert_eq!(Event::decode(b""), Err(Unreadable::NotAnEvent));
-        assert_eq!(
-            Event::decode(&vec![b'a'; 900 * 1024]),
-            Err(Unreadable::TooLarge(900 * 1024))
-        );
-        assert_eq!(
-            Event::decode(br#"{"type":"poll","v":99}"#),
-            Err(Unreadable::Version(99))
-        );
+        assert_eq!(Event::decode(&vec![b'a'; 900 * 1024]), Err(Unreadable::TooLarge(900 * 1024)));
+        assert_eq!(Event::decode(br#"{"type":"poll","v":99}"#), Err(Unreadable::Version(99)));
         assert_eq!(Event::decode(br#"{"type":"poll","v":1}"#), Err(Unreadable::Kind));
-        assert_eq!(
-            Event::decode(br#"{"type":"message","v":1}"#),
-            Err(Unreadable::Fields)
-        );
-        assert_eq!(
-            Event::decode(with_body("\\u0000").as_bytes()),
-            Err(Unreadable::Fields)
-        );
+        assert_eq!(Event::decode(br#"{"type":"message","v":1}"#), Err(Unreadable::Fields));
+        assert_eq!(Event::decode(with_body("\\u0000").as_bytes()), Err(Unreadable::Fields));
         assert!(Event::decode(with_body("hello").as_bytes()).is_ok());
     }
 }

@@ -48,20 +48,12 @@ impl ClientFrame {
         let raw: RawFrame = serde_json::from_str(text).map_err(|_| BadFrame::NotJson)?;
         match raw.kind.as_ref() {
             None if raw.message.is_some() => raw.send(),
-            None => Err(BadFrame::Field {
-                kind: "frame",
-                field: "type",
-                id: None,
-            }),
+            None => Err(BadFrame::Field { kind: "frame", field: "type", id: None }),
             Some(kind) => match kind.as_str() {
                 Some("send") => raw.send(),
                 Some("page") => raw.page(),
                 Some(other) => Err(BadFrame::UnknownType(other.chars().take(40).collect())),
-                None => Err(BadFrame::Field {
-                    kind: "frame",
-                    field: "type",
-                    id: None,
-                }),
+                None => Err(BadFrame::Field { kind: "frame", field: "type", id: None }),
             },
         }
     }
@@ -73,41 +65,22 @@ impl RawFrame {
             None | Some(serde_json::Value::Null) => None,
             Some(value) => {
                 let id = value.as_str().and_then(|text| text.parse().ok());
-                Some(id.ok_or(BadFrame::Field {
-                    kind: "send",
-                    field: "id",
-                    id: None,
-                })?)
+                Some(id.ok_or(BadFrame::Field { kind: "send", field: "id", id: None })?)
             }
         };
         match self.body.or(self.message) {
             Some(serde_json::Value::String(body)) => Ok(ClientFrame::Send { id, body }),
-            _ => Err(BadFrame::Field {
-                kind: "send",
-                field: "body",
-                id,
-            }),
+            _ => Err(BadFrame::Field { kind: "send", field: "body", id }),
         }
     }
 
     fn page(self) -> Result<ClientFrame, BadFrame> {
-        let field = |field| BadFrame::Field {
-            kind: "page",
-            field,
-            id: None,
-        };
-        let before = self
-            .before
-            .as_ref()
-            .and_then(serde_json::Value::as_u64)
-            .ok_or(field("before"))?;
+        let field = |field| BadFrame::Field { kind: "page", field, id: None };
+        let before = self.before.as_ref().and_then(serde_json::Value::as_u64).ok_or(field("before"))?;
         let limit = match self.limit.as_ref() {
             None => crate::limits::PAGE_EVENTS,
             Some(value) => {
-                let limit = value
-                    .as_u64()
-                    .and_then(|n| usize::try_from(n).ok())
-                    .ok_or(field("limit"))?;
+                let limit = value.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or(field("limit"))?;
                 if !(1..=crate::limits::PAGE_EVENTS_MAX).contains(&limit) {
                     return Err(field("limit"));
                 }
@@ -162,36 +135,10 @@ pub enum ServerFrame {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventFrame {
-    Message {
-        seq: u64,
-        prev: u64,
-        id: MessageId,
-        author: Person,
-        body: String,
-        at: Timestamp,
-    },
-    Created {
-        seq: u64,
-        prev: u64,
-        id: MessageId,
-        author: Person,
-        name: String,
-        at: Timestamp,
-    },
-    Joined {
-        seq: u64,
-        prev: u64,
-        id: MessageId,
-        author: Person,
-        at: Timestamp,
-    },
-    Left {
-        seq: u64,
-        prev: u64,
-        id: MessageId,
-        author: Person,
-        at: Timestamp,
-    },
+    Message { seq: u64, prev: u64, id: MessageId, author: Person, body: String, at: Timestamp },
+    Created { seq: u64, prev: u64, id: MessageId, author: Person, name: String, at: Timestamp },
+    Joined { seq: u64, prev: u64, id: MessageId, author: Person, at: Timestamp },
+    Left { seq: u64, prev: u64, id: MessageId, author: Person, at: Timestamp },
 }
 
 /// Why a cursor could not be continued: what the client shows is not a part of this log.
@@ -300,10 +247,7 @@ mod tests {
         let id = MessageId::new();
         let form = format!(r#"{{"message":"hi","id":"{id}","headers":{{"HX-Request":"true"}}}}"#);
         let json = format!(r#"{{"type":"send","body":"hi","id":"{id}"}}"#);
-        let send = ClientFrame::Send {
-            id: Some(id),
-            body: "hi".into(),
-        };
+        let send = ClientFrame::Send { id: Some(id), body: "hi".into() };
         assert_eq!(ClientFrame::parse(&form), Ok(send.clone()));
         assert_eq!(ClientFrame::parse(&json), Ok(send));
     }
@@ -312,10 +256,7 @@ mod tests {
     fn a_bad_frame_is_named() {
         assert_eq!(ClientFrame::parse("{"), Err(BadFrame::NotJson));
         assert_eq!(ClientFrame::parse("[]"), Err(BadFrame::NotJson));
-        assert_eq!(
-            ClientFrame::parse(r#"{"type":"poll"}"#),
-            Err(BadFrame::UnknownType("poll".into()))
-        );
+        assert_eq!(ClientFrame::parse(r#"{"type":"poll"}"#), Err(BadFrame::UnknownType("poll".into())));
         assert!(matches!(
             ClientFrame::parse(r#"{"type":"send"}"#),
             Err(BadFrame::Field { field: "body", .. })

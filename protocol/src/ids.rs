@@ -72,14 +72,8 @@ impl RoomSlug {
     /// [`BadId`] unless the text is 1 to [`crate::limits::SLUG_BYTES_MAX`] of `a–z`, `0–9`, `_`.
     pub fn parse(text: &str) -> Result<Self, BadId> {
         let fits = (1..=crate::limits::SLUG_BYTES_MAX).contains(&text.len());
-        let plain = text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if fits && plain {
-            Ok(Self(text.into()))
-        } else {
-            Err(BadId("room code"))
-        }
+        let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if fits && plain { Ok(Self(text.into())) } else { Err(BadId("room code")) }
     }
 
     pub fn as_str(&self) -> &str {
@@ -124,9 +118,7 @@ impl fmt::Display for StreamIdentity {
 impl FromStr for StreamIdentity {
     type Err = BadId;
     fn from_str(text: &str) -> Result<Self, BadId> {
-        i64::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| BadId("stream identity"))
+        i64::from_str_radix(text, 16).map(Self).map_err(|_| BadId("stream identity"))
     }
 }
 
@@ -148,10 +140,7 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, BadId> {
         let bad = BadId("cursor");
         let (stream, seq) = text.split_once('.').ok_or(bad)?;
-        Ok(Self {
-            stream: stream.parse().map_err(|_| bad)?,
-            seq: seq.parse().map_err(|_| bad)?,
-        })
+        Ok(Self { stream: stream.parse().map_err(|_| bad)?, seq: seq.parse().map_err(|_| bad)? })
     }
 }
 impl Serialize for Cursor {
@@ -174,10 +163,7 @@ mod tests {
 
     #[test]
     fn a_cursor_survives_its_text() {
-        let cursor = Cursor {
-            stream: StreamIdentity(1_795_000_000_123_456_789),
-            seq: 42,
-        };
+        let cursor = Cursor { stream: StreamIdentity(1_795_000_000_123_456_789), seq: 42 };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         for bad in ["", "1", ".", "zz.1", "1.-1", "1.99999999999999999999"] {
             assert!(bad.parse::<Cursor>().is_err(), "{bad:?} was taken");

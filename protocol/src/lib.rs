@@ -7,6 +7,8 @@ pub mod chain;
 pub mod cookie;
 pub mod event;
 pub mod frame;
+#[cfg(test)]
+mod golden;
 pub mod ids;
 pub mod limits;
 pub mod path;

@@ -18,7 +18,9 @@ mod tests {
         for good in ["/", "/room/tea_x7qa/", "/room/x/?at=1"] {
             assert_eq!(own(good), Some(good));
         }
-        for bad in ["", "//evil.test", "/\\evil.test", "https://evil.test", "/a\nb", "javascript:x", "/a\\b", "/é"] {
+        for bad in
+            ["", "//evil.test", "/\\evil.test", "https://evil.test", "/a\nb", "javascript:x", "/a\\b", "/é"]
+        {
             assert_eq!(own(bad), None, "{bad:?}");
         }
     }

@@ -40,12 +40,9 @@ impl Shard {
     /// The shard of a room among `shards`: FNV-1a (64 bit) of the slug, modulo their number.
     /// The number is fixed when the system is set up, since another one would move rooms.
     pub fn of(room: &RoomSlug, shards: u16) -> Self {
-        let hash = room
-            .as_str()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let hash = room.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         Self((hash % u64::from(shards.max(1))) as u16)
     }
 
@@ -59,11 +56,7 @@ impl Shard {
     /// All subjects that the shard's stream stores.
     pub fn subjects(self) -> [String; 3] {
         let shard = self.0;
-        [
-            format!("chat.log.{shard}.>"),
-            format!("chat.member.{shard}.>"),
-            format!("chat.room.{shard}.>"),
-        ]
+        [format!("chat.log.{shard}.>"), format!("chat.member.{shard}.>"), format!("chat.room.{shard}.>")]
     }
     pub fn log(self, room: &RoomSlug) -> String {
         format!("chat.log.{}.{room}", self.0)
@@ -114,9 +107,8 @@ mod tests {
         // Frozen figures: a change here would move every room that exists.
         assert_eq!(Shard::of(&room, 1), Shard(0));
         assert_eq!(Shard::of(&room, 8), Shard::of(&room, 8));
-        let spread: std::collections::BTreeSet<_> = (0..200)
-            .map(|n| Shard::of(&RoomSlug::parse(&format!("r_{n}")).unwrap(), 8))
-            .collect();
+        let spread: std::collections::BTreeSet<_> =
+            (0..200).map(|n| Shard::of(&RoomSlug::parse(&format!("r_{n}")).unwrap(), 8)).collect();
         assert_eq!(spread.len(), 8, "200 rooms reach every one of 8 shards");
     }
 

@@ -11,10 +11,8 @@ pub fn is_blank(text: &str) -> bool {
 /// Whether a character is drawn as nothing at all. White space is not meant; joiners inside words
 /// and emoji are, since alone they show nothing.
 pub fn is_invisible(c: char) -> bool {
-    let drawn_blank = matches!(
-        c,
-        '\u{2800}' | '\u{3164}' | '\u{FFA0}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
-    );
+    let drawn_blank =
+        matches!(c, '\u{2800}' | '\u{3164}' | '\u{FFA0}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}');
     let selector = matches!(c, '\u{034F}' | '\u{180B}'..='\u{180F}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0000}'..='\u{E0FFF}');
     let category = c.general_category();
     drawn_blank

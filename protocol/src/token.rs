@@ -54,10 +54,7 @@ impl std::error::Error for BadToken {}
 
 /// Makes a token.
 pub fn sign(claims: &Claims, key_id: &str, key: &SigningKey) -> String {
-    let header = Header {
-        alg: "EdDSA".into(),
-        kid: key_id.into(),
-    };
+    let header = Header { alg: "EdDSA".into(), kid: key_id.into() };
     let mut token = encode(&header);
     token.push('.');
     token.push_str(&encode(claims));
@@ -86,12 +83,9 @@ pub fn verify(
         return Err(BadToken::Malformed);
     }
     let key = key_of(&header.kid).ok_or(BadToken::UnknownKey)?;
-    let signature = BASE64URL_NOPAD
-        .decode(signature.as_bytes())
-        .map_err(|_| BadToken::Malformed)?;
+    let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).map_err(|_| BadToken::Malformed)?;
     let signature = Signature::from_slice(&signature).map_err(|_| BadToken::Malformed)?;
-    key.verify_strict(signed.as_bytes(), &signature)
-        .map_err(|_| BadToken::Forged)?;
+    key.verify_strict(signed.as_bytes(), &signature).map_err(|_| BadToken::Forged)?;
     let claims: Claims = decode(claims)?;
     if claims.expires_at_s.saturating_mul(1000) <= now.as_millis() {
         return Err(BadToken::Expired);
@@ -115,9 +109,7 @@ fn encode(part: &impl Serialize) -> String {
 }
 
 fn decode<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, BadToken> {
-    let bytes = BASE64URL_NOPAD
-        .decode(part.as_bytes())
-        .map_err(|_| BadToken::Malformed)?;
+    let bytes = BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| BadToken::Malformed)?;
     serde_json::from_slice(&bytes).map_err(|_| BadToken::Malformed)
 }
 
@@ -126,12 +118,7 @@ mod tests {
     use super::*;
 
     fn claims(expires_at_s: i64) -> Claims {
-        Claims {
-            user: UserId::new(),
-            session: SessionId::new(),
-            issued_at_s: 0,
-            expires_at_s,
-        }
+        Claims { user: UserId::new(), session: SessionId::new(), issued_at_s: 0, expires_at_s }
     }
 
     #[test]
@@ -158,19 +145,8 @@ mod tests {
             BASE64URL_NOPAD.encode(br#"{"alg":"none","kid":"k1"}"#),
             token.split('.').nth(1).unwrap()
         );
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a.b.c",
-            &token[..token.len() - 2],
-            &none,
-            &"x".repeat(5000),
-        ] {
-            assert!(
-                verify(bad, Timestamp::from_millis(0), known).is_err(),
-                "{bad:?} was taken"
-            );
+        for bad in ["", ".", "..", "a.b.c", &token[..token.len() - 2], &none, &"x".repeat(5000)] {
+            assert!(verify(bad, Timestamp::from_millis(0), known).is_err(), "{bad:?} was taken");
         }
     }
 }

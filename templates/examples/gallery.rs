@@ -8,19 +8,40 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use templates::{
-    CreatePage, ErrorKind, ErrorPage, EventRow, FormError, HomePage, InvitePage, JoinPage, Lang,
-    LastEvent, LastKind, Layout, LoginPage, LogoutPage, RegisterErrors, RegisterPage, RoomLink,
-    RoomPage, RowKind, Viewer,
+    CreatePage, ErrorKind, ErrorPage, EventRow, FormError, HomePage, InvitePage, JoinPage, Lang, LastEvent,
+    LastKind, Layout, LoginPage, LogoutPage, RegisterErrors, RegisterPage, RoomLink, RoomPage, RowKind,
+    Viewer,
 };
 
 const ADDRESS: &str = "127.0.0.1:8099";
 const PAGES: [&str; 19] = [
-    "home", "home-empty", "create", "create-error", "join-error", "invite", "login",
-    "login-created", "login-error", "register", "register-errors", "logout", "room", "room-empty",
-    "room-start", "404", "403", "503", "429",
+    "home",
+    "home-empty",
+    "create",
+    "create-error",
+    "join-error",
+    "invite",
+    "login",
+    "login-created",
+    "login-error",
+    "register",
+    "register-errors",
+    "logout",
+    "room",
+    "room-empty",
+    "room-start",
+    "404",
+    "403",
+    "503",
+    "429",
 ];
 
 #[tokio::main]
+#[expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a preview for one person on their own machine"
+)]
 async fn main() -> std::io::Result<()> {
     let router = Router::new()
         .route("/", get(index))
@@ -59,9 +80,7 @@ fn render(name: &str, lang: Lang) -> Option<Result<String, templates::Error>> {
         "create-error" => {
             CreatePage { layout, name: "---", error: Some(FormError::RoomNameSymbols) }.render()
         }
-        "join-error" => {
-            JoinPage { layout, code: "lobby_x7qb", error: Some(FormError::UnknownCode) }.render()
-        }
+        "join-error" => JoinPage { layout, code: "lobby_x7qb", error: Some(FormError::UnknownCode) }.render(),
         "invite" => InvitePage { layout, slug: "equipe_x7qa", room_name: "Équipe produit" }.render(),
         "login" | "login-created" | "login-error" => login(outside, name),
         "register" => {
@@ -100,11 +119,7 @@ fn login(outside: Layout<'_>, name: &str) -> Result<String, templates::Error> {
     LoginPage { layout, name: typed, next: "/room/equipe_x7qa/", error }.render()
 }
 
-fn room(
-    layout: Layout<'_>,
-    rows: Vec<EventRow>,
-    more_before: bool,
-) -> Result<String, templates::Error> {
+fn room(layout: Layout<'_>, rows: Vec<EventRow>, more_before: bool) -> Result<String, templates::Error> {
     RoomPage {
         layout: Layout { path: "/room/equipe_x7qa/", ..layout },
         slug: "equipe_x7qa",
@@ -130,10 +145,28 @@ fn rooms(current: &str) -> Vec<RoomLink> {
     };
     let message = |text: &str| LastKind::Message(text.to_owned());
     vec![
-        room("equipe_x7qa", "Équipe produit", "2026-11-25T09:31:00.000Z", "Grace Hopper", message("Merged. The new build is on staging in five minutes.")),
-        room("kaigishitsu_a2dc", "会議室", "2026-11-24T17:02:00.000Z", "花子", message("ありがとうございます！")),
+        room(
+            "equipe_x7qa",
+            "Équipe produit",
+            "2026-11-25T09:31:00.000Z",
+            "Grace Hopper",
+            message("Merged. The new build is on staging in five minutes."),
+        ),
+        room(
+            "kaigishitsu_a2dc",
+            "会議室",
+            "2026-11-24T17:02:00.000Z",
+            "花子",
+            message("ありがとうございます！"),
+        ),
         room("ghrf_b81k", "غرفة الأخبار", "2026-11-24T08:11:00.000Z", "ليلى", message("صباح الخير")),
-        room("lunch_p0zz", "Lunch, and a room name that goes on for rather a long while", "2026-11-20T11:40:00.000Z", "Alan", LastKind::Joined),
+        room(
+            "lunch_p0zz",
+            "Lunch, and a room name that goes on for rather a long while",
+            "2026-11-20T11:40:00.000Z",
+            "Alan",
+            LastKind::Joined,
+        ),
         RoomLink { slug: "new_q1w2".to_owned(), name: "Brand new".to_owned(), last: None, current: false },
     ]
 }
@@ -144,20 +177,40 @@ fn conversation() -> Vec<EventRow> {
         ("24T16:58:02", "grace", RowKind::Created { room_name: "Équipe produit".to_owned() }),
         ("24T16:58:40", "ada", RowKind::Joined),
         ("24T16:59:10", "grace", said("Welcome! This is where the release is planned.")),
-        ("24T16:59:41", "grace", said("I moved the notes over: https://wiki.example/release/2026-11?view=plan")),
+        (
+            "24T16:59:41",
+            "grace",
+            said("I moved the notes over: https://wiki.example/release/2026-11?view=plan"),
+        ),
         ("24T17:00:20", "grace", said("Ask here when something is missing.")),
-        ("24T17:03:02", "ada", said("Thank you. I have read the plan and I agree with most of it; only the order of the last two steps seems wrong to me, because the index has to exist before the first page is asked for.")),
+        (
+            "24T17:03:02",
+            "ada",
+            said(
+                "Thank you. I have read the plan and I agree with most of it; only the order of the last two steps seems wrong to me, because the index has to exist before the first page is asked for.",
+            ),
+        ),
         ("24T17:04:15", "grace", said("Good catch, you are right.")),
         ("25T09:02:00", "alan", RowKind::Joined),
         ("25T09:02:30", "layla", RowKind::Joined),
-        ("25T09:12:00", "alan", said("Morning. Does this look right?\n\nfn main() {\n    println!(\"hello\");\n}")),
+        (
+            "25T09:12:00",
+            "alan",
+            said("Morning. Does this look right?\n\nfn main() {\n    println!(\"hello\");\n}"),
+        ),
         ("25T09:12:44", "layla", said("صباح الخير! يبدو جيدًا")),
         ("25T09:13:05", "layla", said("🎉👏")),
         ("25T09:14:37", "alan", said("<script>document.title=\"x\"</script> stays text, of course.")),
         ("25T09:15:02", "alan", said(&"long".repeat(100))),
         ("25T09:21:00", "alan", RowKind::Left),
         ("25T09:22:10", "ada", said("Reviewing it now.")),
-        ("25T09:24:00", "ada", said("Two small things, then it is good to go:\n1. the time-out is in seconds, not milliseconds\n2. the error needs words")),
+        (
+            "25T09:24:00",
+            "ada",
+            said(
+                "Two small things, then it is good to go:\n1. the time-out is in seconds, not milliseconds\n2. the error needs words",
+            ),
+        ),
         ("25T09:30:12", "grace", said("Fixed both.")),
         ("25T09:31:00", "grace", said("Merged. The new build is on staging in five minutes.")),
     ];

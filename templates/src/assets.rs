@@ -66,10 +66,7 @@ pub fn asset(path: &str) -> Option<Asset> {
 
 /// The address of a file for a page. Every name that templates use exists.
 pub(crate) fn url(name: &str) -> String {
-    let hash = table()
-        .iter()
-        .find(|asset| asset.name == name)
-        .map_or("missing", |asset| asset.hash);
+    let hash = table().iter().find(|asset| asset.name == name).map_or("missing", |asset| asset.hash);
     match name.rsplit_once('.') {
         Some((stem, extension)) => format!("/static/{stem}.{hash}.{extension}"),
         None => format!("/static/{name}.{hash}"),
@@ -87,11 +84,7 @@ async fn serve(Path(path): Path<String>) -> Response {
     let Some((asset, hash)) = by_path(&path) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let cache = if asset.hash == hash {
-        "public, max-age=31536000, immutable"
-    } else {
-        "no-cache"
-    };
+    let cache = if asset.hash == hash { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = [
         (header::CONTENT_TYPE, asset.content_type),
         (header::CACHE_CONTROL, cache),
@@ -105,11 +98,7 @@ fn by_path(path: &str) -> Option<(Asset, &str)> {
     let (rest, extension) = path.rsplit_once('.')?;
     let (stem, hash) = rest.rsplit_once('.')?;
     let asset = table().iter().find(|asset| {
-        asset
-            .name
-            .strip_suffix(extension)
-            .and_then(|name| name.strip_suffix('.'))
-            == Some(stem)
+        asset.name.strip_suffix(extension).and_then(|name| name.strip_suffix('.')) == Some(stem)
     })?;
     Some((*asset, hash))
 }
@@ -172,12 +161,7 @@ mod tests {
     async fn this_builds_files_may_be_kept_for_a_year() {
         let response = get(&url("app.css")).await;
         assert_eq!(response.status(), 200);
-        assert!(
-            response.headers()[header::CACHE_CONTROL]
-                .to_str()
-                .unwrap()
-                .contains("immutable")
-        );
+        assert!(response.headers()[header::CACHE_CONTROL].to_str().unwrap().contains("immutable"));
     }
 
     #[tokio::test]

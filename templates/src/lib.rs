@@ -17,15 +17,15 @@ mod words;
 pub use askama::Error;
 pub use forms::{FormError, RegisterErrors};
 pub use fragments::{
-    ack_fragment, caught_up_fragment, event_fragment, page_fragment, ping_fragment,
-    refused_fragment, reset_fragment,
+    ack_fragment, caught_up_fragment, event_fragment, page_fragment, ping_fragment, refused_fragment,
+    reset_fragment,
 };
 pub use lang::Lang;
 pub use layout::{LastEvent, LastKind, Layout, RoomLink, Viewer};
 pub use rows::{EventRow, RowKind};
 pub use security::CONTENT_SECURITY_POLICY;
 pub use views::{
-    CreatePage, ErrorKind, ErrorPage, HomePage, InvitePage, JoinPage, LoginPage, LogoutPage,
-    OlderFragment, RegisterPage, RoomPage,
+    CreatePage, ErrorKind, ErrorPage, HomePage, InvitePage, JoinPage, LoginPage, LogoutPage, OlderFragment,
+    RegisterPage, RoomPage,
 };
 pub use words::Words;

@@ -25,7 +25,9 @@ pub enum RowKind {
     Message(String),
     Joined,
     Left,
-    Created { room_name: String },
+    Created {
+        room_name: String,
+    },
 }
 
 impl RowKind {
@@ -69,11 +71,9 @@ impl<'a> Row<'a> {
             initials: initials(&event.author_name),
             colour: colour_of(&event.author_id),
             body: match &event.kind {
-                RowKind::Message(text) => Some(Body {
-                    html: body_html(text),
-                    emoji: is_emoji_only(text),
-                    long: is_long(text),
-                }),
+                RowKind::Message(text) => {
+                    Some(Body { html: body_html(text), emoji: is_emoji_only(text), long: is_long(text) })
+                }
                 _ => None,
             },
         }
@@ -82,11 +82,7 @@ impl<'a> Row<'a> {
     /// Rows for consecutive events, oldest first.
     pub(crate) fn all(events: &'a [EventRow]) -> Vec<Self> {
         let above = std::iter::once(None).chain(events.iter().map(Some));
-        events
-            .iter()
-            .zip(above)
-            .map(|(event, above)| Row::new(event, above))
-            .collect()
+        events.iter().zip(above).map(|(event, above)| Row::new(event, above)).collect()
     }
 }
 
@@ -101,9 +97,7 @@ fn continues_run(above: &EventRow, row: &EventRow) -> bool {
         && above.author_id == row.author_id
         && seconds_of(&above.at)
             .zip(seconds_of(&row.at))
-            .is_some_and(|(before, after)| {
-                after >= before && after - before <= RUN_GAP_SECS_MAX
-            })
+            .is_some_and(|(before, after)| after >= before && after - before <= RUN_GAP_SECS_MAX)
 }
 
 /// Seconds on a line on which days follow each other (but months do not), of an

@@ -7,19 +7,16 @@ const COLOURS: u32 = 8;
 
 /// Which avatar colour belongs to an id: always the same one for the same id.
 pub(crate) fn colour_of(id: &str) -> u8 {
-    let hash = id.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash =
+        id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     u8::try_from((hash ^ (hash >> 16)) % COLOURS).unwrap_or_default()
 }
 
 /// One or two characters that stand for a name.
 pub(crate) fn initials(name: &str) -> String {
     let words = name.split(|c: char| c.is_whitespace() || c == '-' || c == '_' || c == '.');
-    let firsts: String = words
-        .filter_map(|word| word.chars().find(|c| c.is_alphanumeric()))
-        .take(2)
-        .collect();
+    let firsts: String =
+        words.filter_map(|word| word.chars().find(|c| c.is_alphanumeric())).take(2).collect();
     if firsts.is_empty() {
         return name.chars().take(1).collect();
     }
@@ -34,9 +31,10 @@ pub(crate) fn is_emoji_only(text: &str) -> bool {
         if index >= EMOJI_CHARS_MAX {
             return false;
         }
+        let joins = matches!(c, '\u{200D}' | '\u{FE0F}');
         if c.is_emoji_char() && !c.is_ascii() {
             pictures += 1;
-        } else if !c.is_whitespace() && !c.is_emoji_component() || c.is_ascii_alphanumeric() {
+        } else if !c.is_whitespace() && !joins {
             return false;
         }
     }
@@ -47,8 +45,7 @@ pub(crate) fn is_emoji_only(text: &str) -> bool {
 pub(crate) fn is_long(text: &str) -> bool {
     const LINES_MAX: usize = 20;
     const CHARS_MAX: usize = 1_500;
-    text.bytes().filter(|byte| *byte == b'\n').count() > LINES_MAX
-        || text.chars().count() > CHARS_MAX
+    text.bytes().filter(|byte| *byte == b'\n').count() > LINES_MAX || text.chars().count() > CHARS_MAX
 }
 
 /// A message's text as HTML: everything escaped, web addresses made links.
@@ -95,10 +92,7 @@ fn find_address(text: &str) -> Option<usize> {
     let mut from = 0;
     while let Some(found) = text.get(from..)?.find("http") {
         let start = from + found;
-        let starts_word = text[..start]
-            .chars()
-            .next_back()
-            .is_none_or(|c| !c.is_alphanumeric());
+        let starts_word = text[..start].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
         if starts_word && address_len(&text[start..]) > 0 {
             return Some(start);
         }
@@ -109,10 +103,7 @@ fn find_address(text: &str) -> Option<usize> {
 
 /// How many bytes of `text` are a web address; 0 when it is none.
 fn address_len(text: &str) -> usize {
-    let Some(rest) = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"))
-    else {
+    let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
         return 0;
     };
     let scheme_len = text.len() - rest.len();

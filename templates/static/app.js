@@ -9,7 +9,7 @@ function showShortTime(element) {
   if (Number.isNaN(date.getTime())) return;
   const now = new Date();
   const options = day(date) === day(now)
-    ? { hour: "2-digit", minute: "2-digit" }
+    ? { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }
     : { day: "numeric", month: "short", ...(date.getFullYear() === now.getFullYear() ? {} : { year: "numeric" }) };
   element.textContent = date.toLocaleString(language, options);
   element.title = date.toLocaleString(language, { dateStyle: "full", timeStyle: "short" });

@@ -47,9 +47,11 @@ impl Plan {
 /// The key that signs now: the newest that has been announced long enough, and else the newest one there is. One with an end signs
 /// only what ends before it.
 pub fn signer(rows: &[KeyRow], lives: Lives, now: Timestamp) -> Option<&KeyRow> {
-    let lasting = |row: &&KeyRow| row.retired_at.is_none_or(|at| now.plus_seconds(lives.token_s.into()) <= at);
+    let lasting =
+        |row: &&KeyRow| row.retired_at.is_none_or(|at| now.plus_seconds(lives.token_s.into()) <= at);
     let announced = |row: &&KeyRow| row.created_at.plus_seconds(ANNOUNCED_S) <= now;
-    let newest = |rows: Vec<&'_ KeyRow>| rows.into_iter().max_by_key(|row| age_key(row)).map(|row| row.key_id.clone());
+    let newest =
+        |rows: Vec<&'_ KeyRow>| rows.into_iter().max_by_key(|row| age_key(row)).map(|row| row.key_id.clone());
     let known = rows.iter().filter(lasting).filter(announced).collect();
     let chosen = newest(known).or_else(|| newest(rows.iter().filter(lasting).collect()))?;
     rows.iter().find(|row| row.key_id == chosen)
@@ -101,7 +103,10 @@ mod tests {
         assert!(Plan::of(std::slice::from_ref(&old), LIVES, at(86_400)).create);
         let rows = [old, key("new", 86_400, None)];
         let plan = Plan::of(&rows, LIVES, at(86_400));
-        assert_eq!(plan, Plan { retire: vec![("old".into(), at(86_400 + 600 + 15 + 120))], ..Plan::default() });
+        assert_eq!(
+            plan,
+            Plan { retire: vec![("old".into(), at(86_400 + 600 + 15 + 120))], ..Plan::default() }
+        );
         let rows = [key("old", 0, Some(86_400 + 735)), key("new", 86_400, None)];
         assert_eq!(signer_at(&rows, 86_401), "old");
         assert_eq!(signer_at(&rows, 86_416), "new");

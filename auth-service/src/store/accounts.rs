@@ -14,9 +14,11 @@ const CREATE: &str = "
     COMMIT;
 ";
 
+/// Reads two records whether the name is known or not, so that the time does not tell.
 const FIND: &str = "
-    SELECT record::id(account) AS user, account.name AS name, account.password AS password FROM ONLY $key;
+    SELECT record::id(id) AS user, name, password FROM ONLY ($key.account ?? account:nobody);
 ";
+const NOBODY: &str = "nobody";
 
 /// An account that is to be made.
 #[derive(Debug, Clone)]
@@ -80,8 +82,9 @@ impl Store {
     pub async fn find_account(&self, name_key: &str) -> Result<Option<AccountRow>, Error> {
         let mut values = Variables::new();
         values.insert("key", record("name", name_key));
-        let found: Option<FoundRow> = self.run(FIND, values).await?.take(0).map_err(|_| unreadable("account"))?;
-        let Some(found) = found else { return Ok(None) };
+        let found: Option<FoundRow> =
+            self.run(FIND, values).await?.take(0).map_err(|_| unreadable("account"))?;
+        let Some(found) = found.filter(|found| found.user != NOBODY) else { return Ok(None) };
         let user = found.user.parse().map_err(|_| unreadable("account"))?;
         Ok(Some(AccountRow { user, name: found.name, password_hash: found.password }))
     }

@@ -1,11 +1,15 @@
 //! Opening the database: embedded or at a server, its schema, its version.
 
 use super::{ANSWER, Error, record};
+use std::sync::Arc;
 use std::time::Duration;
-use surrealdb::Surreal;
-use surrealdb::engine::any::{Any, connect};
-use surrealdb::opt::auth::Database;
+use surrealdb::engine::any::{self, Any};
+use surrealdb::engine::local::Db;
+use surrealdb::opt::auth::{Database, Root};
 use surrealdb::types::Variables;
+use surrealdb::{IndexedResults, Surreal};
+use surrealdb_cnf::ConfigMap;
+use surrealdb_engine_local::Datastore;
 use tokio::time::{Instant, timeout};
 
 /// The layout of tables that this program writes and reads.
@@ -14,6 +18,14 @@ const SCHEMA_VERSION: i64 = 1;
 const OPEN: Duration = Duration::from_secs(60);
 /// The pause between two tries to open.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The longest wait for an embedded database to close.
+const CLOSE: Duration = Duration::from_secs(10);
+
+/// What the embedded engine collects in memory before it writes a file, in bytes. It takes this once, and for moments twice. Unset, it
+/// would take up to 4 GiB.
+const MEMTABLE_BYTES: u64 = 16 << 20;
+/// What the embedded engine keeps of its files in memory, in bytes. Unset, it would take half of the machine's.
+const CACHE_BYTES: u64 = 32 << 20;
 
 /// The version can be read before anything else is touched; nothing here changes a database of a newer version.
 const VERSION: &str = "
@@ -53,21 +65,32 @@ const SCHEMA: &str = "
     DEFINE FIELD IF NOT EXISTS letter ON outbox TYPE string;
     DEFINE FIELD IF NOT EXISTS written_at_ms ON outbox TYPE int;
 
+    UPSERT account:nobody CONTENT { name: '', password: '', created_at_ms: 0 };
     UPSERT $schema SET version = $version;
     COMMIT;
 ";
 
 /// The auth database. Clones share the connection.
-#[derive(Debug, Clone)]
-pub struct Store(Surreal<Any>);
+#[derive(Clone)]
+pub struct Store(Connection);
+
+#[derive(Clone)]
+enum Connection {
+    Embedded { client: Surreal<Db>, engine: Arc<Datastore> },
+    Server(Surreal<Any>),
+}
 
 /// A database's address taken apart.
 #[derive(Debug, PartialEq, Eq)]
-struct Address {
-    endpoint: String,
-    login: Option<(String, String)>,
-    namespace: String,
-    database: String,
+enum Address {
+    Embedded(String),
+    Server { endpoint: String, login: Option<Login>, namespace: String, database: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Login {
+    user: String,
+    password: String,
 }
 
 impl Store {
@@ -77,11 +100,13 @@ impl Store {
     /// # Errors
     /// [`Error::Setup`] for an address that is none, or a database of a newer version; others when it can't be opened.
     pub async fn open(url: &str, patience: Duration) -> Result<Self, Error> {
-        let address = Address::parse(url).map_err(|why| Error::Setup(format!("the database's address {why}")))?;
+        let address =
+            Address::parse(url).map_err(|why| Error::Setup(format!("the database's address {why}")))?;
         let deadline = Instant::now() + patience;
         loop {
             let opened = timeout(OPEN, Self::open_once(&address)).await;
-            let opened = opened.unwrap_or_else(|_| Err(Error::Unavailable("the database does not open".into())));
+            let opened =
+                opened.unwrap_or_else(|_| Err(Error::Unavailable("the database does not open".into())));
             match opened {
                 Err(error) if !matches!(error, Error::Setup(_)) && Instant::now() < deadline => {
                     tracing::debug!(%error, "the database is not there yet");
@@ -93,16 +118,14 @@ impl Store {
     }
 
     async fn open_once(address: &Address) -> Result<Self, Error> {
-        let failed = |error: surrealdb::Error| Error::Unavailable(format!("the database can't be opened: {error}"));
-        let db = connect(address.endpoint.as_str()).await.map_err(failed)?;
-        if let Some((username, password)) = address.login.clone() {
-            let (namespace, database) = (address.namespace.clone(), address.database.clone());
-            db.signin(Database { namespace, database, username, password }).await.map_err(failed)?;
+        let store = Self(Connection::open(address).await?);
+        match store.prepare().await {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
         }
-        db.use_ns(&address.namespace).use_db(&address.database).await.map_err(failed)?;
-        let store = Self(db);
-        store.prepare().await?;
-        Ok(store)
     }
 
     async fn prepare(&self) -> Result<(), Error> {
@@ -126,14 +149,95 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when it does not.
     pub async fn ping(&self) -> Result<(), Error> {
-        match timeout(ANSWER, self.0.health()).await {
+        let health = async {
+            match &self.0 {
+                Connection::Embedded { client, .. } => client.health().await,
+                Connection::Server(client) => client.health().await,
+            }
+        };
+        match timeout(ANSWER, health).await {
             Err(_) => Err(Error::Unavailable("the database did not answer in time".into())),
             Ok(answer) => answer.map_err(|error| Error::Unavailable(error.to_string())),
         }
     }
 
-    pub(super) const fn db(&self) -> &Surreal<Any> {
-        &self.0
+    /// Closes an embedded database, so that its files are free for the next process. What was written is on the disk without it.
+    pub async fn close(self) {
+        let Connection::Embedded { client, engine } = self.0 else { return };
+        // Dropped, it would shut the engine down a second time, and complain that this had happened already.
+        std::mem::forget(client);
+        match timeout(CLOSE, engine.shutdown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the database was not closed in order"),
+            Err(_) => tracing::warn!("the database took too long to close"),
+        }
+    }
+
+    pub(super) async fn query(
+        self,
+        statements: &'static str,
+        values: Variables,
+    ) -> surrealdb::Result<IndexedResults> {
+        match self.0 {
+            Connection::Embedded { client, .. } => client.query(statements).bind(values).await,
+            Connection::Server(client) => client.query(statements).bind(values).await,
+        }
+    }
+}
+
+impl Connection {
+    async fn open(address: &Address) -> Result<Self, Error> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::Unavailable(format!("the auth database can't be opened: {error}"))
+        };
+        match address {
+            Address::Embedded(url) => {
+                let engine = Box::pin(open_engine(url)).await.map_err(|error| failed(&error))?;
+                let client = Surreal::<Db>::unstable_from_datastore(Arc::clone(&engine), None).await;
+                let client = client.map_err(|error| failed(&error))?;
+                client.use_ns("backchat").use_db("auth").await.map_err(|error| failed(&error))?;
+                Ok(Self::Embedded { client, engine })
+            }
+            Address::Server { endpoint, login, namespace, database } => {
+                let client = any::connect(endpoint.as_str()).await.map_err(|error| failed(&error))?;
+                if let Some(login) = login {
+                    sign_in(&client, login, (namespace, database)).await.map_err(|error| failed(&error))?;
+                }
+                client.use_ns(namespace).use_db(database).await.map_err(|error| failed(&error))?;
+                Ok(Self::Server(client))
+            }
+        }
+    }
+}
+
+async fn open_engine(url: &str) -> Result<Arc<Datastore>, String> {
+    let sizes = ConfigMap::empty()
+        .with_key_value("surrealkv_max_memtable_size", MEMTABLE_BYTES.to_string())
+        .with_key_value("surrealkv_block_cache_capacity", CACHE_BYTES.to_string());
+    // Its maintenance writes, which must wait until the version of the files is known.
+    let engine =
+        Datastore::builder().with_config(sizes).without_maintenance_tasks().build_with_path(url).await;
+    let engine = engine.map_err(|error| error.to_string())?;
+    engine.check_version().await.map_err(|error| error.to_string())?;
+    engine.bootstrap().await.map_err(|error| error.to_string())?;
+    engine.start_maintenance_tasks();
+    Ok(engine)
+}
+
+/// As a user of this database alone, or, where there is none of that name, of the whole server.
+async fn sign_in(
+    client: &Surreal<Any>,
+    login: &Login,
+    (namespace, database): (&str, &str),
+) -> surrealdb::Result<()> {
+    let Login { user: username, password } = login.clone();
+    let (namespace, database) = (namespace.to_owned(), database.to_owned());
+    let of_database = client
+        .signin(Database { namespace, database, username: username.clone(), password: password.clone() })
+        .await;
+    match of_database {
+        Ok(_) => Ok(()),
+        Err(_) => client.signin(Root { username, password }).await.map(drop),
     }
 }
 
@@ -141,12 +245,9 @@ impl Address {
     fn parse(url: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = url.split_once("://").ok_or("has no scheme such as surrealkv://")?;
         match scheme {
-            "surrealkv" | "mem" => Ok(Self {
-                endpoint: url.to_owned(),
-                login: None,
-                namespace: "backchat".into(),
-                database: "auth".into(),
-            }),
+            "surrealkv" if !rest.split('?').next().unwrap_or_default().is_empty() => {
+                Ok(Self::Embedded(url.to_owned()))
+            }
             "ws" | "wss" => Self::parse_remote(scheme, rest),
             _ => Err("begins with neither surrealkv://, ws:// nor wss://"),
         }
@@ -164,8 +265,9 @@ impl Address {
         if host.is_empty() || !named(namespace) || !named(database) {
             return Err(FORM);
         }
-        let login = login.map(|(user, password)| Some((decoded(user)?, decoded(password)?)));
-        Ok(Self {
+        let login =
+            login.map(|(user, password)| Some(Login { user: decoded(user)?, password: decoded(password)? }));
+        Ok(Self::Server {
             endpoint: format!("{scheme}://{host}"),
             login: login.map(|login| login.ok_or(FORM)).transpose()?,
             namespace: namespace.to_owned(),
@@ -197,17 +299,16 @@ mod tests {
 
     #[test]
     fn an_embedded_database_needs_no_login() {
-        let address = Address::parse("surrealkv:///var/lib/auth?sync=every").unwrap();
-        assert_eq!(address.endpoint, "surrealkv:///var/lib/auth?sync=every");
-        assert_eq!(address.login, None);
+        let url = "surrealkv:///var/lib/auth?sync=every";
+        assert_eq!(Address::parse(url), Ok(Address::Embedded(url.into())));
     }
 
     #[test]
     fn a_servers_address_says_who_where_and_what() {
         let address = Address::parse("wss://auth:a%40b%3Ac@db.example:8000/backchat/auth").unwrap();
-        let expected = Address {
+        let expected = Address::Server {
             endpoint: "wss://db.example:8000".into(),
-            login: Some(("auth".into(), "a@b:c".into())),
+            login: Some(Login { user: "auth".into(), password: "a@b:c".into() }),
             namespace: "backchat".into(),
             database: "auth".into(),
         };
@@ -216,7 +317,19 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in ["", "auth", "http://x/a/b", "ws://host", "ws://host/a", "ws://u@h/a/b", "ws:///a/b", "ws://h/a/b/c", "ws://u:%zz@h/a/b"] {
+        for bad in [
+            "",
+            "auth",
+            "surrealkv://",
+            "surrealkv://?sync=every",
+            "http://x/a/b",
+            "ws://host",
+            "ws://host/a",
+            "ws://u@h/a/b",
+            "ws:///a/b",
+            "ws://h/a/b/c",
+            "ws://u:%zz@h/a/b",
+        ] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }
     }

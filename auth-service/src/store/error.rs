@@ -26,7 +26,9 @@ impl Error {
         match (error.query_details(), error.already_exists_details()) {
             (Some(QueryError::TransactionConflict), _) => Self::Conflict,
             (Some(QueryError::NotExecuted | QueryError::Cancelled), _) => Self::NotRun,
-            (Some(QueryError::TimedOut { .. }), _) => Self::Unavailable("the database did not answer in time".into()),
+            (Some(QueryError::TimedOut { .. }), _) => {
+                Self::Unavailable("the database did not answer in time".into())
+            }
             (_, Some(AlreadyExistsError::Record { .. })) => Self::Exists,
             _ if error.is_connection() => Self::Unavailable("no connection to the database".into()),
             _ => Self::of_text(error.message()),

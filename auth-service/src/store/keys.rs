@@ -86,7 +86,9 @@ impl Store {
 impl StoredRow {
     fn read(self) -> Result<KeyRow, Error> {
         if self.wrapping != PLAIN {
-            return Err(Error::Setup("a signing key is wrapped in a way that this backchat does not know".into()));
+            return Err(Error::Setup(
+                "a signing key is wrapped in a way that this backchat does not know".into(),
+            ));
         }
         Ok(KeyRow {
             key_id: self.key_id,

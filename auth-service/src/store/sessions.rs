@@ -91,7 +91,8 @@ impl Store {
     pub async fn find_session(&self, session: SessionId) -> Result<Option<SessionRow>, Error> {
         let mut values = Variables::new();
         values.insert("row", record("session", session));
-        let found: Option<StoredRow> = self.run(FIND, values).await?.take(0).map_err(|_| unreadable("session"))?;
+        let found: Option<StoredRow> =
+            self.run(FIND, values).await?.take(0).map_err(|_| unreadable("session"))?;
         found.map(StoredRow::read).transpose()
     }
 
@@ -118,7 +119,12 @@ impl Store {
     ///
     /// # Errors
     /// Any of [`Error`].
-    pub async fn end_session(&self, session: SessionId, letter: &Letter, now: Timestamp) -> Result<(), Error> {
+    pub async fn end_session(
+        &self,
+        session: SessionId,
+        letter: &Letter,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let mut values = Variables::new();
         values.insert("row", record("session", session));
         values.insert("outbox", record("outbox", letter.id()));

@@ -230,5 +230,6 @@ fn last_complaint(log: &Path) -> Option<String> {
     let bytes = fs::read(log).ok()?;
     let tail = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL)..]).into_owned();
     let line = tail.lines().rev().find(|line| line.contains("[FTL]") || line.starts_with("nats-server: "))?;
-    Some(line.rsplit("[FTL] ").next().unwrap_or(line).to_owned())
+    let complaint = line.split_once("[FTL] ").map_or(line, |(_, complaint)| complaint);
+    Some(complaint.trim_start_matches("nats-server: ").to_owned())
 }

@@ -21,7 +21,11 @@ pub async fn get(visitor: Visitor) -> Response {
     form(&visitor, StatusCode::OK, "", None)
 }
 
-pub async fn post(State(gateway): State<Arc<Gateway>>, visitor: Visitor, Form(form_data): Form<Code>) -> Response {
+pub async fn post(
+    State(gateway): State<Arc<Gateway>>,
+    visitor: Visitor,
+    Form(form_data): Form<Code>,
+) -> Response {
     let unknown =
         || form(&visitor, StatusCode::UNPROCESSABLE_ENTITY, &form_data.code, Some(FormError::UnknownCode));
     let Some(room) = room_in(&form_data.code) else { return unknown() };

@@ -7,7 +7,10 @@ pub mod language;
 pub mod room;
 
 use crate::{Error, directory::MyRoom, history, state::Gateway};
-use axum::{http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use protocol::{Event, RoomSlug, StoredEvent, UserId};
 use templates::{LastEvent, LastKind, RoomLink};
 
@@ -43,9 +46,11 @@ async fn room_links(
 async fn last_event(gateway: &Gateway, room: &MyRoom, search: bool) -> Option<LastEvent> {
     let mut last = room.last.clone()?;
     let is_message = |stored: &StoredEvent| matches!(stored.event, Event::Message { .. });
-    if search && !is_message(&last)
+    if search
+        && !is_message(&last)
         && let Ok(page) = history::before(gateway, &room.slug, last.seq, SEARCH_EVENTS).await
-        && let Some(message) = page.events.iter().rev().find(|shown| matches!(shown.event, Event::Message { .. }))
+        && let Some(message) =
+            page.events.iter().rev().find(|shown| matches!(shown.event, Event::Message { .. }))
     {
         last = StoredEvent { seq: message.seq, at: message.at, event: message.event.clone() };
     }

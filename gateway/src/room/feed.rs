@@ -42,7 +42,9 @@ impl Feed {
     /// Inputs: the room's end, a head that somebody has seen in the log, another life of the stream, live messages. All are
     /// signals or a queue that keeps what was not taken, so each branch may be cancelled.
     async fn run(self, mut live: Subscription, closed: CancellationToken) {
-        let Some(mut known_head) = self.room.upgrade().map(|room| room.known_head.subscribe()) else { return };
+        let Some(mut known_head) = self.room.upgrade().map(|room| room.known_head.subscribe()) else {
+            return;
+        };
         let mut streams = self.gateway.streams.changes();
         loop {
             tokio::select! {

@@ -102,12 +102,12 @@ impl Room {
     /// # Errors
     /// When neither can be read now; nothing is lost by asking again.
     pub async fn after(&self, gateway: &Gateway, cursor: Cursor, limit: usize) -> Result<Next, Error> {
-        if let Some(next) = self.from_ring(cursor, limit) {
+        if let Some(next) = self.in_ring(cursor, limit) {
             return Ok(next);
         }
         let _one_at_a_time = self.fetching.lock().await;
         // Whoever held the lock before may have brought what this cursor needs.
-        if let Some(next) = self.from_ring(cursor, limit) {
+        if let Some(next) = self.in_ring(cursor, limit) {
             return Ok(next);
         }
         let (events, reached) = history::after(gateway, self, cursor.seq, limit).await?;
@@ -123,7 +123,7 @@ impl Room {
         Ok(Next::Events { events, reached })
     }
 
-    fn from_ring(&self, cursor: Cursor, limit: usize) -> Option<Next> {
+    fn in_ring(&self, cursor: Cursor, limit: usize) -> Option<Next> {
         let inner = self.inner();
         if inner.ring.identity() != cursor.stream {
             return Some(Next::Reset(ResetReason::OtherStream));
@@ -198,12 +198,7 @@ impl Rooms {
 }
 
 impl Room {
-    fn new(
-        slug: RoomSlug,
-        shard: Shard,
-        ring: Ring,
-        closed: CancellationToken,
-    ) -> Self {
+    fn new(slug: RoomSlug, shard: Shard, ring: Ring, closed: CancellationToken) -> Self {
         let seen = ring.seen();
         Self {
             slug,

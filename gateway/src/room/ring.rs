@@ -85,8 +85,8 @@ impl Ring {
     /// Puts older events before the ring, when they reach its floor and there is room for all of them.
     pub fn extend_back(&mut self, after: u64, older: &[Arc<Shown>]) {
         let bytes: usize = older.iter().map(|shown| shown.bytes).sum();
-        let fits = self.events.len() + older.len() <= self.limits.events
-            && self.bytes + bytes <= self.limits.bytes;
+        let fits =
+            self.events.len() + older.len() <= self.limits.events && self.bytes + bytes <= self.limits.bytes;
         if !fits || after >= self.floor {
             return;
         }

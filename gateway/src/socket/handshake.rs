@@ -107,7 +107,9 @@ impl Guest {
         // The room is opened before the membership is asked for: who leaves in between is seen leaving.
         let room = gateway.rooms.open(gateway, &slug).await.map_err(|_| ("broker", Close::Draining))?;
         match gateway.directory.is_member(claims.user, &slug).await {
-            Ok(true) => Ok(Seat::new(Arc::clone(gateway), room, claims, registration, (self.format, self.cursor))),
+            Ok(true) => {
+                Ok(Seat::new(Arc::clone(gateway), room, claims, registration, (self.format, self.cursor)))
+            }
             Ok(false) => Err(("not_a_member", Close::NotAMember)),
             Err(_) => Err(("broker", Close::Draining)),
         }

@@ -41,13 +41,13 @@ pub fn send(author: UserId, id: MessageId, body: &str) -> Action {
 fn bad_body(id: MessageId, bad: BadBody) -> Refused {
     let (code, message) = match bad {
         BadBody::Empty => (Refusal::Empty, "a message needs something that can be seen".into()),
-        BadBody::TooLong => (
-            Refusal::TooLong,
-            format!("a message may have {} characters at most", limits::BODY_CHARS_MAX),
-        ),
-        BadBody::Control => {
-            (Refusal::ControlCharacter, "a message may not hold control characters but line breaks and tabs".into())
+        BadBody::TooLong => {
+            (Refusal::TooLong, format!("a message may have {} characters at most", limits::BODY_CHARS_MAX))
         }
+        BadBody::Control => (
+            Refusal::ControlCharacter,
+            "a message may not hold control characters but line breaks and tabs".into(),
+        ),
     };
     refused(Some(id), code, message)
 }
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(code(send("")), Refusal::Empty);
         assert_eq!(code(send("\u{200B}")), Refusal::Empty);
         assert_eq!(code(send(&"x".repeat(4_001))), Refusal::TooLong);
-        assert_eq!(code(send("\u{0}")), Refusal::ControlCharacter);
+        assert_eq!(code(send("a\u{0}")), Refusal::ControlCharacter);
         assert_eq!(code(text(me, "{")), Refusal::NotJson);
         assert_eq!(code(text(me, r#"{"type":"poll"}"#)), Refusal::UnknownType);
         assert_eq!(code(text(me, r#"{"type":"send"}"#)), Refusal::BadField);

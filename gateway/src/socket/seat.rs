@@ -14,8 +14,9 @@ use crate::{
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use protocol::{
-    Cursor, Event, MessageId, limits,
+    Cursor, Event, MessageId,
     frame::{Close, Refusal, ResetReason},
+    limits,
     token::Claims,
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -93,11 +94,9 @@ impl Seat {
     pub async fn run(mut self, outlet: &mut Outlet) -> End {
         let mut draining = std::pin::pin!(self.gateway.drained());
         let revoked = self.registration.revoked.clone();
-        let mut end = match self.start(outlet).await {
-            Ok(()) => None,
-            Err(end) => Some(end),
-        };
-        let mut ping = tokio::time::interval(self.gateway.config.sockets.ping_every);
+        let mut end = self.start(outlet).await.err();
+        let every = self.gateway.config.sockets.ping_every;
+        let mut ping = tokio::time::interval_at(Instant::now() + every, every);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while end.is_none() {
             // In the order of importance: the end, answers, what the room has, what the member says, signs of life.

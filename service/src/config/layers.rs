@@ -6,7 +6,7 @@ use super::fault;
 
 /// Every service has its own prefix in the environment. The single-node edition's own settings have none beside
 /// `BACKCHAT_`, so it is last.
-const SERVICES: [&str; 4] = ["gateway", "history-worker", "auth-service", "backchat"];
+const SERVICES: [&str; 5] = ["gateway", "history-worker", "auth-service", "backchat", "setup"];
 
 /// Variables that begin like ours and belong to all processes, or to the tests.
 const SHARED: [&str; 2] = ["BACKCHAT_LOG", "BACKCHAT_TEST_"];

@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use axum::extract::Extension;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
@@ -18,6 +19,7 @@ async fn server(limits: HttpLimits) -> Server {
     let router = Router::new()
         .route("/", get(|Extension(peer): Extension<PeerAddr>| async move { peer.0.ip().to_string() }))
         .route("/large", get(|| async { vec![b'x'; 64 * 1024 * 1024] }))
+        .route("/socket", get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(until_closed) }))
         .route(
             "/slow",
             get(|| async {
@@ -31,6 +33,10 @@ async fn server(limits: HttpLimits) -> Server {
     let signals = limits.signals.clone();
     let task = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
     Server { address, shutdown, task, signals }
+}
+
+async fn until_closed(mut socket: WebSocket) {
+    while socket.recv().await.is_some() {}
 }
 
 impl Server {
@@ -141,4 +147,42 @@ async fn what_does_not_end_in_time_is_cut() {
     server.shutdown.cancel();
     tokio::time::timeout(Duration::from_secs(5), server.task).await.expect("the server ends").unwrap();
     assert_eq!(rest(&mut stream).await, "");
+}
+
+const HANDSHAKE: &[u8] = b"GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+async fn upgraded(server: &Server) -> TcpStream {
+    let mut stream = server.connect().await;
+    stream.write_all(HANDSHAKE).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    stream
+}
+
+#[tokio::test]
+async fn a_websocket_keeps_its_place_until_it_is_closed() {
+    let header_read_timeout = Duration::from_millis(100);
+    let limits = HttpLimits { connections_per_address_max: 1, header_read_timeout, ..HttpLimits::default() };
+    let server = server(limits).await;
+    let socket = upgraded(&server).await;
+    let get = || crate::probe::get(server.address, "/", Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(get().await.is_err());
+    drop(socket);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while get().await.is_err() {
+        assert!(Instant::now() < deadline, "the place of a closed socket is free again");
+    }
+}
+
+#[tokio::test]
+async fn an_open_websocket_does_not_hold_the_server_up() {
+    let server = server(HttpLimits::default()).await;
+    let _socket = upgraded(&server).await;
+    server.shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(3), server.task).await.expect("the server ends").unwrap();
 }

@@ -61,12 +61,7 @@ impl LoginPage<'_> {
     /// # Errors
     /// When a template can't be written, which is a fault of this crate.
     pub fn render(&self) -> Result<String, askama::Error> {
-        LoginTemplate {
-            w: self.layout.words(),
-            layout: &self.layout,
-            page: self,
-        }
-        .render()
+        LoginTemplate { w: self.layout.words(), layout: &self.layout, page: self }.render()
     }
 }
 
@@ -76,12 +71,7 @@ impl RegisterPage<'_> {
     /// # Errors
     /// When a template can't be written, which is a fault of this crate.
     pub fn render(&self) -> Result<String, askama::Error> {
-        RegisterTemplate {
-            w: self.layout.words(),
-            layout: &self.layout,
-            page: self,
-        }
-        .render()
+        RegisterTemplate { w: self.layout.words(), layout: &self.layout, page: self }.render()
     }
 }
 
@@ -91,10 +81,6 @@ impl LogoutPage<'_> {
     /// # Errors
     /// When a template can't be written, which is a fault of this crate.
     pub fn render(&self) -> Result<String, askama::Error> {
-        LogoutTemplate {
-            w: self.layout.words(),
-            layout: &self.layout,
-        }
-        .render()
+        LogoutTemplate { w: self.layout.words(), layout: &self.layout }.render()
     }
 }

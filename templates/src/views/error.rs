@@ -2,8 +2,8 @@
 
 use askama::Template;
 
-use crate::words::{ErrorText, Words};
 use crate::Layout;
+use crate::words::{ErrorText, Words};
 
 /// What went wrong, as far as the person who reads it can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +55,7 @@ impl ErrorKind {
 
     /// Whether asking again can help.
     fn may_pass(self) -> bool {
-        matches!(
-            self,
-            ErrorKind::TooMany | ErrorKind::Unavailable | ErrorKind::Internal
-        )
+        matches!(self, ErrorKind::TooMany | ErrorKind::Unavailable | ErrorKind::Internal)
     }
 }
 

@@ -76,12 +76,7 @@ impl HomePage<'_> {
     /// # Errors
     /// When a template can't be written, which is a fault of this crate.
     pub fn render(&self) -> Result<String, askama::Error> {
-        HomeTemplate {
-            w: self.layout.words(),
-            layout: &self.layout,
-            page: self,
-        }
-        .render()
+        HomeTemplate { w: self.layout.words(), layout: &self.layout, page: self }.render()
     }
 }
 
@@ -91,12 +86,7 @@ impl CreatePage<'_> {
     /// # Errors
     /// When a template can't be written, which is a fault of this crate.
     pub fn render(&self) -> Result<String, askama::Error> {
-        CreateTemplate {
-            w: self.layout.words(),
-            layout: &self.layout,
-            page: self,
-        }
-        .render()
+        CreateTemplate { w: self.layout.words(), layout: &self.layout, page: self }.render()
     }
 }
 
@@ -106,12 +96,7 @@ impl JoinPage<'_> {
     /// # Errors
     /// When a template can't be written, which is a fault of this crate.
     pub fn render(&self) -> Result<String, askama::Error> {
-        JoinTemplate {
-            w: self.layout.words(),
-            layout: &self.layout,
-            page: self,
-        }
-        .render()
+        JoinTemplate { w: self.layout.words(), layout: &self.layout, page: self }.render()
     }
 }
 
@@ -121,11 +106,6 @@ impl InvitePage<'_> {
     /// # Errors
     /// When a template can't be written, which is a fault of this crate.
     pub fn render(&self) -> Result<String, askama::Error> {
-        InviteTemplate {
-            w: self.layout.words(),
-            layout: &self.layout,
-            page: self,
-        }
-        .render()
+        InviteTemplate { w: self.layout.words(), layout: &self.layout, page: self }.render()
     }
 }

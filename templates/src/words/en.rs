@@ -170,10 +170,7 @@ pub(crate) static EN: Words = Words {
             title: "The server did not understand",
             text: "Go back, reload the page and try again.",
         },
-        too_large: ErrorText {
-            title: "That was too much at once",
-            text: "Go back and send less.",
-        },
+        too_large: ErrorText { title: "That was too much at once", text: "Go back and send less." },
         too_many: ErrorText {
             title: "A little slower, please",
             text: "Too many requests came at once. Wait a minute, then try again.",

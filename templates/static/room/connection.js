@@ -5,7 +5,8 @@ const SHOWN_AFTER_MS = 3000;
 const OFFLINE_AFTER_MS = 10000;
 const SILENCE_MS_MAX = 45000;
 /** How soon a silent socket of a visible page is asked for a sign of life. */
-const PROBE_AFTER_MS = { busy: 2500, quiet: 15000 };
+const PROBE_AFTER_MS = { busy: 2000, quiet: 15000 };
+const PATIENCE_MS_MIN = 2000;
 const BUSY_MS = 120000;
 const REFUSALS_MAX = 3;
 
@@ -20,7 +21,9 @@ const link = {
   lostMs: Date.now(),
   sinceMs: 0,
   heardMs: 0,
+  /** When the probe that nothing was heard after, and the one without its answer, were sent. */
   probeMs: 0,
+  askedMs: 0,
   lastRowMs: Date.now(),
   resumedMs: 0,
   /** One round trip, as far as it is known. */
@@ -49,7 +52,7 @@ function say(frame) {
 /** Lets go of the socket without waiting for the other side; nothing of it is heard any more. */
 function letGo() {
   link.socket = null;
-  link.probeMs = 0;
+  link.probeMs = link.askedMs = 0;
   requeue();
   if (wire._htmx) htmx.process(wire, true);
 }
@@ -82,15 +85,16 @@ function connectNow() {
 
 function comeBackIn(delayMs) {
   markLost();
-  link.phase = "waiting";
   letGo();
   clearTimeout(link.timer);
   link.timer = setTimeout(connect, delayMs);
   showConnection();
 }
 
+/** The page is no longer connected, since then. */
 function markLost(ms = Date.now()) {
   if (isUp()) link.lostMs = ms;
+  link.phase = "waiting";
 }
 
 /** A pause that grows with each try, with a part of chance. */
@@ -120,7 +124,7 @@ function onClose(event) {
   const { code, reason } = event.detail;
   if (reason !== "closed" || link.isLeaving || link.phase === "ended") return;
   const STABLE_MS = 5000;
-  if (isUp() && Date.now() - link.sinceMs > STABLE_MS) link.attempt = 0;
+  if (isUp()) link.attempt = Date.now() - link.sinceMs > STABLE_MS ? 0 : Math.min(link.attempt, 2);
   link.socket = null;
   switch (code) {
     case 4401: sessionEnded(); break;
@@ -135,7 +139,6 @@ function onClose(event) {
 
 async function sessionEnded() {
   markLost();
-  link.phase = "waiting";
   letGo();
   link.refusals += 1;
   if (link.refusals >= REFUSALS_MAX) {
@@ -207,7 +210,15 @@ function showConnection() {
 
 /** Asks the server for a sign of life: an empty page of history. */
 function probe() {
-  if (link.probeMs === 0 && say({ type: "page", before: 1, limit: 1 })) link.probeMs = Date.now();
+  if (link.probeMs > 0 || !say({ type: "page", before: 1, limit: 1 })) return;
+  link.probeMs = Date.now();
+  link.askedMs ||= link.probeMs;
+}
+
+/** The answer to a probe tells how long a round trip takes; one slow one is remembered for a while. */
+function answered() {
+  if (link.askedMs > 0) link.roundTripMs = Math.max(Date.now() - link.askedMs, link.roundTripMs * 0.7);
+  link.askedMs = 0;
 }
 
 function heard(event) {
@@ -217,17 +228,16 @@ function heard(event) {
     return;
   }
   link.heardMs = Date.now();
-  if (link.probeMs > 0) link.roundTripMs = link.heardMs - link.probeMs;
   link.probeMs = 0;
 }
 
-/** Looks once a second whether the socket is alive, and whether to say something. */
+/** Looks again and again whether the socket is alive, and whether to say something. */
 function watchConnection(now) {
   const patienceMs = 3 * link.roundTripMs;
   if (link.phase === "opening" && now - link.sinceMs > Math.max(6000, patienceMs)) comeBackIn(between(0, 500));
   // A server that says nothing of "caught up" must not hold back what waits for ever.
   if (link.phase === "open" && now - link.sinceMs > Math.max(5000, patienceMs)) caughtUp();
-  if (link.phase === "live") watchSilence(now, Math.max(2500, patienceMs));
+  if (link.phase === "live") watchSilence(now, Math.max(PATIENCE_MS_MIN, patienceMs));
   if (isRenewalDue() && link.phase === "live") renew();
   showConnection();
 }

@@ -69,10 +69,11 @@ function onAfterSwap(event) {
 }
 
 function onStatus(status) {
-  const { ack, seq, refused: refusedId, code, retryAfterMs, cursor, reset } = status.dataset;
+  const { ack, seq, refused: refusedId, code, retryAfterMs, cursor, reset, page: answer } = status.dataset;
   if (ack) acknowledged(ack, Number(seq));
   else if (refusedId) refused(refusedId, code, status.textContent.trim(), retryAfterMs);
   else if (cursor) onCursor(cursor);
+  else if (answer !== undefined) answered();
   else if (reset !== undefined) onReset();
 }
 

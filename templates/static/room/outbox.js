@@ -3,6 +3,7 @@
 
 const STUCK_MS = 10000;
 const UNANSWERED_MS = 15000;
+const UNSEEN_MS = 4000;
 /** Refusals that pass by themselves; the message waits and is sent again. */
 const PASSING = new Set(["too_fast", "not_confirmed", "unavailable", "busy"]);
 
@@ -167,7 +168,7 @@ function dressPending() {
   for (const row of outbox.children) dress(row);
 }
 
-/** Looks once a second for what waits too long. */
+/** Looks again and again for what waits too long. */
 function watchOutbox(now) {
   for (const entry of entries.values()) {
     const isOut = entry.state === "queued" || entry.state === "sent";
@@ -177,7 +178,7 @@ function watchOutbox(now) {
       entry.retryAtMs = now + between(0, 2000);
     }
     // Stored, and the live row did not come: the cursor fetches it.
-    if (entry.state === "stored" && now - entry.storedMs > STUCK_MS) {
+    if (entry.state === "stored" && now - entry.storedMs > UNSEEN_MS) {
       entry.storedMs = now;
       resume();
     }

@@ -1,6 +1,8 @@
 // Everything is set up; the page comes to life.
 
-function everySecond() {
+const WATCH_MS = 500;
+
+function watch() {
   const now = Date.now();
   watchConnection(now);
   watchOutbox(now);
@@ -40,4 +42,6 @@ placed.then(() => {
 // The extension is ready when the document is; it waits for this event alone.
 if (document.readyState === "complete") connect();
 else addEventListener("DOMContentLoaded", () => setTimeout(connect));
-setInterval(everySecond, 1000);
+setInterval(watch, WATCH_MS);
+window.__dbg = () => JSON.stringify({...link, socket: !!link.socket}) + window.__rs + String(!!wire._htmx);
+window.__rs = document.readyState;
