@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::data::Data;
 use crate::nats::{self, Child, Conf};
+use crate::run_file::Addresses;
 use crate::services::{Services, credentials};
 use crate::{Config, Error, run_file};
 
@@ -72,11 +73,11 @@ async fn serve(
     let mut services = Services::start(config, public, &ground.data, &ground.conf).await?;
     let written = run_file::write(&ground.data, services.addresses, &ground.conf);
     if written.is_ok() {
-        let gateway = services.addresses.gateway;
+        let addresses = services.addresses;
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = services.one_ended() => {}
-            () = announce(gateway) => {}
+            () = announce(addresses) => {}
         }
     }
     let stopped = services.stop().await;
@@ -99,13 +100,20 @@ async fn set_up(ground: &Ground) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says the address as soon as somebody can be served there, then waits for ever.
-async fn announce(listening: SocketAddr) {
-    let asked = reachable(listening);
+/// Says the address as soon as somebody can log in and chat there, then waits for ever.
+async fn announce(addresses: Addresses) {
+    let gateway = reachable(addresses.gateway);
+    until_ready(reachable(addresses.auth_operations)).await;
+    until_ready(gateway).await;
+    process::say(&format!("backchat is ready: http://{gateway}/"));
+    std::future::pending().await
+}
+
+async fn until_ready(asked: SocketAddr) {
     let mut complaint = Instant::now() + READY_COMPLAINT;
     loop {
         let missing = match probe::get(asked, "/readyz", READY_TIMEOUT).await {
-            Ok(answer) if answer.status == 200 => break,
+            Ok(answer) if answer.status == 200 => return,
             Ok(answer) => answer.body,
             Err(error) => error.to_string(),
         };
@@ -115,8 +123,6 @@ async fn announce(listening: SocketAddr) {
         }
         sleep(READY_PAUSE).await;
     }
-    process::say(&format!("backchat is ready: http://{asked}/"));
-    std::future::pending().await
 }
 
 /// An address that stands for all of the machine's is reached at the machine itself.

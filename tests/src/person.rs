@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// A password that nobody guesses first.
 pub const PASSWORD: &str = "a kettle sings at noon";
 /// The name of the field in which the password is typed again.
-pub const REPEAT: &str = "password2";
+pub const REPEAT: &str = "repeat";
 
 /// Somebody with a browser's cookies. A clone shares them, as a second tab does.
 #[derive(Clone)]

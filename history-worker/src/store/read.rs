@@ -48,7 +48,10 @@ impl Store {
             start: Bound::Included(event_key(room, numbers.start)),
             end: Bound::Excluded(event_key(room, numbers.end)),
         };
-        let rows: Vec<EventRow> = self.select("SELECT * FROM $of", vec![RecordId::new("event", range)]).await?;
+        let mut variables = Variables::new();
+        variables.insert("range", RecordId::new("event", range));
+        let mut found = self.connection.query("SELECT * FROM $range", variables, ANSWER_MAX).await?;
+        let rows: Vec<EventRow> = found.take(0)?;
         rows.into_iter().map(|row| row.event().map(|(_, event)| event)).collect()
     }
 

@@ -49,12 +49,16 @@ function say(frame) {
   return true;
 }
 
-/** Lets go of the socket without waiting for the other side; nothing of it is heard any more. */
+/**
+ * Lets go of the socket without waiting for the other side; nothing of it is heard any more.
+ * The element is set up anew by hand: the library may have gone over the page before the
+ * extension had loaded.
+ */
 function letGo() {
   link.socket = null;
   link.probeMs = link.askedMs = 0;
   requeue();
-  if (wire._htmx) htmx.process(wire, true);
+  window.htmx?.process(wire, true);
 }
 
 async function connect() {

@@ -39,9 +39,5 @@ placed.then(() => {
   showEndButton();
   loadAround();
 });
-// The extension is ready when the document is; it waits for this event alone.
-if (document.readyState === "complete") connect();
-else addEventListener("DOMContentLoaded", () => setTimeout(connect));
+connect();
 setInterval(watch, WATCH_MS);
-window.__dbg = () => JSON.stringify({...link, socket: !!link.socket}) + window.__rs + String(!!wire._htmx);
-window.__rs = document.readyState;
