@@ -1,4 +1,5 @@
-//! Accounts: made once, and recognised by name and password. Whether a name exists is told by neither answer nor time.
+//! Accounts: made once, and recognised by name and password. Whether a name exists is told by neither answer
+//! nor time.
 
 use crate::error::Error;
 use crate::hashing::Pool;
@@ -87,8 +88,8 @@ impl Accounts {
         Ok(Self { store, pool, outbox, limiter, signals, nobodys_hash: hash.into() })
     }
 
-    /// Makes an account. The password is judged and hashed before the name is looked for, so that a taken name takes as long as a
-    /// free one. Others see the name as soon as the broker has it.
+    /// Makes an account. The password is judged and hashed before the name is looked for, so that a taken
+    /// name takes as long as a free one. Others see the name as soon as the broker has it.
     ///
     /// # Errors
     /// What is wrong with what was typed, or what failed.

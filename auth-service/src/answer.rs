@@ -49,7 +49,8 @@ pub fn retry_after(mut response: Response, wait: Option<Duration>) -> Response {
     response
 }
 
-/// A problem for a program. `code` is the contract; `detail` is a sentence for whoever reads the program's log.
+/// A problem for a program. `code` is the contract; `detail` is a sentence for whoever reads the program's
+/// log.
 pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
     problem_with(status, code, detail, Value::Null)
 }

@@ -75,15 +75,16 @@ fn bearer_of(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Browsers ask for `text/html`. `curl` asks for anything and gets the pages, unless it sends or asks for JSON.
+/// Browsers ask for `text/html`. `curl` asks for anything and gets the pages, unless it sends or asks for
+/// JSON.
 fn is_program(accept: Option<&str>, content_type: Option<&str>) -> bool {
     let accept = accept.unwrap_or_default();
     let sends_json = content_type.is_some_and(|kind| kind.starts_with("application/json"));
     !accept.contains("text/html") && (accept.contains("json") || sends_json)
 }
 
-/// Finds out the client's address, and restores the `Host` that the browser named where a trusted proxy has replaced it: form posts are
-/// checked against it.
+/// Finds out the client's address, and restores the `Host` that the browser named where a trusted proxy has
+/// replaced it: form posts are checked against it.
 pub async fn believe_proxies(app: Arc<App>, mut request: Request, next: Next) -> Response {
     let peer =
         request.extensions().get::<PeerAddr>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());

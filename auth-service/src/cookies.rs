@@ -7,8 +7,8 @@ use protocol::cookie::{REFRESH_PATH, refresh_name, token_name};
 pub struct Cookies {
     /// Whether people come over TLS: the cookies then have guarded names and never travel in the open.
     pub secure: bool,
-    /// How long the browser keeps them, in seconds. The token's cookie is kept as long as the refresh secret though its token ends
-    /// much earlier: who comes with an ended token was logged in.
+    /// How long the browser keeps them, in seconds. The token's cookie is kept as long as the refresh secret
+    /// though its token ends much earlier: who comes with an ended token was logged in.
     pub life_s: u32,
 }
 

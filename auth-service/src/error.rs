@@ -103,6 +103,6 @@ impl std::error::Error for Error {}
 
 impl Fatal for Error {
     fn is_start_fault(&self) -> bool {
-        matches!(self, Self::Start(_) | Self::Database(store::Error::Setup(_)))
+        matches!(self, Self::Start(_))
     }
 }

@@ -1,7 +1,7 @@
 //! Where passwords are hashed: few at a time, off the async threads, with a bounded queue before them.
 //!
-//! One hash takes 19 MiB and tens of milliseconds of a core, so what comes in a rush waits here, and what would wait too
-//! long is told to come back.
+//! One hash takes 19 MiB and tens of milliseconds of a core, so what comes in a rush waits here, and what
+//! would wait too long is told to come back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +40,8 @@ impl Pool {
         }
     }
 
-    /// Runs a slow job on a worker. A caller that goes away gives its place in the queue back at once; a job that has begun goes on to its
-    /// end and holds its worker so long.
+    /// Runs a slow job on a worker. A caller that goes away gives its place in the queue back at once; a job
+    /// that has begun goes on to its end and holds its worker so long.
     ///
     /// # Errors
     /// [`Busy`] at once when the queue is full, or when no worker was free within the patience.

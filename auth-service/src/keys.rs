@@ -1,7 +1,8 @@
 //! The keys that sign session tokens: made, published to the broker, replaced in time.
 //!
-//! The database has the secret keys, so that several auth services sign with the same one; the broker has the public ones, which
-//! gateways follow. What is to be done is decided by pure functions of the stored keys and the time.
+//! The database has the secret keys, so that several auth services sign with the same one; the broker has the
+//! public ones, which gateways follow. What is to be done is decided by pure functions of the stored keys and
+//! the time.
 
 mod plan;
 
@@ -57,7 +58,8 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Looks after the keys until `shutdown`: from time to time, and whenever the connection to the broker has come back.
+    /// Looks after the keys until `shutdown`: from time to time, and whenever the connection to the broker
+    /// has come back.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut connection = self.broker.connection();
         let mut pause = LOOK_EVERY;

@@ -1,8 +1,9 @@
-//! The auth service: accounts, the pages that log people in and out, session tokens and the keys that sign them.
+//! The auth service: accounts, the pages that log people in and out, session tokens and the keys that sign
+//! them.
 //!
-//! Gateways never ask it anything. They check tokens by themselves with the keys that [`keys`] publishes, and learn of ended
-//! sessions from the revocations that [`outbox`] publishes; both are in the broker. So people with a valid token chat on
-//! while this service is away.
+//! Gateways never ask it anything. They check tokens by themselves with the keys that [`keys`] publishes, and
+//! learn of ended sessions from the revocations that [`outbox`] publishes; both are in the broker. So people
+//! with a valid token chat on while this service is away.
 
 mod accounts;
 mod answer;
@@ -103,7 +104,8 @@ async fn start(config: Config, signals: &Arc<Signals>) -> Result<Started, Error>
     let broker = Broker::connect(&config.broker, config.start_patience).await.map_err(start_fault)?;
     broker.installation().await.map_err(start_fault)?;
     signals.broker(Ok(()));
-    let store = Box::pin(Store::open(config.database.expose(), config.start_patience)).await?;
+    let store = Box::pin(Store::open(config.database.expose(), config.start_patience)).await;
+    let store = store.map_err(|error| Error::Start(error.to_string()))?;
     signals.database(Ok(()));
     let (signals, lives) = (Arc::clone(signals), config.lives);
     let outbox = Arc::new(Outbox::new(store.clone(), broker.clone(), Arc::clone(&signals), lives.token_s));

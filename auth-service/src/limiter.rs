@@ -1,7 +1,8 @@
-//! Slows down whoever guesses passwords: after some failures in a row for a name from an address, one try every few seconds.
+//! Slows down whoever guesses passwords: after some failures in a row for a name from an address, one try
+//! every few seconds.
 //!
-//! Counting name and address together keeps a stranger from locking a person out of their own account. Good passwords are
-//! never counted.
+//! Counting name and address together keeps a stranger from locking a person out of their own account. Good
+//! passwords are never counted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

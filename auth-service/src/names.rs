@@ -6,7 +6,8 @@ use templates::FormError;
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategoryGroup, UnicodeEmoji, UnicodeGeneralCategory};
 
-/// Combining marks on one character, at most. Vietnamese and Hebrew need three; more than four climb over the neighbours.
+/// Combining marks on one character, at most. Vietnamese and Hebrew need three; more than four climb over the
+/// neighbours.
 const MARKS_MAX: usize = 4;
 
 /// A name that may be shown as it is.
@@ -17,8 +18,8 @@ pub struct Name {
 }
 
 impl Name {
-    /// Reads a name as it was typed: NFC, white space folded, 1 to 32 characters, all of them visible and none of them turning
-    /// the text around it.
+    /// Reads a name as it was typed: NFC, white space folded, 1 to 32 characters, all of them visible and
+    /// none of them turning the text around it.
     ///
     /// # Errors
     /// What the form says about the name.
@@ -45,8 +46,8 @@ impl Name {
         &self.shown
     }
 
-    /// What no other name may share: one or two texts that are the same for names which look alike. The first is the one by which
-    /// the account is found.
+    /// What no other name may share: one or two texts that are the same for names which look alike. The first
+    /// is the one by which the account is found.
     pub fn keys(&self) -> &[String] {
         &self.keys
     }
@@ -57,7 +58,8 @@ pub fn lookup_key(typed: &str) -> String {
     likeness(&fold_case(&clean(typed)))
 }
 
-/// Variation selectors only choose between two drawings of an emoji and go; any other oddity stays, to be refused.
+/// Variation selectors only choose between two drawings of an emoji and go; any other oddity stays, to be
+/// refused.
 fn clean(typed: &str) -> String {
     let text: String = typed.chars().filter(|c| !matches!(c, '\u{FE0E}' | '\u{FE0F}')).nfc().collect();
     fold_spaces(&text)
@@ -97,15 +99,16 @@ fn joins_emoji(before: Option<char>, c: char, after: Option<char>) -> bool {
     c == '\u{200D}' && emoji(before) && emoji(after)
 }
 
-/// Two keys, since case hides a likeness in two ways: `ALICE` is `alice` once its case is folded, but `AIice` with a capital i
-/// looks like `Alice` only before it is.
+/// Two keys, since case hides a likeness in two ways: `ALICE` is `alice` once its case is folded, but `AIice`
+/// with a capital i looks like `Alice` only before it is.
 fn keys_of(name: &str) -> Vec<String> {
     let mut keys = vec![likeness(&fold_case(name)), likeness(name)];
     keys.dedup();
     keys
 }
 
-/// What is the same for all texts that look alike (Unicode's confusable skeleton, UTS #39), whatever their case and spaces.
+/// What is the same for all texts that look alike (Unicode's confusable skeleton, UTS #39), whatever their
+/// case and spaces.
 fn likeness(text: &str) -> String {
     let compatible: String = text.nfkc().collect();
     let skeleton: String = unicode_security::skeleton(&compatible).collect();

@@ -13,8 +13,8 @@ pub const HOME: &str = "/";
 pub struct Next(String);
 
 impl Next {
-    /// Takes the path that was asked for, or home in place of anything that is not one of ours: another host in any of the
-    /// spellings that browsers understand, a page of the login itself, control characters.
+    /// Takes the path that was asked for, or home in place of anything that is not one of ours: another host
+    /// in any of the spellings that browsers understand, a page of the login itself, control characters.
     pub fn of(asked: Option<&str>) -> Self {
         let asked = asked.unwrap_or(HOME);
         Self(if is_own(asked) { ascii(asked) } else { HOME.to_owned() })

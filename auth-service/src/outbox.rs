@@ -1,7 +1,7 @@
 //! Telling the broker what the database has decided: a new person's profile, the end of a session.
 //!
-//! What is to be told is written down with what it tells. It is told at once, and if the broker is away just then, again until it
-//! has it, by whichever auth service is there.
+//! What is to be told is written down with what it tells. It is told at once, and if the broker is away just
+//! then, again until it has it, by whichever auth service is there.
 
 use crate::signals::Signals;
 use crate::store::{self, Letter, LetterRow, Store};
@@ -34,7 +34,8 @@ impl Outbox {
         Self { store, broker, signals, revocation_life_s: token_life_s + MARGIN_S }
     }
 
-    /// Tells the broker of a letter that has just been written. If it can't be told, the letter waits in the database.
+    /// Tells the broker of a letter that has just been written. If it can't be told, the letter waits in the
+    /// database.
     pub async fn send(&self, letter: &Letter) {
         // A letter may be told twice, so it may be cut off when half told.
         let told = tokio::time::timeout(PATIENCE, self.tell(letter)).await;

@@ -1,4 +1,5 @@
-//! Which passwords are taken, and how they are hashed. Pure and slow: call it through [`crate::hashing::Pool`].
+//! Which passwords are taken, and how they are hashed. Pure and slow: call it through
+//! [`crate::hashing::Pool`].
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};

@@ -57,8 +57,9 @@ pub struct Origin {
     pub host: Option<String>,
 }
 
-/// Reads who asks: the peer, or what the trusted proxies in front of us say (`Forwarded`, else `X-Forwarded-For` and
-/// `X-Forwarded-Host`). The list is read from our end until an address that is not a trusted proxy's.
+/// Reads who asks: the peer, or what the trusted proxies in front of us say (`Forwarded`, else
+/// `X-Forwarded-For` and `X-Forwarded-Host`). The list is read from our end until an address that is not a
+/// trusted proxy's.
 pub fn origin_of(headers: &HeaderMap, peer: IpAddr, trusted: &[Network]) -> Origin {
     let peer = peer.to_canonical();
     let is_proxy = |address: IpAddr| trusted.iter().any(|network| network.contains(address));

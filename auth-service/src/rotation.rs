@@ -1,12 +1,13 @@
 //! The refresh secret's life, as a pure function of what is stored, what is presented, and the time.
 //!
-//! A secret is replaced when it is used. Answers get lost and tabs renew at the same moment, so the secret before is still good
-//! until the new one has been used; and a secret that is younger than [`GRACE_MS`] is not replaced, so it is good for at least that
-//! long. Whoever presents the secret before gets *the same* new one: it is derived from the old one and a number that is stored
-//! beside its hash. So two tabs always end up with one secret, and the database alone gives away none.
+//! A secret is replaced when it is used. Answers get lost and tabs renew at the same moment, so the secret
+//! before is still good until the new one has been used; and a secret that is younger than [`GRACE_MS`] is
+//! not replaced, so it is good for at least that long. Whoever presents the secret before gets *the same* new
+//! one: it is derived from the old one and a number that is stored beside its hash. So two tabs always end up
+//! with one secret, and the database alone gives away none.
 //!
-//! A secret that was replaced twice is used by nobody who received our answers: then two parties hold copies of one cookie, and the
-//! session ends for both.
+//! A secret that was replaced twice is used by nobody who received our answers: then two parties hold copies
+//! of one cookie, and the session ends for both.
 
 use data_encoding::BASE64URL_NOPAD;
 use protocol::Timestamp;

@@ -62,7 +62,8 @@ fn csrf(app: &App) -> CsrfLayer {
     })
 }
 
-/// Gives the bare refusals of the layers below (not found, wrong method, foreign origin, too large, too slow) a page or a problem.
+/// Gives the bare refusals of the layers below (not found, wrong method, foreign origin, too large, too slow)
+/// a page or a problem.
 async fn explain_refusals(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let asker = Asker::of(&parts);

@@ -1,4 +1,5 @@
-//! Sessions: opened by a login, kept alive by their refresh secret, ended by a logout or by the misuse of that secret.
+//! Sessions: opened by a login, kept alive by their refresh secret, ended by a logout or by the misuse of
+//! that secret.
 
 use crate::config::Lives;
 use crate::error::Error;
@@ -67,7 +68,8 @@ impl Sessions {
         self.grant(&row, refresh, now)
     }
 
-    /// Renews: a new token, and the refresh secret to use from now on. `None` when the secret is good for nothing, whatever the reason.
+    /// Renews: a new token, and the refresh secret to use from now on. `None` when the secret is good for
+    /// nothing, whatever the reason.
     ///
     /// # Errors
     /// Of the database.
@@ -115,8 +117,8 @@ impl Sessions {
         }
     }
 
-    /// Ends a session: it is gone from the database, every gateway is told, and if the broker is away just now they are told as soon as it
-    /// is back.
+    /// Ends a session: it is gone from the database, every gateway is told, and if the broker is away just
+    /// now they are told as soon as it is back.
     ///
     /// # Errors
     /// Of the database.

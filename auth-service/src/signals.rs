@@ -1,4 +1,5 @@
-//! What an operator sees: each method writes the log line and moves the counter. Names, passwords, tokens and secrets are in none.
+//! What an operator sees: each method writes the log line and moves the counter. Names, passwords, tokens and
+//! secrets are in none.
 
 use crate::error::{Error, Fault};
 use protocol::{SessionId, UserId};

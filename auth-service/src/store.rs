@@ -1,7 +1,8 @@
-//! The auth database. This file and the folder `store/` are the only ones that name SurrealDB, and hold all its SurrealQL.
+//! The auth database. This file and the folder `store/` are the only ones that name SurrealDB, and hold all
+//! its SurrealQL.
 //!
-//! Values are bound, never written into a statement. Each call is one round trip, in one transaction where it has several
-//! statements, and has a time-out.
+//! Values are bound, never written into a statement. Each call is one round trip, in one transaction where it
+//! has several statements, and has a time-out.
 
 mod accounts;
 mod connect;
@@ -28,8 +29,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const TRIES_MAX: u32 = 6;
 
 impl Store {
-    /// Runs statements, with all their faults found. They run on a task of their own: a caller that goes away does not drop a transaction
-    /// half done.
+    /// Runs statements, with all their faults found. They run on a task of their own: a caller that goes away
+    /// does not drop a transaction half done.
     async fn run(&self, statements: &'static str, values: Variables) -> Result<IndexedResults, Error> {
         let task = tokio::spawn(Box::pin(self.clone().query(statements, values)));
         match tokio::time::timeout(ANSWER, task).await {
@@ -63,7 +64,8 @@ fn pause(tries: u32) -> Duration {
     Duration::from_millis(u64::from(random % (4 << tries.min(6))))
 }
 
-/// An answer can be well and have a fault in one of its statements; a failed transaction has one in each, of which one says why.
+/// An answer can be well and have a fault in one of its statements; a failed transaction has one in each, of
+/// which one says why.
 fn checked(mut answer: IndexedResults) -> Result<IndexedResults, Error> {
     let faults = answer.take_errors();
     match faults.values().map(Error::of).min_by_key(Error::vagueness) {

@@ -4,11 +4,18 @@ use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use crate::Error;
 
 /// The version of the layout below. A higher one was written by a newer backchat.
 const VERSION: u32 = 1;
+
+/// How long a lock that is taken is waited for, and the pause between two tries.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What may lie in a data folder that was never finished setting up (and what file systems put into a new disk).
 const OURS: [&str; 7] = ["lock", "version", "run.json", "broker", "auth", "history", "lost+found"];
@@ -27,7 +34,7 @@ impl Data {
     ///
     /// # Errors
     /// [`Error::DataNewer`], [`Error::DataInUse`], or [`Error::Data`] with a reason for a person.
-    pub fn take(path: &Path) -> Result<Self, Error> {
+    pub async fn take(path: &Path) -> Result<Self, Error> {
         let fault = |why: String| Error::Data { path: path.to_owned(), why };
         let is_set_up = inspect(path)?;
         fs::DirBuilder::new()
@@ -35,7 +42,7 @@ impl Data {
             .mode(0o700)
             .create(path)
             .map_err(|error| fault(describe(&error)))?;
-        let lock = lock(path)?;
+        let lock = lock(path).await?;
         // A folder that somebody made for us may be open to others, and may belong to somebody else.
         if let Err(error) = fs::set_permissions(path, Permissions::from_mode(0o700)) {
             tracing::warn!(%error, "the data folder can't be closed to other users");
@@ -125,16 +132,22 @@ fn inspect(path: &Path) -> Result<bool, Error> {
     }
 }
 
-fn lock(path: &Path) -> Result<File, Error> {
+/// Waits a moment for a lock that is taken: a killed process holds its own until the kernel has cleared it away.
+async fn lock(path: &Path) -> Result<File, Error> {
     let fault = |error: &std::io::Error| Error::Data { path: path.to_owned(), why: describe(error) };
     let mut file = private(&path.join("lock")).map_err(|error| fault(&error))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let pid = fs::read_to_string(path.join("lock")).ok().and_then(|text| text.trim().parse().ok());
-            return Err(Error::DataInUse { path: path.to_owned(), pid });
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(LOCK_PAUSE).await,
+            Err(TryLockError::WouldBlock) => {
+                let pid =
+                    fs::read_to_string(path.join("lock")).ok().and_then(|text| text.trim().parse().ok());
+                return Err(Error::DataInUse { path: path.to_owned(), pid });
+            }
+            Err(TryLockError::Error(error)) => return Err(fault(&error)),
         }
-        Err(TryLockError::Error(error)) => return Err(fault(&error)),
     }
     let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(|error| fault(&error))?;
@@ -159,72 +172,72 @@ fn describe(error: &std::io::Error) -> String {
 mod tests {
     use super::*;
 
-    fn take(path: &Path) -> Result<Data, Error> {
-        Data::take(path)
+    async fn take(path: &Path) -> Result<Data, Error> {
+        Data::take(path).await
     }
 
-    #[test]
-    fn a_missing_folder_is_created_for_its_user_alone() {
+    #[tokio::test]
+    async fn a_missing_folder_is_created_for_its_user_alone() {
         let temp = tempfile::tempdir().unwrap();
-        let data = take(&temp.path().join("a/b")).unwrap();
+        let data = take(&temp.path().join("a/b")).await.unwrap();
         assert!(!data.is_set_up());
         let mode = fs::metadata(temp.path().join("a/b")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
     }
 
-    #[test]
-    fn what_was_set_up_once_stays_so() {
+    #[tokio::test]
+    async fn what_was_set_up_once_stays_so() {
         let temp = tempfile::tempdir().unwrap();
-        take(temp.path()).unwrap().mark_set_up().unwrap();
-        assert!(take(temp.path()).unwrap().is_set_up());
+        take(temp.path()).await.unwrap().mark_set_up().unwrap();
+        assert!(take(temp.path()).await.unwrap().is_set_up());
     }
 
-    #[test]
-    fn a_set_up_that_was_cut_short_is_done_again() {
+    #[tokio::test]
+    async fn a_set_up_that_was_cut_short_is_done_again() {
         let temp = tempfile::tempdir().unwrap();
-        take(temp.path()).unwrap().folder("broker").unwrap();
-        assert!(!take(temp.path()).unwrap().is_set_up());
+        take(temp.path()).await.unwrap().folder("broker").unwrap();
+        assert!(!take(temp.path()).await.unwrap().is_set_up());
     }
 
-    #[test]
-    fn a_folder_in_use_names_its_user() {
+    #[tokio::test]
+    async fn a_folder_in_use_names_its_user() {
         let temp = tempfile::tempdir().unwrap();
-        let _first = take(temp.path()).unwrap();
-        match take(temp.path()) {
+        let _first = take(temp.path()).await.unwrap();
+        match take(temp.path()).await {
             Err(Error::DataInUse { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("the folder is in use: {other:?}"),
         }
     }
 
-    #[test]
-    fn data_of_a_newer_version_is_not_touched() {
+    #[tokio::test]
+    async fn data_of_a_newer_version_is_not_touched() {
         let temp = tempfile::tempdir().unwrap();
         fs::write(temp.path().join("version"), "2\n").unwrap();
-        assert!(matches!(take(temp.path()), Err(Error::DataNewer { found: 2, known: 1, .. })));
+        assert!(matches!(take(temp.path()).await, Err(Error::DataNewer { found: 2, known: 1, .. })));
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
     }
 
-    #[test]
-    fn somebodys_folder_is_not_taken() {
+    #[tokio::test]
+    async fn somebodys_folder_is_not_taken() {
         let temp = tempfile::tempdir().unwrap();
         fs::write(temp.path().join("holiday.jpg"), "").unwrap();
-        assert!(take(temp.path()).unwrap_err().to_string().ends_with("it holds \"holiday.jpg\""));
+        assert!(take(temp.path()).await.unwrap_err().to_string().ends_with("it holds \"holiday.jpg\""));
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
     }
 
-    #[test]
-    fn a_file_is_not_a_folder() {
+    #[tokio::test]
+    async fn a_file_is_not_a_folder() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("file");
         fs::write(&file, "x").unwrap();
-        assert!(take(&file).unwrap_err().to_string().ends_with("not a folder"));
-        assert!(take(&file.join("data")).unwrap_err().to_string().ends_with("not a folder"));
+        assert!(take(&file).await.unwrap_err().to_string().ends_with("not a folder"));
+        assert!(take(&file.join("data")).await.unwrap_err().to_string().ends_with("not a folder"));
     }
 
-    #[test]
-    fn a_private_file_is_replaced_whole() {
+    #[tokio::test]
+    async fn a_private_file_is_replaced_whole() {
         let temp = tempfile::tempdir().unwrap();
-        let data = take(temp.path()).unwrap();
+        let data = take(temp.path()).await.unwrap();
         data.write_private("run.json", "a longer text").unwrap();
         data.write_private("run.json", "short").unwrap();
         assert_eq!(fs::read_to_string(data.path("run.json")).unwrap(), "short");

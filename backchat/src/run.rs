@@ -46,7 +46,7 @@ struct Ground {
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let public = process::listen(config.listen).await.map_err(Error::Address)?;
     let program = nats::find(config.nats_server.as_deref()).await?;
-    let data = Data::take(&config.data)?;
+    let data = Data::take(&config.data).await?;
     let conf = Conf::new()?;
     let folder = data.folder("broker")?;
     let text = conf.text(&folder.join("jetstream"), &folder.join("nats.log"));

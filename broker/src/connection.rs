@@ -193,6 +193,7 @@ fn note(state: &watch::Sender<Connection>, event: &Event) {
     match event {
         Event::Connected => tracing::info!("connected to the broker"),
         Event::SlowConsumer(_) => tracing::warn!("a subscription overflowed; its holes are being repaired"),
+        Event::Closed => tracing::debug!("the connection to the broker is closed"),
         other => tracing::warn!(event = %other, "broker connection"),
     }
 }

@@ -15,7 +15,6 @@ pub struct Config {
     pub auth_upstream: Option<SocketAddr>,
     pub trusted_proxies: Vec<std::net::IpAddr>,
     pub http: HttpLimits,
-    pub renew_after: Duration,
     pub sockets: SocketLimits,
     pub ring: RingLimits,
     pub head_check: Duration,
@@ -117,12 +116,6 @@ impl Settings for Config {
                 "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
             ),
             http: HttpLimits::read(s),
-            renew_after: Duration::from_secs(s.ranged(
-                "renew_after_s",
-                300,
-                1..=86_400,
-                "After how many seconds a page asks for a new session token; less than a token's life",
-            )),
             sockets: SocketLimits {
                 burst: s.ranged("message_burst", 30, 1..=10_000, "Messages that a person may send at once"),
                 per_second: s.ranged(

@@ -21,6 +21,12 @@ use templates::{ErrorKind, Layout};
 /// How long an auth service may take: it hashes passwords, and queues for that.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What only a trusted proxy may say of the address that the browser asked.
+const FORWARDED_OTHERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-port"),
+];
 
 /// The way to the auth service, with its connections.
 #[derive(Clone)]
@@ -70,6 +76,11 @@ fn trust_nobody(gateway: &Gateway, request: &mut Request) {
     let before = headers.get(&FORWARDED_FOR).filter(|_| trusted).and_then(|value| value.to_str().ok());
     let chain = before.map_or_else(|| peer.ip().to_string(), |before| format!("{before}, {}", peer.ip()));
     headers.remove(header::FORWARDED);
+    if !trusted {
+        for name in FORWARDED_OTHERS {
+            headers.remove(name);
+        }
+    }
     if let Ok(value) = HeaderValue::from_str(&chain) {
         headers.insert(FORWARDED_FOR, value);
     }

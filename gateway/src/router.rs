@@ -37,6 +37,7 @@ pub fn router(gateway: &Arc<Gateway>, health: Health) -> Router {
         .route("/room/{slug}/join/", post(room::join))
         .route("/room/{slug}/leave/", post(room::leave))
         .route("/language/", post(language::post))
+        .fallback(not_found)
         .layer(csrf(gateway))
         .layer(RequestBodyLimitLayer::new(FORM_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PAGE_MAX))
@@ -50,8 +51,7 @@ pub fn router(gateway: &Arc<Gateway>, health: Health) -> Router {
                 .layer(RequestBodyLimitLayer::new(FORM_BYTES_MAX)),
         );
     }
-    all.fallback(not_found)
-        .layer(CompressionLayer::new())
+    all.layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(Arc::clone(gateway), observed))
         .with_state(Arc::clone(gateway))
         .merge(service::operations::health_router(health))
@@ -96,10 +96,7 @@ async fn not_found(headers: HeaderMap, uri: Uri) -> Response {
         return answer::problem(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address");
     }
     let layout = Layout { lang: identity::language(&headers), viewer: None, path: uri.path(), notice: None };
-    let mut response = answer::error_page(layout, 404, ErrorKind::NotFound);
-    let policy = HeaderValue::from_static(templates::CONTENT_SECURITY_POLICY);
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
-    response
+    answer::error_page(layout, 404, ErrorKind::NotFound)
 }
 
 /// One line and one count for each request.

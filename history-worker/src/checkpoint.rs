@@ -136,7 +136,11 @@ mod tests {
         assert_eq!(checkpoint().continues_in(log()), Ok(()));
         assert_eq!(checkpoint().continues_in(LogFacts { head: 17, ..log() }), Ok(()));
         let erased = LogFacts { at_applied: None, ..log() };
-        assert_eq!(checkpoint().continues_in(erased), Ok(()), "an entry may have been erased or have aged out");
+        assert_eq!(
+            checkpoint().continues_in(erased),
+            Ok(()),
+            "an entry may have been erased or have aged out"
+        );
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The settings of the history worker.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use broker::Credentials;
 use service::config::{Secret, Settings, Source};
 use service::process::DoorAddresses;
-use std::net::SocketAddr;
-use std::time::Duration;
+
+use crate::store::DatabaseAddress;
 
 /// Where the database is when nothing else is said.
 const DATABASE: &str = "surrealkv://data/history?sync=every";
@@ -13,15 +16,14 @@ const DATABASE: &str = "surrealkv://data/history?sync=every";
 pub struct Config {
     pub operations: SocketAddr,
     pub broker: Credentials,
-    pub database: Secret,
+    /// How long the start waits for broker and database.
     pub start_patience: Duration,
-    /// How long a question waits for the projection to come to the sequence that it names.
-    pub query_patience: Duration,
-    pub queries_max: usize,
+    /// An address of the form of [`DatabaseAddress`]; it may hold a password.
+    pub database: Secret,
 }
 
 impl Config {
-    /// Where the socket is to be bound: a worker has no pages.
+    /// Where the sockets are to be bound.
     pub fn doors(&self) -> DoorAddresses {
         DoorAddresses { public: None, operations: self.operations }
     }
@@ -31,43 +33,74 @@ impl Settings for Config {
     const SERVICE: &'static str = "history-worker";
 
     fn read(source: &mut Source) -> Self {
-        let password = source.secret("nats_password", "The password at the broker");
-        let database = source.secret(
-            "database",
-            "The database: surrealkv://PATH?sync=every for one inside this process (the default is surrealkv://data/history?sync=every), \
-             or ws://user:password@host:port/namespace/database",
-        );
         Self {
-            operations: source.value("operations", "127.0.0.1:9082", "Where /livez, /readyz and /metrics are served"),
-            broker: Credentials {
-                url: source.value(
-                    "nats_url",
-                    "nats://127.0.0.1:4222",
-                    "The NATS server, or several with commas between",
-                ),
-                user: source.optional("nats_user", "The user at the broker"),
-                password: (!password.is_empty()).then(|| password.expose().to_owned()),
-                name: Self::SERVICE.into(),
-            },
-            database: if database.is_empty() { Secret::new(DATABASE) } else { database },
+            operations: source.value(
+                "operations",
+                "127.0.0.1:9082",
+                "Where /livez, /readyz and /metrics are served",
+            ),
+            broker: read_broker(source),
             start_patience: Duration::from_secs(source.ranged(
                 "start_patience_s",
                 30,
                 0..=3_600,
-                "How long the start waits for the broker, in seconds",
+                "How long the start waits for the broker and for the database, in seconds",
             )),
-            query_patience: Duration::from_millis(source.ranged(
-                "query_wait_ms",
-                1_500,
-                0..=30_000,
-                "How long a question waits for what it must see to be applied, in milliseconds",
-            )),
-            queries_max: source.ranged(
-                "queries_max",
-                64,
-                1..=10_000,
-                "Questions of one shard that are worked on at once; more are refused as busy",
-            ),
+            database: read_database(source),
         }
+    }
+}
+
+fn read_broker(source: &mut Source) -> Credentials {
+    let password = source.secret("nats_password", "The password at the broker");
+    Credentials {
+        url: source.value(
+            "nats_url",
+            "nats://127.0.0.1:4222",
+            "The NATS server, or several with commas between",
+        ),
+        user: source.optional("nats_user", "The user at the broker"),
+        password: (!password.is_empty()).then(|| password.expose().to_owned()),
+        name: Config::SERVICE.into(),
+    }
+}
+
+fn read_database(source: &mut Source) -> Secret {
+    let given = source.secret(
+        "database",
+        "The database: surrealkv://PATH?sync=every for one inside this process (the default is surrealkv://data/history?sync=every), \
+         or ws://user:password@host:port/namespace/database",
+    );
+    if given.is_empty() {
+        return Secret::new(DATABASE);
+    }
+    if let Err(fault) = given.expose().parse::<DatabaseAddress>() {
+        source.fault(format!("database: {fault}"));
+    }
+    given
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, service::config::ConfigFaults> {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        service::config::load_from(&[], variables, None)
+    }
+
+    #[test]
+    fn the_defaults_are_for_one_machine() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.database.expose(), DATABASE);
+        assert!(DATABASE.parse::<DatabaseAddress>().is_ok());
+        assert!(config.operations.ip().is_loopback());
+    }
+
+    #[test]
+    fn a_bad_database_address_is_a_fault_that_shows_no_password() {
+        let faults = read(&[("BACKCHAT_HISTORY_WORKER_DATABASE", "ws://worker:hunter2@db")]).err().unwrap();
+        let text = faults.to_string();
+        assert!(text.contains("database") && !text.contains("hunter2"), "{text}");
     }
 }

@@ -1,29 +1,55 @@
-//! What can go wrong, and whether it passes by itself.
+use std::fmt;
+
+use protocol::subject::Shard;
+use service::process::Fatal;
 
 use crate::checkpoint::Parted;
 use crate::store::StoreError;
-use service::process::Fatal;
-use std::fmt;
 
-/// What can go wrong in a history worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why the history worker ends, or one of its shards begins anew.
+#[derive(Debug)]
 pub enum Error {
-    /// The worker can't start as it is configured: a sentence for the person who started it.
+    /// It can't start as it is set up; a person must look.
     Start(String),
     Broker(broker::Error),
-    Database(StoreError),
-    /// The log is not the one that was applied. A person must decide.
-    Parted(String),
+    Store(StoreError),
+    /// The log is not the one that was applied. Nothing was changed.
+    Parted {
+        shard: Shard,
+        parted: Parted,
+    },
+    /// A task of this process ended by itself.
+    Lost(&'static str),
 }
 
 impl Error {
-    /// Whether trying again from the checkpoint may help.
+    /// Whether trying again may help, so that the worker goes on.
     pub const fn is_passing(&self) -> bool {
         match self {
-            Self::Start(_) | Self::Parted(_) | Self::Database(StoreError::Refused(_)) => false,
-            // A stream made anew is looked at again, and then parted or not.
-            Self::Broker(_) | Self::Database(_) => true,
+            Self::Start(_) | Self::Parted { .. } | Self::Lost(_) => false,
+            Self::Broker(error) => !matches!(error, broker::Error::Setup(_)),
+            Self::Store(_) => true,
         }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(why) => f.write_str(why),
+            Self::Broker(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Parted { shard, parted } => write!(f, "shard {}: {parted}", shard.0),
+            Self::Lost(what) => write!(f, "{what} ended unexpectedly"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Fatal for Error {
+    fn is_start_fault(&self) -> bool {
+        matches!(self, Self::Start(_))
     }
 }
 
@@ -32,30 +58,9 @@ impl From<broker::Error> for Error {
         Self::Broker(error)
     }
 }
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::Database(error)
-    }
-}
-impl From<Parted> for Error {
-    fn from(parted: Parted) -> Self {
-        Self::Parted(parted.to_string())
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start(why) | Self::Parted(why) => f.write_str(why),
-            Self::Broker(error) => error.fmt(f),
-            Self::Database(error) => error.fmt(f),
-        }
-    }
-}
-impl std::error::Error for Error {}
-
-impl Fatal for Error {
-    fn is_start_fault(&self) -> bool {
-        matches!(self, Self::Start(_) | Self::Database(StoreError::Refused(_)))
+        Self::Store(error)
     }
 }

@@ -1,118 +1,162 @@
-//! The history worker: reads the log into the database and answers questions about it.
+//! The history worker: reads the log into the database, each event once, and answers questions about it.
 //!
-//! [`shard`] is the way in: follow the log from the checkpoint, [`projection`] says which rows that means, [`store`] writes them with
-//! the next checkpoint in one transaction. [`queries`] is the way out.
+//! It is not an authority on anything: membership, names and order are the broker's. Its database can be emptied and is
+//! filled again from the log. It writes nothing to the broker.
 
 pub mod checkpoint;
 mod config;
 mod error;
-pub mod paging;
+mod lag;
+mod paging;
 pub mod projection;
 mod queries;
-pub mod shard;
-pub mod signals;
+mod shard;
+mod signals;
 pub mod store;
 
 pub use config::Config;
 pub use error::Error;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use broker::Broker;
-use projection::Part;
-use protocol::subject::Shard;
-use queries::Answers;
+use protocol::subject;
 use service::health::Health;
 use service::http::{self, HttpLimits};
 use service::metrics::Registry;
 use service::operations;
 use service::process::Doors;
-use shard::Projector;
-use signals::Signals;
-use std::sync::Arc;
-use store::{DatabaseAddress, Store};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Runs the worker until `shutdown`; a batch in hand is finished first.
+use projection::Part;
+use queries::Answers;
+use shard::Shard;
+use signals::Signals;
+use store::{DatabaseAddress, Store, StoreError};
+
+/// Pause between two tries to reach the database at the start.
+const OPEN_AGAIN: Duration = Duration::from_millis(500);
+
+/// Applies the log and answers questions until `shutdown`; the batch in hand is finished first.
 ///
 /// # Errors
-/// When it can't start, or when the log is not the one that was applied.
+/// [`Error::Start`] for what a person must mend before it can start, [`Error::Parted`] when the log is not the one that the
+/// database has applied; then nothing was changed.
 pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
     let (health, registry) = (Health::new(), Registry::new("history-worker"));
     let signals = Arc::new(Signals::new(&health, &registry));
     // Operators are answered until everything else has ended.
     let finished = CancellationToken::new();
     let _stop = finished.clone().drop_guard();
-    let operations = operations::router(health.clone(), registry);
+    let router = operations::router(health.clone(), registry);
     let answering =
-        tokio::spawn(http::serve(doors.operations, operations, HttpLimits::default(), finished.clone()));
+        tokio::spawn(http::serve(doors.operations, router, HttpLimits::default(), finished.clone()));
     let started = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
-        started = Box::pin(start(&config, &signals)) => started,
+        started = Box::pin(start(config)) => started?,
     };
-    let (broker, shards, store) = started?;
-    // One shard that can't go on stops all: a person must look.
-    let stop = shutdown.child_token();
-    let mut tasks = start_shards(&config, (&broker, shards, &store), &signals, &stop);
-    let mut outcome = Ok(());
-    while let Some(ended) = tasks.join_next().await {
-        let ended = ended.unwrap_or_else(|panic| Err(Error::Start(panic.to_string())));
-        if ended.is_err() {
-            stop.cancel();
-        }
-        outcome = outcome.and(ended);
+    let Started { broker, store, shards } = started;
+    let stopping = shutdown.child_token();
+    let mut tasks = JoinSet::new();
+    for shard in subject::Shard::all(shards) {
+        let part = Part { shard, shards };
+        apply_and_answer(part, (&broker, &store, &signals), &stopping, &mut tasks);
     }
-    health.drain();
+    let ended = until_ended(&mut tasks, &stopping, &health).await;
     store.close().await;
     finished.cancel();
     // The operations listener ends by itself.
     let _ = answering.await;
-    outcome
+    ended
 }
 
-async fn start(config: &Config, signals: &Signals) -> Result<(Broker, u16, Store), Error> {
-    let address: DatabaseAddress =
-        config.database.expose().parse().map_err(|bad| Error::Start(format!("database: {bad}")))?;
+/// What the worker works with, once it is there.
+struct Started {
+    broker: Broker,
+    store: Store,
+    shards: u16,
+}
+
+async fn start(config: Config) -> Result<Started, Error> {
+    let address: DatabaseAddress = config
+        .database
+        .expose()
+        .parse()
+        .map_err(|fault: store::BadAddress| Error::Start(fault.to_string()))?;
     let broker = Broker::connect(&config.broker, config.start_patience).await.map_err(start_fault)?;
-    let shards = broker.installation().await.map_err(start_fault)?.shards;
-    signals.broker_ok();
-    let store = Box::pin(Store::open(&address)).await?;
-    signals.database_ok();
-    Ok((broker, shards, store))
+    let installation = broker.installation().await.map_err(start_fault)?;
+    let store = open(&address, config.start_patience).await?;
+    Ok(Started { broker, store, shards: installation.shards })
 }
 
 fn start_fault(error: broker::Error) -> Error {
     match error {
         broker::Error::Setup(why) => Error::Start(why),
-        other => other.into(),
+        other => Error::Broker(other),
     }
 }
 
-fn start_shards(
-    config: &Config,
-    (broker, shards, store): (&Broker, u16, &Store),
-    signals: &Arc<Signals>,
-    stop: &CancellationToken,
-) -> JoinSet<Result<(), Error>> {
-    let mut tasks = JoinSet::new();
-    for shard in Shard::all(shards) {
-        let (applied, watched) = watch::channel(None);
-        let projector = Projector {
-            broker: broker.clone(),
-            store: store.clone(),
-            part: Part { shard, shards },
-            signals: Arc::clone(signals),
-            applied,
-        };
-        tasks.spawn(Box::pin(projector.run(stop.clone())));
-        let answers = Answers {
-            store: store.clone(),
-            applied: watched,
-            patience: config.query_patience,
-            signals: Arc::clone(signals),
-        };
-        let (broker, at_once, stop) = (broker.clone(), config.queries_max, stop.clone());
-        tasks.spawn(Box::pin(async move { queries::serve(&broker, shard, answers, at_once, stop).await }));
+/// A server may come up later than the worker; what is refused will be refused again.
+async fn open(address: &DatabaseAddress, patience: Duration) -> Result<Store, Error> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match Store::open(address).await {
+            Ok(store) => return Ok(store),
+            Err(StoreError::Refused(why)) => return Err(Error::Start(why)),
+            Err(error) if Instant::now() >= deadline => return Err(error.into()),
+            Err(error) => {
+                tracing::debug!(%error, "the database is not there yet");
+                sleep(OPEN_AGAIN).await;
+            }
+        }
     }
-    tasks
+}
+
+fn apply_and_answer(
+    part: Part,
+    (broker, store, signals): (&Broker, &Store, &Arc<Signals>),
+    stopping: &CancellationToken,
+    tasks: &mut JoinSet<Result<(), Error>>,
+) {
+    let (progress, seen) = watch::channel(None);
+    let measuring = lag::watch(part.shard, broker.clone(), seen.clone(), Arc::clone(signals));
+    let answers = Answers { part, store: store.clone(), signals: Arc::clone(signals), progress: seen };
+    let shard =
+        Shard { part, broker: broker.clone(), store: store.clone(), signals: Arc::clone(signals), progress };
+    tasks.spawn(answers.serve(broker.clone(), stopping.clone()));
+    tasks.spawn(shard.run(stopping.clone()));
+    let stopping = stopping.clone();
+    tasks.spawn(async move {
+        stopping.run_until_cancelled(measuring).await;
+        Ok(())
+    });
+}
+
+/// Waits for the tasks, which end when they are asked to; the first that fails stops the others, and is the reason.
+async fn until_ended(
+    tasks: &mut JoinSet<Result<(), Error>>,
+    stopping: &CancellationToken,
+    health: &Health,
+) -> Result<(), Error> {
+    let draining = async {
+        stopping.cancelled().await;
+        health.drain();
+    };
+    let ended = async {
+        let mut outcome = Ok(());
+        while let Some(joined) = tasks.join_next().await {
+            let ended = joined.unwrap_or(Err(Error::Lost("a task of the history worker")));
+            if ended.is_err() {
+                stopping.cancel();
+            }
+            outcome = outcome.and(ended);
+        }
+        stopping.cancel();
+        outcome
+    };
+    tokio::join!(ended, draining).0
 }

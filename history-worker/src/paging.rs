@@ -1,89 +1,162 @@
-//! Pages of a room. A sequence or a place in the log becomes a number by a search over point reads, and a page is a bounded
-//! range of numbers: its cost does not grow with the room.
+//! Which numbers a page has. A sequence becomes a number by search over point reads, since both rise together; pure, the
+//! reads are the caller's.
 
-use crate::projection::RoomState;
-use crate::store::{Store, StoreError};
-use protocol::query::{Page, PageAt};
-use protocol::{RoomSlug, StreamIdentity, limits};
+use std::ops::Range;
 
-/// Numbers looked at in one round of the search: 15 cut what is left into 16 parts, so a million events take five rounds.
+use protocol::{StoredEvent, query::PageAt};
+
+/// Point reads of one round of the search.
 const PROBES: u64 = 15;
 
-/// A page of a room as it is in the database; an empty one for a room that is not there.
-///
-/// # Errors
-/// Any of [`StoreError`].
-pub async fn page(
-    store: &Store,
-    room: &RoomSlug,
-    at: PageAt,
-    limit: usize,
-    (stream, applied): (StreamIdentity, u64),
-) -> Result<Page, StoreError> {
-    let limit = limit.clamp(1, limits::PAGE_EVENTS_MAX) as u64;
-    let empty = Page { stream, applied, events: Vec::new(), prev: 0, more_after: false };
-    let Some(state) = store.rooms([room]).await?.remove(room) else { return Ok(empty) };
-    // The numbers `first..=last` are the page; `first - 1` is read too, for its sequence.
-    let (first, last) = match at {
-        PageAt::Before(seq) => {
-            let last = count_before(store, room, &state, seq).await?;
-            (last.saturating_sub(limit) + 1, last)
-        }
-        PageAt::After(seq) => {
-            let first = count_before(store, room, &state, seq.saturating_add(1)).await? + 1;
-            (first, (first + limit - 1).min(state.count))
-        }
-    };
-    let mut events = store.events(room, (first - 1).max(1)..last + 1).await?;
-    let prev = if first > 1 && !events.is_empty() { events.remove(0).seq } else { 0 };
-    Ok(Page { events, prev, more_after: last < state.count, ..empty })
+/// Bytes of the events of one answer, at most: the broker takes 1 MiB with all around it.
+pub const ANSWER_BYTES_MAX: usize = 900 * 1024;
+
+/// The search for the first event of a room whose sequence is at least `target`, when there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    target: u64,
+    /// It is not before this number …
+    low: u64,
+    /// … nor behind this one.
+    high: u64,
 }
 
-/// How many events of the room have a sequence below `seq`: numbers and sequences rise together.
-async fn count_before(
-    store: &Store,
-    room: &RoomSlug,
-    state: &RoomState,
-    seq: u64,
-) -> Result<u64, StoreError> {
-    if seq > state.last_seq {
-        return Ok(state.count);
+impl Search {
+    /// In a room of `count` events (at least one) whose last has a sequence of at least `target`.
+    pub const fn new(target: u64, count: u64) -> Self {
+        Self { target, low: 1, high: count }
     }
-    // Event `low` lies below `seq`, event `high` does not.
-    let (mut low, mut high) = (0, state.count);
-    while high - low > 1 {
-        let probes = probes(low, high);
-        let sequences = store.sequences(room, &probes).await?;
-        for (number, found) in probes.into_iter().zip(sequences) {
-            if found < seq {
-                low = number;
-            } else {
-                high = number;
-                break;
+
+    /// The number, once it is known.
+    pub const fn found(&self) -> Option<u64> {
+        if self.low == self.high { Some(self.low) } else { None }
+    }
+
+    /// The numbers to be looked at next, rising; none once the number is known.
+    pub fn probes(&self) -> Vec<u64> {
+        let width = self.high - self.low;
+        if width <= PROBES {
+            return (self.low..self.high).collect();
+        }
+        (1..=PROBES).map(|part| self.low + width * part / (PROBES + 1)).collect()
+    }
+
+    /// Takes the sequences of the events with these numbers.
+    pub fn narrow(&mut self, probes: &[u64], sequences: &[u64]) {
+        for (number, seq) in probes.iter().zip(sequences) {
+            if *seq >= self.target {
+                self.high = *number;
+                return;
             }
+            self.low = number + 1;
         }
     }
-    Ok(low)
 }
 
-/// Numbers strictly between two, spread evenly and rising.
-fn probes(low: u64, high: u64) -> Vec<u64> {
-    let between = high - low - 1;
-    let count = between.min(PROBES);
-    (1..=count).map(|n| low + n * (between + 1) / (count + 1)).collect()
+/// The sequence that begins the part of the room behind the place that is asked for.
+pub const fn boundary(at: PageAt) -> u64 {
+    match at {
+        PageAt::Before(seq) => seq,
+        PageAt::After(seq) => seq.saturating_add(1),
+    }
+}
+
+/// The numbers of a page, when the part behind the place begins with the number `place`, in a room of `count` events.
+pub fn window(at: PageAt, place: u64, count: u64, limit: u64) -> Range<u64> {
+    match at {
+        PageAt::Before(_) => place.saturating_sub(limit).max(1)..place,
+        PageAt::After(_) => place..place.saturating_add(limit).min(count + 1),
+    }
+}
+
+/// How many events of a page fit into an answer, counted from the end that is next to the place: at least one.
+pub fn fitting(at: PageAt, events: &[StoredEvent]) -> Range<usize> {
+    let size = |event: &StoredEvent| serde_json::to_vec(event).map_or(0, |bytes| bytes.len() + 1);
+    let fits = |sizes: &mut dyn Iterator<Item = usize>| {
+        let mut room = ANSWER_BYTES_MAX;
+        let whole = sizes.take_while(|size| match room.checked_sub(*size) {
+            Some(left) => {
+                room = left;
+                true
+            }
+            None => false,
+        });
+        whole.count().max(1).min(events.len())
+    };
+    match at {
+        PageAt::Before(_) => events.len() - fits(&mut events.iter().rev().map(size))..events.len(),
+        PageAt::After(_) => 0..fits(&mut events.iter().map(size)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use protocol::{Body, Event, MessageId, Timestamp, UserId, limits};
+
+    fn search(sequences: &[u64], target: u64) -> (u64, usize) {
+        let mut search = Search::new(target, sequences.len() as u64);
+        let mut rounds = 0;
+        while search.found().is_none() {
+            let probes = search.probes();
+            let found: Vec<_> = probes.iter().map(|n| sequences[usize::try_from(*n).unwrap() - 1]).collect();
+            search.narrow(&probes, &found);
+            rounds += 1;
+        }
+        (search.found().unwrap(), rounds)
+    }
 
     #[test]
-    fn probes_lie_strictly_between_and_rise() {
-        for (low, high) in [(0, 2), (0, 3), (5, 21), (5, 22), (0, 1_000_000), (7, 40)] {
-            let probes = probes(low, high);
-            assert!(!probes.is_empty() && probes.len() as u64 <= PROBES);
-            assert!(probes.iter().all(|n| low < *n && *n < high), "{low} {high} {probes:?}");
-            assert!(probes.is_sorted_by(|a, b| a < b), "{low} {high} {probes:?}");
+    fn a_place_in_a_million_events_is_found_in_five_rounds() {
+        let sequences: Vec<u64> = (1..=1_000_000).map(|n| n * 3).collect();
+        for (target, number) in [(1, 1), (3, 1), (4, 2), (1_500_001, 500_001), (3_000_000, 1_000_000)] {
+            let (found, rounds) = search(&sequences, target);
+            assert_eq!(found, number);
+            assert!(rounds <= 5, "{rounds} rounds");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn the_search_finds_the_first_event_at_or_after_a_sequence(
+            gaps in prop::collection::vec(1_u64..9, 1..400),
+            share in 0.0..1.0_f64,
+        ) {
+            let sequences: Vec<u64> = gaps.iter().scan(0, |seq, gap| { *seq += gap; Some(*seq) }).collect();
+            let last = *sequences.last().unwrap();
+            let target = (last as f64 * share) as u64;
+            let plain = sequences.iter().position(|seq| *seq >= target).unwrap() as u64 + 1;
+            prop_assert_eq!(search(&sequences, target).0, plain);
+        }
+    }
+
+    #[test]
+    fn a_page_before_a_place_ends_at_it_and_one_after_begins_behind() {
+        let (before, after) = (PageAt::Before(0), PageAt::After(0));
+        assert_eq!(window(before, 101, 100, 50), 51..101);
+        assert_eq!(window(before, 50, 100, 50), 1..50);
+        assert_eq!(window(before, 51, 100, 50), 1..51);
+        assert_eq!(window(before, 1, 100, 50), 1..1);
+        assert_eq!(window(after, 1, 100, 50), 1..51);
+        assert_eq!(window(after, 60, 100, 50), 60..101);
+        assert_eq!(window(after, 101, 100, 50), 101..101);
+    }
+
+    #[test]
+    fn the_longest_messages_of_a_page_are_cut_to_what_the_broker_takes() {
+        let longest = Body::parse(&"🙂".repeat(limits::BODY_CHARS_MAX)).unwrap();
+        let event = |seq| StoredEvent {
+            seq,
+            at: Timestamp::from_millis(0),
+            event: Event::Message { id: MessageId::new(), author: UserId::new(), body: longest.clone() },
+        };
+        let events: Vec<_> = (0..100).map(event).collect();
+        let newest = fitting(PageAt::Before(0), &events);
+        assert!(newest.end == 100 && newest.start > 0, "{newest:?}");
+        let oldest = fitting(PageAt::After(0), &events);
+        assert!(oldest.start == 0 && oldest.len() == newest.len(), "{oldest:?}");
+        assert!(serde_json::to_vec(&events[oldest]).unwrap().len() <= ANSWER_BYTES_MAX + 2);
+        assert_eq!(fitting(PageAt::After(0), &[]), 0..0);
     }
 }

@@ -1,139 +1,225 @@
-//! One shard's way from the log into the database: follow, project, write, again.
+//! One shard of the log, applied: follow, project, store.
+//!
+//! A shard lives from checkpoint to checkpoint. Whatever breaks ends its life, and the next one reads the checkpoint from the
+//! database and goes on behind it: there is no other way back, so that there is none that could skip or repeat.
 
-use crate::checkpoint::{Checkpoint, LogFacts};
-use crate::projection::{self, Part};
-use crate::signals::Signals;
-use crate::store::Store;
-use crate::Error;
-use broker::{Broker, Follower, Record};
-use protocol::{StreamIdentity, Timestamp};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use broker::{Broker, Follower, Record};
+use protocol::{RoomSlug, StreamIdentity};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Longest pause before a shard that failed goes on from its checkpoint.
-const RETRY_MAX: Duration = Duration::from_secs(5);
+use crate::Error;
+use crate::checkpoint::{Checkpoint, LogFacts};
+use crate::projection::{self, Batch, Known, Part, RoomState};
+use crate::signals::Signals;
+use crate::store::{Store, StoreError};
 
-/// How far a shard has been applied, for those who wait for it.
+/// Pause after the first stumble, in milliseconds. It doubles with each one.
+const PAUSE_MS: u64 = 100;
+const PAUSE_MS_MAX: u64 = 5_000;
+/// A life that went well this long forgets the stumbles before it.
+const STEADY: Duration = Duration::from_secs(30);
+/// While another worker applies the shard, its checkpoint is looked at this often …
+const STAND_BY_LOOK: Duration = Duration::from_millis(500);
+/// … and when it has stood still for so many looks, this worker tries to apply again.
+const STAND_BY_LOOKS: u32 = 6;
+/// Rooms whose state is kept in memory between batches.
+const ROOMS_KEPT_MAX: usize = 10_000;
+
+/// How far this worker knows the shard to be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Applied {
+pub struct Progress {
     pub stream: StreamIdentity,
-    pub seq: u64,
+    pub applied: u64,
 }
 
-/// The task of one shard.
-pub struct Projector {
+/// One shard, and what it is applied with.
+pub struct Shard {
+    pub part: Part,
     pub broker: Broker,
     pub store: Store,
-    pub part: Part,
     pub signals: Arc<Signals>,
-    pub applied: watch::Sender<Option<Applied>>,
+    /// `None` until the checkpoint was read for the first time.
+    pub progress: watch::Sender<Option<Progress>>,
 }
 
-impl Projector {
-    /// Applies the shard's log until `shutdown`. A batch in hand is finished first.
+enum Ended {
+    /// The process stops.
+    Asked,
+    /// Another worker applies the shard.
+    Moved,
+    /// Another transaction was first, of whatever kind.
+    Raced,
+}
+
+impl Shard {
+    /// Applies the shard until `shutdown`; a batch in hand is finished first.
     ///
     /// # Errors
-    /// What does not pass by itself: the log is not the one that was applied, or the database refuses.
+    /// [`Error::Parted`] and others that do not pass. What passes is tried again for ever.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let mut pause = Duration::from_millis(100);
-        while !shutdown.is_cancelled() {
-            let before = *self.applied.borrow();
-            let Err(error) = self.follow(&shutdown).await else { return Ok(()) };
-            self.signals.failed(self.part, &error);
-            if !error.is_passing() {
-                return Err(error);
+        let mut pause_ms = PAUSE_MS;
+        loop {
+            let began = Instant::now();
+            match Box::pin(self.live(&shutdown)).await {
+                Ok(Ended::Asked) => return Ok(()),
+                Ok(Ended::Moved) => self.stand_by(&shutdown).await,
+                Ok(Ended::Raced) => {
+                    asked_within(&shutdown, Duration::from_millis(PAUSE_MS)).await;
+                }
+                Err(error) if error.is_passing() => {
+                    if began.elapsed() > STEADY {
+                        pause_ms = PAUSE_MS;
+                    }
+                    self.signals.stumbled(self.part.shard, &error, Duration::from_millis(pause_ms));
+                    asked_within(&shutdown, Duration::from_millis(pause_ms)).await;
+                    pause_ms = (pause_ms * 2).min(PAUSE_MS_MAX);
+                }
+                Err(error) => {
+                    self.signals.stopped(self.part.shard, &error);
+                    return Err(error);
+                }
             }
-            if *self.applied.borrow() != before {
-                pause = Duration::from_millis(100);
+            if shutdown.is_cancelled() {
+                return Ok(());
             }
-            // A clock and a signal: either may be cancelled.
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-            pause = (pause * 2).min(RETRY_MAX);
         }
+    }
+
+    async fn live(&self, shutdown: &CancellationToken) -> Result<Ended, Error> {
+        let mut life = self.begin().await?;
+        loop {
+            // Inputs: the end, and the log. The follower reads again what a cancelled call had read.
+            let records = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(Ended::Asked),
+                records = life.follower.next() => records?,
+            };
+            life.check_after_reconnect(self).await?;
+            match records.last() {
+                None => self.signals.works(self.part.shard),
+                Some(last) => match life.apply(self, &records, last).await {
+                    Ok(()) => {}
+                    Err(Error::Store(StoreError::Moved)) => return Ok(Ended::Moved),
+                    Err(Error::Store(StoreError::Conflict)) => return Ok(Ended::Raced),
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+    }
+
+    async fn begin(&self) -> Result<Life, Error> {
+        let shard = self.part.shard;
+        let stored = self.store.checkpoint(self.part).await?;
+        let applied = stored.as_ref().map_or(0, |checkpoint| checkpoint.applied);
+        // Before the comparison, so that a reconnect during it is one after it.
+        let epoch = self.broker.connection().borrow().epoch;
+        let follower =
+            Follower::start(&self.broker, &shard.stream(), &shard.log_all(), &shard.live_all(), applied)
+                .await?;
+        let checkpoint = stored.unwrap_or_else(|| Checkpoint::new(follower.identity()));
+        let life = Life { follower, checkpoint, epoch, rooms: HashMap::new() };
+        life.check_log(self).await?;
+        self.signals.began(shard, &life.checkpoint);
+        self.tell(&life.checkpoint);
+        Ok(life)
+    }
+
+    /// Another worker is at it. Waits until its checkpoint stands still, and passes on how far it has come.
+    async fn stand_by(&self, shutdown: &CancellationToken) {
+        self.signals.stands_by(self.part.shard);
+        let mut still = 0;
+        let mut seen = None;
+        while still < STAND_BY_LOOKS && !asked_within(shutdown, STAND_BY_LOOK).await {
+            // A database that fails here fails again at the begin of the next life, where it is told.
+            let Ok(Some(checkpoint)) = self.store.checkpoint(self.part).await else { return };
+            still = if seen == Some(checkpoint.applied) { still + 1 } else { 0 };
+            seen = Some(checkpoint.applied);
+            self.tell(&checkpoint);
+        }
+    }
+
+    fn tell(&self, checkpoint: &Checkpoint) {
+        let progress = Progress { stream: checkpoint.stream, applied: checkpoint.applied };
+        self.progress.send_replace(Some(progress));
+    }
+}
+
+/// What a shard holds between two checkpoints that it read from the database.
+struct Life {
+    follower: Follower,
+    checkpoint: Checkpoint,
+    /// The connection's epoch when the log was last compared with the checkpoint.
+    epoch: u64,
+    /// Rooms as they are at the checkpoint.
+    rooms: HashMap<RoomSlug, RoomState>,
+}
+
+impl Life {
+    /// A server that comes back may hold another log. What it gave is not applied before that is known.
+    async fn check_after_reconnect(&mut self, shard: &Shard) -> Result<(), Error> {
+        let epoch = shard.broker.connection().borrow().epoch;
+        if epoch == self.epoch {
+            return Ok(());
+        }
+        self.check_log(shard).await?;
+        self.epoch = epoch;
         Ok(())
     }
 
-    /// Goes on from the checkpoint in the database, which is the only authority, until something fails.
-    async fn follow(&self, shutdown: &CancellationToken) -> Result<(), Error> {
-        let mut checkpoint = self.checked_checkpoint().await?;
-        let shard = self.part.shard;
-        let (stream, log, live) = (shard.stream(), shard.log_all(), shard.live_all());
-        let mut follower = Follower::start(&self.broker, &stream, &log, &live, checkpoint.applied).await?;
-        self.signals.resumed(self.part, &checkpoint);
-        self.publish(&checkpoint);
-        loop {
-            // `next` reads again what a cancelled call had read.
-            let records = tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
-                records = follower.next() => records?,
-            };
-            self.signals.broker_ok();
-            if records.is_empty() {
-                // A quiet moment: the log may have been put back to an older copy under our hands.
-                checkpoint.continues_in(self.facts(&checkpoint).await?)?;
-            } else {
-                checkpoint = self.apply(&checkpoint, &records).await?;
-                self.publish(&checkpoint);
-            }
-            self.lag(&follower, &checkpoint).await;
-        }
-    }
-
-    /// The checkpoint, if the log continues it.
-    async fn checked_checkpoint(&self) -> Result<Checkpoint, Error> {
-        let stored = self.store.checkpoint(self.part).await?;
-        self.signals.database_ok();
-        match stored {
-            Some(checkpoint) => {
-                checkpoint.continues_in(self.facts(&checkpoint).await?)?;
-                Ok(checkpoint)
-            }
-            None => Ok(Checkpoint::new(self.broker.stream(&self.part.shard.stream()).await?.identity)),
-        }
-    }
-
-    async fn facts(&self, checkpoint: &Checkpoint) -> Result<LogFacts, Error> {
-        let stream = self.part.shard.stream();
-        let info = self.broker.stream(&stream).await?;
-        let at_applied = match checkpoint.applied {
+    async fn check_log(&self, shard: &Shard) -> Result<(), Error> {
+        let stream = shard.part.shard.stream();
+        let at_applied = match self.checkpoint.applied {
             0 => None,
-            seq => self.broker.get(&stream, seq).await?.map(|record| record.at),
+            applied => shard.broker.get(&stream, applied).await?.map(|record| record.at),
         };
-        Ok(LogFacts { stream: info.identity, head: info.last_seq, at_applied })
+        let found = shard.broker.stream(&stream).await?;
+        shard.signals.log_begins(shard.part.shard, self.checkpoint.applied, found.first_seq);
+        let log = LogFacts { stream: found.identity, head: found.last_seq, at_applied };
+        let parted = |parted| Error::Parted { shard: shard.part.shard, parted };
+        self.checkpoint.continues_in(log).map_err(parted)
     }
 
-    async fn apply(&self, before: &Checkpoint, records: &[Record]) -> Result<Checkpoint, Error> {
-        let started = Instant::now();
-        let entries: Vec<_> = records.iter().map(|record| projection::read(self.part, record)).collect();
-        let (rooms, sent) = projection::asked(&entries);
-        let known = projection::Known {
-            rooms: self.store.rooms(&rooms).await?,
-            sent: self.store.sent(&sent).await?,
-        };
-        let batch = projection::project(records, entries, &known);
-        let Some(last) = records.last() else { return Ok(before.clone()) };
-        let after = before.after(&batch, last);
-        self.store.apply(self.part, before, &batch, &after).await?;
-        self.signals.applied(self.part, &batch, &after, started.elapsed());
-        Ok(after)
-    }
-
-    fn publish(&self, checkpoint: &Checkpoint) {
-        self.applied.send_replace(Some(Applied { stream: checkpoint.stream, seq: checkpoint.applied }));
-    }
-
-    async fn lag(&self, follower: &Follower, checkpoint: &Checkpoint) {
-        if follower.at_end() {
-            return self.signals.lag(0, 0);
+    async fn apply(&mut self, shard: &Shard, records: &[Record], last: &Record) -> Result<(), Error> {
+        let began = Instant::now();
+        let batch = self.project(shard, records).await?;
+        let after = self.checkpoint.after(&batch, last);
+        shard.store.apply(shard.part, &self.checkpoint, &batch, &after).await?;
+        self.checkpoint = after;
+        shard.signals.applied(shard.part.shard, &batch, &self.checkpoint, began.elapsed());
+        shard.tell(&self.checkpoint);
+        if self.rooms.len() > ROOMS_KEPT_MAX {
+            self.rooms.clear();
         }
-        let head = self.broker.stream(&self.part.shard.stream()).await.map_or(0, |info| info.last_seq);
-        let behind_ms = checkpoint.applied_at.map_or(0, |at| Timestamp::now().as_millis() - at.as_millis());
-        let seconds = u64::try_from(behind_ms / 1000).unwrap_or(0);
-        self.signals.lag(head.saturating_sub(checkpoint.applied), seconds);
+        self.rooms.extend(batch.rooms);
+        Ok(())
+    }
+
+    async fn project(&mut self, shard: &Shard, records: &[Record]) -> Result<Batch, Error> {
+        let entries: Vec<_> = records.iter().map(|record| projection::read(shard.part, record)).collect();
+        let (rooms, sent) = projection::asked(&entries);
+        let missing = rooms.iter().filter(|room| !self.rooms.contains_key(*room));
+        let found = shard.store.rooms(missing).await?;
+        self.rooms.extend(found);
+        let known = Known { rooms: std::mem::take(&mut self.rooms), sent: shard.store.sent(&sent).await? };
+        let batch = projection::project(records, entries, &known);
+        self.rooms = known.rooms;
+        Ok(batch)
     }
 }
+
+/// Waits, and says whether the end came meanwhile.
+async fn asked_within(shutdown: &CancellationToken, pause: Duration) -> bool {
+    tokio::select! {
+        () = shutdown.cancelled() => true,
+        () = sleep(pause) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

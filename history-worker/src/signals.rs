@@ -1,123 +1,273 @@
-//! What an operator sees of a worker: each method writes the log line and moves the counter.
+//! What an operator sees: one method per thing that happens, which writes the log line, moves the counter and sets the health,
+//! so that they can't disagree. No text of a message is in any of it.
 
-use crate::Error;
-use crate::checkpoint::{Checkpoint, Totals};
-use crate::projection::{Aside, Batch, Part};
-use service::health::{DependencyHandle, Health, Need};
-use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use protocol::subject::Shard;
+use service::health::{DependencyHandle, Health, Need};
+use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
+
+use crate::Error;
+use crate::checkpoint::Checkpoint;
+use crate::projection::Batch;
+
+/// From this lag on, in seconds, `/readyz` warns.
+const LAG_WARNING_S: u64 = 60;
+
 pub struct Signals {
-    broker: DependencyHandle,
-    database: DependencyHandle,
-    set_aside_health: DependencyHandle,
-    applied: Counter,
+    broker: ByShard,
+    database: ByShard,
+    /// The state of the projection itself: entries set aside and lag are warnings, a log that is another one a failure.
+    history: DependencyHandle,
+    shards: Mutex<BTreeMap<Shard, ShardView>>,
+    events: Counter,
     duplicates: Counter,
-    set_aside: CounterBy,
-    batches: Counter,
+    asides: CounterBy,
+    batch_entries: Histogram,
     batch_seconds: Histogram,
-    lag_events: Gauge,
-    lag_seconds: Gauge,
     queries: CounterBy,
     query_seconds: Histogram,
-    /// Set aside since the beginning, by shard, and the last of them.
-    asides: Mutex<Vec<Shelf>>,
+    lag_events: Gauge,
+    lag_seconds: Gauge,
 }
 
-/// What one shard has set aside.
-struct Shelf {
-    part: Part,
-    count: u64,
-    last: Option<(u64, String)>,
+#[derive(Debug, Default, Clone)]
+struct ShardView {
+    asides: u64,
+    last_aside: Option<(u64, String)>,
+    lag: Lag,
+    missing: Option<String>,
+    stopped: Option<String>,
+}
+
+/// How far the projection is behind the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Entries of the shard's stream after the last applied event; 0 when no event is among them.
+    pub entries: u64,
+    /// How long ago the first event that is not applied was stored, in seconds.
+    pub seconds: u64,
+}
+
+/// How a query ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryOutcome {
+    Answered,
+    /// The projection did not come to the asked sequence in time.
+    Behind,
+    /// The question has no sense.
+    Refused,
+    /// More were asked at once than are answered at once.
+    Busy,
+    Failed,
 }
 
 impl Signals {
     pub fn new(health: &Health, registry: &Registry) -> Self {
-        let set_aside_health = health.dependency("events set aside", Need::Useful);
-        set_aside_health.ok();
+        let entries = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0];
         Self {
-            broker: health.dependency("broker", Need::Required),
-            database: health.dependency("database", Need::Required),
-            set_aside_health,
-            applied: registry.counter("applied", "Events written to the database"),
-            duplicates: registry.counter("duplicates", "Copies of events that were passed over"),
-            set_aside: registry.counter_by("set_aside", "Entries of the log that can't be applied", "reason"),
-            batches: registry.counter("batches", "Transactions written"),
-            batch_seconds: registry.seconds("batch_seconds", "Time to read, project and write a batch"),
-            lag_events: registry.gauge("lag_events", "Sequences of the log not looked at yet, at most"),
-            lag_seconds: registry.gauge("lag_seconds", "Age of the last applied event while more are waiting"),
-            queries: registry.counter_by("queries", "Questions answered", "outcome"),
-            query_seconds: registry.seconds("query_seconds", "Time to answer a question"),
-            asides: Mutex::default(),
+            broker: ByShard::new(health.dependency("broker", Need::Required)),
+            database: ByShard::new(health.dependency("database", Need::Required)),
+            history: health.dependency("history", Need::Required),
+            shards: Mutex::default(),
+            events: registry.counter("applied_events", "Events written to the history"),
+            duplicates: registry.counter("duplicate_events", "Copies of stored events, passed over"),
+            asides: registry.counter_by("set_aside", "Entries of the log that can't be applied", "reason"),
+            batch_entries: registry.histogram(
+                "batch_entries",
+                "Entries of the log written in one transaction",
+                &entries,
+            ),
+            batch_seconds: registry.seconds("batch_seconds", "Time to project and write a batch"),
+            queries: registry.counter_by("queries", "Questions about the history", "outcome"),
+            query_seconds: registry.seconds("query_seconds", "Time to answer a question, waiting included"),
+            lag_events: registry
+                .gauge("lag_events", "Entries of the log that are not applied, all shards together"),
+            lag_seconds: registry
+                .gauge("lag_seconds", "Age of the oldest event that is not applied, of the worst shard"),
         }
     }
 
-    pub fn broker_ok(&self) {
-        self.broker.ok();
-    }
-    pub fn database_ok(&self) {
-        self.database.ok();
+    /// The shard reads the log and writes the database.
+    pub fn works(&self, shard: Shard) {
+        self.broker.set(shard, None);
+        self.database.set(shard, None);
     }
 
-    /// The shard can't go on now; it is tried again if that may help.
-    pub fn failed(&self, part: Part, error: &Error) {
-        let why = format!("shard {}: {error}", part.shard.0);
+    /// The shard stumbled over something that may pass, and tries again after `pause`.
+    pub fn stumbled(&self, shard: Shard, error: &Error, pause: Duration) {
+        tracing::debug!(shard = shard.0, %error, pause_ms = pause.as_millis(), "trying again");
         match error {
-            Error::Broker(_) | Error::Start(_) => self.broker.failed(why),
-            Error::Parted(_) => {
-                tracing::error!(shard = part.shard.0, "{error}");
-                self.broker.failed(why);
-            }
-            Error::Database(_) => self.database.failed(why),
+            Error::Broker(error) => self.broker.set(shard, Some(error.to_string())),
+            Error::Store(error) => self.database.set(shard, Some(error.to_string())),
+            _ => {}
         }
     }
 
-    /// A shard goes on from its checkpoint.
-    pub fn resumed(&self, part: Part, checkpoint: &Checkpoint) {
-        self.broker.ok();
-        self.database.ok();
-        let Totals { events, asides, .. } = checkpoint.totals;
-        tracing::info!(shard = part.shard.0, applied = checkpoint.applied, events, "goes on from the checkpoint");
-        self.shelve(part, asides, checkpoint.last_aside.as_ref());
+    /// The shard stops for good.
+    pub fn stopped(&self, shard: Shard, error: &Error) {
+        self.view(shard, |view| view.stopped = Some(error.to_string()));
     }
 
-    /// A batch and its checkpoint are in the database.
-    pub fn applied(&self, part: Part, batch: &Batch, checkpoint: &Checkpoint, took: Duration) {
-        self.database.ok();
-        self.applied.inc_by(batch.events.len() as u64);
+    /// Another worker applies the shard; this one stands by.
+    pub fn stands_by(&self, shard: Shard) {
+        tracing::info!(shard = shard.0, "another worker applies this shard; standing by");
+    }
+
+    /// A shard begins, or begins again, from this checkpoint.
+    pub fn began(&self, shard: Shard, checkpoint: &Checkpoint) {
+        tracing::info!(shard = shard.0, applied = checkpoint.applied, "applying the log");
+        self.works(shard);
+        self.stands_at(shard, checkpoint);
+    }
+
+    /// The log begins at this sequence. Entries between it and what was applied are not there any more: they were erased at
+    /// the log's beginning, or an age limit was faster than this worker.
+    pub fn log_begins(&self, shard: Shard, applied: u64, first_seq: u64) {
+        let missing = first_seq > applied.saturating_add(1);
+        let words =
+            || format!("shard {}: the log has nothing from {} to {}", shard.0, applied + 1, first_seq - 1);
+        self.view(shard, |view| view.missing = missing.then(words));
+    }
+
+    /// A batch has been written, in this time.
+    pub fn applied(&self, shard: Shard, batch: &Batch, checkpoint: &Checkpoint, took: Duration) {
+        self.events.inc_by(batch.events.len() as u64);
         self.duplicates.inc_by(batch.duplicates);
-        self.batches.inc();
+        for aside in &batch.asides {
+            self.asides.inc(aside.reason.code());
+            tracing::warn!(shard = shard.0, seq = aside.seq, bytes = aside.bytes, reason = %aside.reason, "set aside");
+        }
+        let entries =
+            batch.events.len() + batch.asides.len() + usize::try_from(batch.duplicates).unwrap_or(0);
+        self.batch_entries.observe(entries as f64);
         self.batch_seconds.observe(took.as_secs_f64());
-        for Aside { seq, subject, reason, bytes, .. } in &batch.asides {
-            self.set_aside.inc(reason.code());
-            tracing::warn!(seq, subject, bytes, %reason, "an entry of the log is set aside");
-        }
-        self.shelve(part, checkpoint.totals.asides, checkpoint.last_aside.as_ref());
+        tracing::debug!(shard = shard.0, applied = checkpoint.applied, entries, "batch written");
+        self.stands_at(shard, checkpoint);
+        self.works(shard);
     }
 
-    pub fn lag(&self, events: u64, seconds: u64) {
-        self.lag_events.set(i64::try_from(events).unwrap_or(i64::MAX));
-        self.lag_seconds.set(i64::try_from(seconds).unwrap_or(i64::MAX));
-    }
-
-    pub fn answered(&self, outcome: &'static str, took: Duration) {
-        self.queries.inc(outcome);
+    /// A question was answered, or not, in this time.
+    pub fn asked(&self, outcome: QueryOutcome, took: Duration) {
         self.query_seconds.observe(took.as_secs_f64());
+        self.queries.inc(match outcome {
+            QueryOutcome::Answered => "answered",
+            QueryOutcome::Behind => "behind",
+            QueryOutcome::Refused => "refused",
+            QueryOutcome::Busy => "busy",
+            QueryOutcome::Failed => "failed",
+        });
     }
 
-    /// Shows what all shards have set aside as a warning, which keeps nobody from being ready.
-    fn shelve(&self, part: Part, count: u64, last: Option<&(u64, String)>) {
-        let mut shelves = self.asides.lock().unwrap_or_else(PoisonError::into_inner);
-        shelves.retain(|shelf| shelf.part != part);
-        shelves.push(Shelf { part, count, last: last.cloned() });
-        let total: u64 = shelves.iter().map(|shelf| shelf.count).sum();
-        let last = shelves.iter().filter_map(|shelf| shelf.last.as_ref()).max_by_key(|(seq, _)| *seq);
-        match last {
-            Some((seq, reason)) if total > 0 => self
-                .set_aside_health
-                .warning(format!("{total} entries of the log are set aside, the last one: sequence {seq}: {reason}")),
-            _ => self.set_aside_health.ok(),
+    /// How far a shard is behind.
+    pub fn lags(&self, shard: Shard, lag: Lag) {
+        self.view(shard, |view| view.lag = lag);
+    }
+
+    fn stands_at(&self, shard: Shard, checkpoint: &Checkpoint) {
+        self.view(shard, |view| {
+            view.asides = checkpoint.totals.asides;
+            view.last_aside.clone_from(&checkpoint.last_aside);
+        });
+    }
+
+    fn view(&self, shard: Shard, change: impl FnOnce(&mut ShardView)) {
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        change(shards.entry(shard).or_default());
+        let lag_events = shards.values().map(|view| view.lag.entries).sum::<u64>();
+        let lag_seconds = shards.values().map(|view| view.lag.seconds).max().unwrap_or(0);
+        self.lag_events.set(i64::try_from(lag_events).unwrap_or(i64::MAX));
+        self.lag_seconds.set(i64::try_from(lag_seconds).unwrap_or(i64::MAX));
+        let stopped: Vec<_> = shards.values().filter_map(|view| view.stopped.clone()).collect();
+        let warnings: Vec<_> = shards.iter().flat_map(|(shard, view)| view.warnings(*shard)).collect();
+        if !stopped.is_empty() {
+            self.history.failed(stopped.join("; "));
+        } else if !warnings.is_empty() {
+            self.history.warning(warnings.join("; "));
+        } else {
+            self.history.ok();
         }
+    }
+}
+
+impl ShardView {
+    fn warnings(&self, shard: Shard) -> Vec<String> {
+        let mut warnings: Vec<_> = self.missing.clone().into_iter().collect();
+        if let Some((seq, reason)) = &self.last_aside {
+            let events = if self.asides == 1 { "event" } else { "events" };
+            warnings.push(format!(
+                "shard {}: {} {events} set aside, the last one: seq {seq}: {reason}",
+                shard.0, self.asides
+            ));
+        }
+        if self.lag.seconds >= LAG_WARNING_S {
+            warnings.push(format!(
+                "shard {}: {} entries behind the log, the oldest of {} s ago",
+                shard.0, self.lag.entries, self.lag.seconds
+            ));
+        }
+        warnings
+    }
+}
+
+/// A dependency that every shard uses: it works when it works for all of them.
+struct ByShard {
+    handle: DependencyHandle,
+    troubles: Mutex<BTreeMap<Shard, String>>,
+}
+
+impl ByShard {
+    fn new(handle: DependencyHandle) -> Self {
+        Self { handle, troubles: Mutex::default() }
+    }
+
+    fn set(&self, shard: Shard, trouble: Option<String>) {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            Some(why) => troubles.insert(shard, why),
+            None => troubles.remove(&shard),
+        };
+        match troubles.values().next() {
+            Some(why) => self.handle.failed(why.clone()),
+            None => self.handle.ok(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::StreamIdentity;
+
+    #[test]
+    fn entries_set_aside_are_a_warning_that_names_the_last_one() {
+        let health = Health::new();
+        let signals = Signals::new(&health, &Registry::new("history-worker"));
+        let mut checkpoint = Checkpoint::new(StreamIdentity(1));
+        signals.began(Shard(0), &checkpoint);
+        assert!(health.ready() && !health.json().contains("warning"), "{}", health.json());
+        checkpoint.totals.asides = 3;
+        checkpoint.last_aside = Some((17, "not an event".into()));
+        signals.applied(Shard(0), &Batch::default(), &checkpoint, Duration::ZERO);
+        assert!(health.ready(), "an entry set aside stops nothing");
+        let sentence = "3 events set aside, the last one: seq 17: not an event";
+        assert!(health.json().contains(sentence), "{}", health.json());
+    }
+
+    #[test]
+    fn the_database_works_only_when_it_works_for_every_shard() {
+        let health = Health::new();
+        let signals = Signals::new(&health, &Registry::new("history-worker"));
+        let away = Error::Store(crate::store::StoreError::TimedOut);
+        for shard in [Shard(0), Shard(1)] {
+            signals.began(shard, &Checkpoint::new(StreamIdentity(1)));
+        }
+        signals.stumbled(Shard(1), &away, Duration::ZERO);
+        signals.works(Shard(0));
+        assert!(!health.ready());
+        signals.works(Shard(1));
+        assert!(health.ready());
     }
 }

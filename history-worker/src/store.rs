@@ -19,7 +19,7 @@ mod rows;
 mod schema;
 mod write;
 
-pub use address::DatabaseAddress;
+pub use address::{BadAddress, DatabaseAddress};
 pub use error::StoreError;
 
 use connection::Connection;

@@ -1,7 +1,7 @@
 //! The cookies of a session: their names, and how they are read.
 //!
-//! Under TLS the names have the prefixes that browsers guard: what is called `__Host-…` can only have been set by this
-//! host, over TLS, for all its paths. Both names are read, the guarded one first.
+//! Under TLS the names have the prefixes that browsers guard: what is called `__Host-…` can only have been
+//! set by this host, over TLS, for all its paths. Both names are read, the guarded one first.
 
 const TOKEN: &str = "backchat_token";
 const TOKEN_SECURE: &str = "__Host-backchat_token";

@@ -51,7 +51,7 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             connections_max: 20_000,
-            connections_per_address_max: 2_000,
+            connections_per_address_max: 5_000,
             header_read_timeout: Duration::from_secs(10),
             write_stall_max: Duration::from_secs(30),
             drain: Duration::from_secs(5),

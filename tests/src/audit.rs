@@ -99,7 +99,9 @@ impl Audit {
         for (id, seq) in &self.acknowledged {
             match stored.get(id) {
                 None => verdict.lose(format!("acknowledged {id} ({seq}) is not in the history")),
-                Some(at) if at != seq => verdict.misplace(format!("{id} was acknowledged as {seq} and is at {at}")),
+                Some(at) if at != seq => {
+                    verdict.misplace(format!("{id} was acknowledged as {seq} and is at {at}"))
+                }
                 Some(_) => {}
             }
         }
@@ -134,7 +136,9 @@ impl Audit {
             match place(last, event.prev, event.seq) {
                 Link::Next => {}
                 Link::Seen => verdict.misplace(format!("{name} saw {} after {last}", event.seq)),
-                Link::Hole => verdict.misplace(format!("{name} saw {} while {} was due", event.seq, event.prev)),
+                Link::Hole => {
+                    verdict.misplace(format!("{name} saw {} while {} was due", event.seq, event.prev))
+                }
             }
             last = last.max(event.seq);
             if !seen.insert(event.id) {
@@ -142,7 +146,9 @@ impl Audit {
             }
             match stored.get(&event.id) {
                 Some(seq) if *seq == event.seq => {}
-                Some(seq) => verdict.misplace(format!("{name} saw {} at {} instead of {seq}", event.id, event.seq)),
+                Some(seq) => {
+                    verdict.misplace(format!("{name} saw {} at {} instead of {seq}", event.id, event.seq))
+                }
                 None => {
                     verdict.unstored_but_seen += 1;
                     verdict.example(format!("{name} saw {} that is not stored", event.id));

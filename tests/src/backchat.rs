@@ -26,19 +26,15 @@ pub struct Backchat {
 /// What `run.json` tells tools.
 #[derive(Debug, Deserialize)]
 struct Run {
-    broker: RunBroker,
+    nats_url: String,
+    nats_user: String,
+    nats_password: String,
+    addresses: RunAddresses,
 }
 
 #[derive(Debug, Deserialize)]
-struct RunBroker {
-    url: String,
-    users: Vec<RunUser>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct RunUser {
-    user: String,
-    password: String,
+struct RunAddresses {
+    gateway_operations: String,
 }
 
 impl Backchat {
@@ -164,12 +160,20 @@ impl Backchat {
     /// # Panics
     /// When `run.json` does not say how.
     pub async fn broker(&self) -> Broker {
-        let text = std::fs::read(self.data().join("run.json")).expect("a running backchat writes run.json");
-        let run: Run = serde_json::from_slice(&text).expect("run.json names the broker");
-        let user = run.broker.users.iter().find(|user| user.user == "setup").or(run.broker.users.first()).cloned();
-        let (user, password) = user.map(|user| (user.user, user.password)).unzip();
-        let credentials = Credentials { url: run.broker.url, user, password, name: "tests".into() };
+        let run = self.run();
+        let (user, password) = (Some(run.nats_user), Some(run.nats_password));
+        let credentials = Credentials { url: run.nats_url, user, password, name: "tests".into() };
         nats::connect(credentials).await
+    }
+
+    /// Where the health and the metrics of its gateway are.
+    pub fn gateway_operations(&self) -> String {
+        self.run().addresses.gateway_operations
+    }
+
+    fn run(&self) -> Run {
+        let text = std::fs::read(self.data().join("run.json")).expect("a running backchat writes run.json");
+        serde_json::from_slice(&text).expect("run.json says where everything is")
     }
 
     fn running(&mut self) -> &mut Program {

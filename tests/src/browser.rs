@@ -73,8 +73,11 @@ impl Browser {
         for (name, path) in [("backchat_token", "/"), ("backchat_refresh", "/auth/")] {
             let value = person.cookie(name).expect("somebody who is logged in has both cookies");
             let url = format!("{}{path}", self.origin);
-            self.cdp("Network.setCookie", json!({"name": name, "value": value, "url": url, "path": path, "httpOnly": true}))
-                .await;
+            self.cdp(
+                "Network.setCookie",
+                json!({"name": name, "value": value, "url": url, "path": path, "httpOnly": true}),
+            )
+            .await;
         }
     }
 
@@ -86,8 +89,9 @@ impl Browser {
         let scheme = if screen.dark { "dark" } else { "light" };
         let feature = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.cdp("Emulation.setEmulatedMedia", feature).await;
-        let languages = json!({"headers": {"Accept-Language": screen.language}});
-        self.cdp("Network.setExtraHTTPHeaders", languages).await;
+        let version = self.cdp("Browser.getVersion", json!({})).await;
+        let agent = json!({"userAgent": version["userAgent"], "acceptLanguage": screen.language});
+        self.cdp("Emulation.setUserAgentOverride", agent).await;
     }
 
     pub async fn goto(&self, path: &str) {
@@ -165,8 +169,11 @@ impl Browser {
 
     /// Puts the focus into a field and types a text over what it holds.
     pub async fn fill(&self, css: &str, text: &str) {
-        self.script::<Value>("const e = document.querySelector(arguments[0]); e.focus(); e.select();", vec![json!(css)])
-            .await;
+        self.script::<Value>(
+            "const e = document.querySelector(arguments[0]); e.focus(); e.select();",
+            vec![json!(css)],
+        )
+        .await;
         self.insert(text).await;
     }
 
@@ -184,8 +191,11 @@ impl Browser {
     /// Composes with an input method, with nothing decided yet.
     pub async fn compose(&self, text: &str) {
         let end = text.chars().count();
-        self.cdp("Input.imeSetComposition", json!({"text": text, "selectionStart": end, "selectionEnd": end}))
-            .await;
+        self.cdp(
+            "Input.imeSetComposition",
+            json!({"text": text, "selectionStart": end, "selectionEnd": end}),
+        )
+        .await;
     }
 
     /// The browser's own switch: no network at all.

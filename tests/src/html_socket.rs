@@ -36,7 +36,9 @@ impl HtmlSocket {
 
     /// Sends a form's fields alone: no type, and no id.
     pub async fn send_plain_form(&mut self, message: &str) {
-        self.socket.send_text(json!({"message": message, "HEADERS": {"HX-Request": "true"}}).to_string()).await;
+        self.socket
+            .send_text(json!({"message": message, "HEADERS": {"HX-Request": "true"}}).to_string())
+            .await;
     }
 
     pub async fn ask_page(&mut self, before: u64, limit: usize) {
@@ -102,7 +104,8 @@ impl HtmlSocket {
                 id: html::attribute(fragment, "data-refused")?,
                 code: html::attribute(fragment, "data-code")?,
                 text: html::text(fragment),
-                retry_after_ms: html::attribute(fragment, "data-retry-after-ms").and_then(|ms| ms.parse().ok()),
+                retry_after_ms: html::attribute(fragment, "data-retry-after-ms")
+                    .and_then(|ms| ms.parse().ok()),
             })
         })
         .await

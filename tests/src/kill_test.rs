@@ -48,14 +48,20 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn is_clean(&self) -> bool {
-        self.verdict.is_clean() && self.worker_verdict.is_clean() && self.resets == 0 && self.refusals.is_empty()
+        self.verdict.is_clean()
+            && self.worker_verdict.is_clean()
+            && self.resets == 0
+            && self.refusals.is_empty()
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { seed, messages, kills } = self.plan;
-        writeln!(f, "{messages} messages, {kills} kills of the program, {kills} of the broker alone, seed {seed}")?;
+        writeln!(
+            f,
+            "{messages} messages, {kills} kills of the program, {kills} of the broker alone, seed {seed}"
+        )?;
         writeln!(f, "history through sockets: {}", self.verdict)?;
         writeln!(f, "history worker alone:    {}", self.worker_verdict)?;
         writeln!(f, "sockets opened by each member: {:?}, resets: {}", self.opened, self.resets)?;
@@ -79,10 +85,8 @@ pub async fn run(plan: Plan, say: impl Fn(String)) -> Outcome {
     let room = ann.creates("Kill test").await;
     ben.joins(&room).await;
     let view = ben.opens(&room).await;
-    let members = [
-        Steady::member(ann.clone(), &room, &view.cursor),
-        Steady::member(ben.clone(), &room, &view.cursor),
-    ];
+    let members =
+        [Steady::member(ann.clone(), &room, &view.cursor), Steady::member(ben.clone(), &room, &view.cursor)];
     let mut random = Random::seeded(plan.seed);
     let sending = send_all(&members, plan.messages);
     let killing = kill_all(&mut backchat, plan, &mut random, &say);
@@ -144,7 +148,8 @@ async fn settle(members: &[Steady; 2]) -> [Report; 2] {
         let nothing_open = reports.iter().all(|report| report.open.is_empty());
         let last = |report: &Report| report.events.last().map_or(0, |event| event.seq);
         let acknowledged = reports.iter().flat_map(|report| report.acknowledged.values()).max().copied();
-        let seen = last(&reports[0]) == last(&reports[1]) && acknowledged.is_some_and(|seq| seq <= last(&reports[0]));
+        let seen = last(&reports[0]) == last(&reports[1])
+            && acknowledged.is_some_and(|seq| seq <= last(&reports[0]));
         (nothing_open && seen).then_some(reports)
     })
     .await

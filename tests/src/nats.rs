@@ -118,7 +118,10 @@ pub fn server() -> PathBuf {
     let named = std::env::var_os("NATS_SERVER").map(PathBuf::from);
     let pinned = PathBuf::from(home).join(".cache/backchat/nats/bin/nats-server");
     let candidates = named.into_iter().chain([PathBuf::from("nats-server"), pinned]);
-    candidates.into_iter().find(is_new_enough).expect("a nats-server of 2.12 or newer (`make test` fetches one)")
+    candidates
+        .into_iter()
+        .find(is_new_enough)
+        .expect("a nats-server of 2.12 or newer (`make test` fetches one)")
 }
 
 fn is_new_enough(program: &PathBuf) -> bool {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// A password that nobody guesses first.
 pub const PASSWORD: &str = "a kettle sings at noon";
 /// The name of the field in which the password is typed again.
-pub const REPEAT: &str = "repeat";
+pub const REPEAT: &str = "password2";
 
 /// Somebody with a browser's cookies. A clone shares them, as a second tab does.
 #[derive(Clone)]
@@ -200,7 +200,8 @@ impl Person {
             let mut parts = cookie.split(';').map(str::trim);
             let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { continue };
             let attributes: Vec<_> = parts.map(str::to_ascii_lowercase).collect();
-            let path = attributes.iter().find_map(|part| part.strip_prefix("path=")).unwrap_or("/").to_owned();
+            let path =
+                attributes.iter().find_map(|part| part.strip_prefix("path=")).unwrap_or("/").to_owned();
             if attributes.iter().any(|part| part == "max-age=0") {
                 self.jar().remove(name);
             } else {

@@ -54,7 +54,9 @@ impl Launch {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         // What the machine's owner has set must not change a test.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BACKCHAT_")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BACKCHAT_"))
+        {
             command.env_remove(name);
         }
         command.args(&self.arguments).envs(self.environment.iter().cloned()).stdin(Stdio::null());
@@ -167,7 +169,9 @@ impl Program {
 
     /// What it has said so far, on both its outputs.
     pub fn log(&self) -> String {
-        fs::read(&self.launch.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        fs::read(&self.launch.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 }
 
@@ -196,7 +200,7 @@ impl Program {
 /// Ends the program's group when this process ends in whatever way: only then does the pipe close that it reads.
 fn leash(group: u32) -> Child {
     Command::new("sh")
-        .args(["-c", r#"read -r _; kill -KILL -- "-$1" 2>/dev/null"#, "leash", &group.to_string()])
+        .args(["-c", r#"read -r _; kill -s KILL -- "-$1" 2>/dev/null"#, "leash", &group.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -215,7 +219,7 @@ fn signal_group(group: u32, signal: &str) {
 }
 
 fn shell_kill(signal: &str, target: &str) {
-    let kill = format!("kill -{signal} -- {target} 2>/dev/null");
+    let kill = format!("kill -s {signal} -- {target} 2>/dev/null");
     let _ = Command::new("sh").args(["-c", &kill]).status();
 }
 
@@ -226,7 +230,9 @@ fn shell_kill(signal: &str, target: &str) {
 pub fn built(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a test knows its own path");
     let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace` first (make test does)"))
+    found.unwrap_or_else(|| {
+        panic!("{name} is not built: run `cargo build --workspace` first (make test does)")
+    })
 }
 
 /// Where what a run leaves to be looked at goes: the folder above the one with the built programs.

@@ -43,13 +43,8 @@ impl Proxy {
     pub async fn to(upstream: &str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", ports::free())).await.expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address").to_string();
-        let fair = Weather {
-            black_hole: false,
-            refusing: false,
-            delay: Duration::ZERO,
-            cuts: 0,
-            dead_before: 0,
-        };
+        let fair =
+            Weather { black_hole: false, refusing: false, delay: Duration::ZERO, cuts: 0, dead_before: 0 };
         let (weather, forecast) = watch::channel(fair);
         let opened = Arc::new(std::sync::atomic::AtomicU64::new(0));
         let accepting = tokio::spawn(accept(listener, upstream.to_owned(), forecast, Arc::clone(&opened)));
@@ -156,7 +151,10 @@ async fn carry(near: TcpStream, upstream: &str, gauge: Gauge) -> std::io::Result
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
     let both = async {
-        tokio::join!(one_way(near_read, far_write, gauge.clone()), one_way(far_read, near_write, gauge.clone()));
+        tokio::join!(
+            one_way(near_read, far_write, gauge.clone()),
+            one_way(far_read, near_write, gauge.clone())
+        );
     };
     tokio::select! {
         () = cut => {}
@@ -188,7 +186,8 @@ async fn read_pieces(mut read: OwnedReadHalf, sender: mpsc::Sender<(Instant, Vec
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = read.read(&mut buffer).await {
         let delay = gauge.weather.borrow().delay;
-        if !gauge.is_lost() && sender.send((Instant::now() + delay, buffer[..count].to_vec())).await.is_err() {
+        if !gauge.is_lost() && sender.send((Instant::now() + delay, buffer[..count].to_vec())).await.is_err()
+        {
             return;
         }
     }

@@ -49,7 +49,10 @@ impl RoomPage {
     /// Waits until the page's socket is open and caught up.
     pub async fn is_connected(&self) {
         eventually("the page is connected", PAGE, || async {
-            self.browser.count("#status[data-cursor], #status[data-ack], #status[data-ping]").await.checked_sub(1)
+            self.browser
+                .count("#status[data-cursor], #status[data-ack], #status[data-ping]")
+                .await
+                .checked_sub(1)
         })
         .await;
     }
@@ -146,13 +149,17 @@ impl RoomPage {
     }
 
     pub async fn scrolls_by(&self, pixels: f64) {
-        let script = "document.querySelector('#messages').scrollBy({top: arguments[0], behavior: 'instant'});";
+        let script =
+            "document.querySelector('#messages').scrollBy({top: arguments[0], behavior: 'instant'});";
         self.browser.script::<Value>(script, vec![json!(pixels)]).await;
     }
 
     pub async fn scrolls_to_top(&self) {
         self.browser
-            .script::<Value>("document.querySelector('#messages').scrollTo({top: 0, behavior: 'instant'});", Vec::new())
+            .script::<Value>(
+                "document.querySelector('#messages').scrollTo({top: 0, behavior: 'instant'});",
+                Vec::new(),
+            )
             .await;
     }
 

@@ -91,7 +91,8 @@ impl Place<'_> {
         }
         if let Some(database) = database {
             let path = self.folder.join(database);
-            launch = launch.set(&format!("{prefix}_DATABASE"), format!("surrealkv://{}?sync=every", path.display()));
+            launch = launch
+                .set(&format!("{prefix}_DATABASE"), format!("surrealkv://{}?sync=every", path.display()));
         }
         for (variable, value) in self.settings.iter().filter(|(variable, _)| variable.starts_with(&prefix)) {
             launch = launch.set(variable, value);

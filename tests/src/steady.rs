@@ -179,7 +179,8 @@ impl Member {
             Heard::Event(event) => {
                 let seen = Seen::from(event);
                 let mut report = lock(&self.report);
-                let stream = report.cursor.as_deref().and_then(|cursor| cursor.split('.').next()).unwrap_or_default();
+                let stream =
+                    report.cursor.as_deref().and_then(|cursor| cursor.split('.').next()).unwrap_or_default();
                 report.cursor = Some(format!("{stream}.{}", seen.seq));
                 report.events.push(seen);
             }

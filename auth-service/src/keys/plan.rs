@@ -6,8 +6,8 @@ use protocol::Timestamp;
 
 /// A new key is published this long before it signs, so that every gateway knows it by then, in seconds.
 const ANNOUNCED_S: i64 = 15;
-/// A replaced key is accepted this much longer than its last token lives, in seconds: another auth service may go on signing with it until
-/// its next look.
+/// A replaced key is accepted this much longer than its last token lives, in seconds: another auth service
+/// may go on signing with it until its next look.
 const MARGIN_S: i64 = 120;
 
 /// What is to be done, in this order.
@@ -25,7 +25,8 @@ impl Plan {
         let (usable, retired): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.retired_at.is_none());
         let newest = usable.iter().max_by_key(|row| age_key(row));
         let create = newest.is_none_or(|row| row.created_at.plus_seconds(lives.key_s.into()) <= now);
-        // Those before the newest are replaced; the newest one itself at the next look after its successor was made.
+        // Those before the newest are replaced; the newest one itself at the next look after its successor
+        // was made.
         let ends_at = now.plus_seconds(i64::from(lives.token_s) + ANNOUNCED_S + MARGIN_S);
         let replaced = usable.iter().filter(|row| Some(&row.key_id) != newest.map(|newest| &newest.key_id));
         Self {
@@ -44,8 +45,8 @@ impl Plan {
     }
 }
 
-/// The key that signs now: the newest that has been announced long enough, and else the newest one there is. One with an end signs
-/// only what ends before it.
+/// The key that signs now: the newest that has been announced long enough, and else the newest one there is.
+/// One with an end signs only what ends before it.
 pub fn signer(rows: &[KeyRow], lives: Lives, now: Timestamp) -> Option<&KeyRow> {
     let lasting =
         |row: &&KeyRow| row.retired_at.is_none_or(|at| now.plus_seconds(lives.token_s.into()) <= at);

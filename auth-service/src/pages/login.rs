@@ -1,4 +1,5 @@
-//! `/auth/login/`: opening a session, and coming back into one without being asked when the token alone has ended.
+//! `/auth/login/`: opening a session, and coming back into one without being asked when the token alone has
+//! ended.
 
 use crate::accounts::{Login, Person};
 use crate::answer;
@@ -19,8 +20,8 @@ use serde_json::json;
 use std::sync::Arc;
 use templates::{FormError, Layout, LoginPage};
 
-/// Who comes back with a token younger than this was sent back although they have one, in seconds. Renewing it again would turn in a
-/// circle, so the page is shown.
+/// Who comes back with a token younger than this was sent back although they have one, in seconds. Renewing
+/// it again would turn in a circle, so the page is shown.
 const JUST_RENEWED_S: i64 = 10;
 
 #[derive(Deserialize)]
@@ -39,7 +40,8 @@ pub struct Typed {
     next: Option<String>,
 }
 
-/// Pages whose token has ended are sent here by the gateway. With a good refresh secret they are sent back at once, with a new token.
+/// Pages whose token has ended are sent here by the gateway. With a good refresh secret they are sent back at
+/// once, with a new token.
 pub async fn get(State(app): State<Arc<App>>, asker: Asker, Query(asked): Query<Asked>) -> Response {
     let next = Next::of(asked.next.as_deref());
     let sent_back = asked.next.is_some() && has_just_renewed(&app, &asker, Timestamp::now());
@@ -84,7 +86,8 @@ async fn log_in(app: &App, asker: &Asker, typed: &Typed) -> Result<Option<(Perso
     let Some(person) = app.accounts.recognise(login).await? else { return Ok(None) };
     let grant = app.sessions.open(person.user).await?;
     app.signals.logged_in(person.user, grant.refresh.session);
-    // The browser's cookies are about to be replaced, so nobody could ever end the session that they belong to.
+    // The browser's cookies are about to be replaced, so nobody could ever end the session that they belong
+    // to.
     if let Some(old) = &asker.refresh
         && let Err(error) = app.sessions.end_presented(old, Ended::Replaced).await
     {

@@ -1,4 +1,5 @@
-//! `/auth/logout/`: ending a session. The question is a page of its own, since a link must not log anybody out.
+//! `/auth/logout/`: ending a session. The question is a page of its own, since a link must not log anybody
+//! out.
 
 use crate::answer;
 use crate::asker::Asker;
@@ -16,7 +17,8 @@ pub async fn get(asker: Asker) -> Response {
     answer::page(StatusCode::OK, LogoutPage { layout: asker.layout() }.render())
 }
 
-/// Ends the session of the refresh secret, and that of the token where it is another one. Whoever was logged out already is so again.
+/// Ends the session of the refresh secret, and that of the token where it is another one. Whoever was logged
+/// out already is so again.
 pub async fn post(State(app): State<Arc<App>>, asker: Asker) -> Response {
     match log_out(&app, &asker).await {
         Ok(()) => {

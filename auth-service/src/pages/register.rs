@@ -27,7 +27,6 @@ pub struct Typed {
     name: String,
     #[serde(default)]
     password: String,
-    #[serde(alias = "repeat")]
     password2: Option<String>,
     next: Option<String>,
 }

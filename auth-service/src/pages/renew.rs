@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use std::sync::Arc;
 
-/// 204 with new cookies, or 401 when the session has ended. Cookies are never taken away here: the answer to a late request must not undo a
-/// login that happened meanwhile.
+/// 204 with new cookies, or 401 when the session has ended. Cookies are never taken away here: the answer to
+/// a late request must not undo a login that happened meanwhile.
 pub async fn post(State(app): State<Arc<App>>, asker: Asker) -> Response {
     let renewed = match &asker.refresh {
         Some(refresh) => app.sessions.renew(refresh).await,

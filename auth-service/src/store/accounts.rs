@@ -4,8 +4,8 @@ use super::{Error, Letter, Store, record, unreadable};
 use protocol::{Timestamp, UserId};
 use surrealdb::types::{RecordId, SurrealValue, Variables};
 
-/// The keys of the name are records of their own, made in the account's transaction: of two who take one name at the same moment, one
-/// finds the record there.
+/// The keys of the name are records of their own, made in the account's transaction: of two who take one name
+/// at the same moment, one finds the record there.
 const CREATE: &str = "
     BEGIN;
     CREATE $account CONTENT { name: $name, password: $password, created_at_ms: $now } RETURN NONE;
@@ -53,7 +53,8 @@ struct NameRow {
 }
 
 impl Store {
-    /// Makes an account, takes its name, and puts the letter that makes the name known into the outbox: all or nothing.
+    /// Makes an account, takes its name, and puts the letter that makes the name known into the outbox: all
+    /// or nothing.
     ///
     /// # Errors
     /// [`Error::Exists`] when the name is taken; any of [`Error`].

@@ -21,13 +21,15 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// The longest wait for an embedded database to close.
 const CLOSE: Duration = Duration::from_secs(10);
 
-/// What the embedded engine collects in memory before it writes a file, in bytes. It takes this once, and for moments twice. Unset, it
-/// would take up to 4 GiB.
+/// What the embedded engine collects in memory before it writes a file, in bytes. It takes this once, and for
+/// moments twice. Unset, it would take up to 4 GiB.
 const MEMTABLE_BYTES: u64 = 16 << 20;
-/// What the embedded engine keeps of its files in memory, in bytes. Unset, it would take half of the machine's.
+/// What the embedded engine keeps of its files in memory, in bytes. Unset, it would take half of the
+/// machine's.
 const CACHE_BYTES: u64 = 32 << 20;
 
-/// The version can be read before anything else is touched; nothing here changes a database of a newer version.
+/// The version can be read before anything else is touched; nothing here changes a database of a newer
+/// version.
 const VERSION: &str = "
     DEFINE TABLE IF NOT EXISTS schema SCHEMAFULL;
     DEFINE FIELD IF NOT EXISTS version ON schema TYPE int;
@@ -94,11 +96,12 @@ struct Login {
 }
 
 impl Store {
-    /// Opens the database and brings its tables about, and tries again until `patience` is over: a server may be starting, and the
-    /// process before may still hold the files.
+    /// Opens the database and brings its tables about, and tries again until `patience` is over: a server may
+    /// be starting, and the process before may still hold the files.
     ///
     /// # Errors
-    /// [`Error::Setup`] for an address that is none, or a database of a newer version; others when it can't be opened.
+    /// [`Error::Setup`] for an address that is none, or a database of a newer version; others when it can't
+    /// be opened.
     pub async fn open(url: &str, patience: Duration) -> Result<Self, Error> {
         let address =
             Address::parse(url).map_err(|why| Error::Setup(format!("the database's address {why}")))?;
@@ -161,7 +164,8 @@ impl Store {
         }
     }
 
-    /// Closes an embedded database, so that its files are free for the next process. What was written is on the disk without it.
+    /// Closes an embedded database, so that its files are free for the next process. What was written is on
+    /// the disk without it.
     pub async fn close(self) {
         let Connection::Embedded { client, engine } = self.0 else { return };
         // Dropped, it would shut the engine down a second time, and complain that this had happened already.

@@ -4,7 +4,8 @@ use super::{Error, Store, record, unreadable};
 use protocol::Timestamp;
 use surrealdb::types::{SurrealValue, Variables};
 
-/// How the secret key is kept. There is one way now; another one will wrap it with a key from outside the database.
+/// How the secret key is kept. There is one way now; another one will wrap it with a key from outside the
+/// database.
 const PLAIN: &str = "none";
 
 const CREATE: &str = "

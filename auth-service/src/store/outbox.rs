@@ -1,4 +1,5 @@
-//! What the broker has still to be told. A letter is written in the transaction of what it tells, and removed when the broker has it.
+//! What the broker has still to be told. A letter is written in the transaction of what it tells, and removed
+//! when the broker has it.
 
 use super::{Error, Store, record, unreadable};
 use protocol::{SessionId, Timestamp, UserId};

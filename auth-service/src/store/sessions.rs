@@ -96,8 +96,8 @@ impl Store {
         found.map(StoredRow::read).transpose()
     }
 
-    /// Puts a session's new secrets in the place of those whose current one was `expected`. False when they are no longer that, or the session
-    /// has ended.
+    /// Puts a session's new secrets in the place of those whose current one was `expected`. False when they
+    /// are no longer that, or the session has ended.
     ///
     /// # Errors
     /// Any of [`Error`].
@@ -115,7 +115,8 @@ impl Store {
         Ok(!changed.is_empty())
     }
 
-    /// Removes a session and puts the letter that says so into the outbox: both or neither. Ending an ended one is no fault.
+    /// Removes a session and puts the letter that says so into the outbox: both or neither. Ending an ended
+    /// one is no fault.
     ///
     /// # Errors
     /// Any of [`Error`].

@@ -8,8 +8,60 @@ use data_encoding::BASE64URL_NOPAD;
 
 use crate::Error;
 
-/// The users of the broker.
-const USERS: [&str; 4] = ["gateway", "worker", "auth", "setup"];
+/// A user of the broker: how it is called there, the name by which it calls itself (its inbox is named so), and what it
+/// may publish and hear beside answers to its own questions.
+struct User {
+    user: &'static str,
+    name: &'static str,
+    publish: &'static [&'static str],
+    subscribe: &'static [&'static str],
+}
+
+/// Reading what is stored. It changes nothing, and gives nobody the right to make the broker publish: that comes with the
+/// creation of consumers, which no service gets.
+const READ: [&str; 3] = ["$JS.API.DIRECT.GET.>", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*"];
+
+/// Each may do its own work and no more; the set-up step, which also serves a person's tools, may do everything.
+const USERS: [User; 4] = [
+    User {
+        user: "gateway",
+        name: "gateway",
+        publish: &["chat.log.>", "chat.member.>", "chat.room.>", "chat.query.>"],
+        subscribe: &["chat.live.>", "chat.profilelive.>", "chat.sessionlive.>"],
+    },
+    User {
+        user: "worker",
+        name: "history-worker",
+        publish: &[],
+        subscribe: &["chat.live.>", "chat.query.>"],
+    },
+    User {
+        user: "auth",
+        name: "auth-service",
+        publish: &["chat.profile.>", "chat.session.>"],
+        subscribe: &["chat.sessionlive.>"],
+    },
+    User { user: "setup", name: "setup", publish: &[], subscribe: &[] },
+];
+
+impl User {
+    /// The user's permissions as the configuration has them, empty for one that may do everything.
+    fn permissions(&self) -> String {
+        if self.user == "setup" {
+            return String::new();
+        }
+        let list =
+            |subjects: &[&str]| subjects.iter().map(|subject| quoted(subject)).collect::<Vec<_>>().join(", ");
+        let publish: Vec<_> = READ.iter().chain(self.publish).copied().collect();
+        let inbox = format!("_INBOX_{}.>", self.name);
+        let subscribe: Vec<_> = self.subscribe.iter().copied().chain([inbox.as_str()]).collect();
+        format!(
+            ", permissions: {{ publish: [{}], subscribe: [{}], allow_responses: true }}",
+            list(&publish),
+            list(&subscribe)
+        )
+    }
+}
 
 /// Random bytes in a password.
 const PASSWORD_BYTES: usize = 24;
@@ -38,7 +90,7 @@ impl Conf {
         let fault = |error: &dyn std::fmt::Display| Error::Broker(error.to_string());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| fault(&error))?;
         let address = listener.local_addr().map_err(|error| fault(&error))?;
-        let users = USERS.iter().map(|user| {
+        let users = USERS.iter().map(|User { user, .. }| {
             let mut bytes = [0; PASSWORD_BYTES];
             getrandom::fill(&mut bytes).map_err(|error| fault(&error))?;
             Ok(Access { user, password: BASE64URL_NOPAD.encode(&bytes) })
@@ -64,8 +116,13 @@ impl Conf {
     #[must_use]
     pub fn text(&self, store: &Path, log: &Path) -> String {
         let mut users = String::new();
-        for Access { user, password } in &self.users {
-            let _ = writeln!(users, "    {{ user: {user}, password: {} }}", quoted(password));
+        for (Access { user, password }, entry) in self.users.iter().zip(&USERS) {
+            let _ = writeln!(
+                users,
+                "    {{ user: {user}, password: {}{} }}",
+                quoted(password),
+                entry.permissions()
+            );
         }
         format!(
             "# Written by backchat at each start.\n\
@@ -96,7 +153,7 @@ mod tests {
     fn each_user_has_a_password_of_its_own() {
         let conf = Conf::new().unwrap();
         let text = conf.text(Path::new("/srv/a \"b\"/store"), Path::new("/srv/log"));
-        for user in USERS {
+        for User { user, .. } in USERS {
             let password = &conf.access(user).password;
             assert_eq!(password.len(), 32);
             assert_eq!(text.matches(password.as_str()).count(), 1);

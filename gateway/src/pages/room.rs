@@ -15,7 +15,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use protocol::{MessageId, RoomSlug, frame::Refusal, limits, state::Room};
+use protocol::{MessageId, RoomSlug, frame::Refusal, limits, state::Room, token::Claims};
 use std::sync::Arc;
 use templates::{ErrorKind, InvitePage, OlderFragment, RoomPage};
 use tokio::time::Instant;
@@ -79,11 +79,17 @@ async fn member_page(
         rows: rows(&page),
         more_before: page.more,
         rooms: room_links(gateway, visitor.claims.user, Some(slug)).await?,
-        renew_after_s: gateway.config.renew_after.as_secs(),
+        renew_after_s: renew_after_s(&visitor.claims),
         form_message_id: &MessageId::new().to_string(),
     }
     .render();
     Ok(answer::page(StatusCode::OK, html))
+}
+
+/// A page renews its token when half of the token's life is over.
+fn renew_after_s(claims: &Claims) -> u64 {
+    let life_s = claims.expires_at_s.saturating_sub(claims.issued_at_s);
+    u64::try_from(life_s / 2).unwrap_or(0).max(1)
 }
 
 fn rows(page: &HistoryPage) -> Vec<templates::EventRow> {

@@ -29,7 +29,9 @@ impl fmt::Display for DatabaseAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded { path, .. } => write!(f, "surrealkv://{path}"),
-            Self::Server { endpoint, namespace, database, .. } => write!(f, "{endpoint}/{namespace}/{database}"),
+            Self::Server { endpoint, namespace, database, .. } => {
+                write!(f, "{endpoint}/{namespace}/{database}")
+            }
         }
     }
 }
@@ -46,8 +48,9 @@ impl fmt::Display for BadAddress {
 
 impl std::error::Error for BadAddress {}
 
-const FORMS: BadAddress =
-    BadAddress("a database is surrealkv://FOLDER or ws://USER:PASSWORD@HOST:PORT/NAMESPACE/DATABASE (wss:// with TLS)");
+const FORMS: BadAddress = BadAddress(
+    "a database is surrealkv://FOLDER or ws://USER:PASSWORD@HOST:PORT/NAMESPACE/DATABASE (wss:// with TLS)",
+);
 
 impl FromStr for DatabaseAddress {
     type Err = BadAddress;
@@ -130,14 +133,18 @@ mod tests {
     fn a_server_address_gives_its_parts_and_hides_its_password() {
         let address: DatabaseAddress = "wss://worker:p%40s%3As@db:8000/chat/history".parse().unwrap();
         assert_eq!(format!("{address:?} {address}"), "wss://db:8000/chat/history wss://db:8000/chat/history");
-        let DatabaseAddress::Server { login: Some(login), namespace, database, .. } = address else { panic!() };
+        let DatabaseAddress::Server { login: Some(login), namespace, database, .. } = address else {
+            panic!()
+        };
         assert_eq!((login.user.as_str(), login.password.as_str()), ("worker", "p@s:s"));
         assert_eq!((namespace.as_str(), database.as_str()), ("chat", "history"));
     }
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in ["", "history", "surrealkv://", "rocksdb://x", "ws://db:8000", "ws://db/ns", "ws://a%4@db/n/d"] {
+        for bad in
+            ["", "history", "surrealkv://", "rocksdb://x", "ws://db:8000", "ws://db/ns", "ws://a%4@db/n/d"]
+        {
             assert!(bad.parse::<DatabaseAddress>().is_err(), "{bad} was taken");
         }
     }

@@ -115,7 +115,11 @@ async fn embedded(path: &str, options: &str) -> Result<Connection, StoreError> {
     Ok(Connection::Embedded { client, engine })
 }
 
-async fn server(endpoint: &str, login: Option<&Login>, place: (&str, &str)) -> Result<Connection, StoreError> {
+async fn server(
+    endpoint: &str,
+    login: Option<&Login>,
+    place: (&str, &str),
+) -> Result<Connection, StoreError> {
     let client = any::connect(endpoint).await?;
     if let Some(login) = login {
         sign_in(&client, login, place).await?;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use protocol::{RoomSlug, StoredEvent};
 use surrealdb::types::{RecordId, RecordIdKeyRange, SurrealValue, Variables};
 
-use super::rows::{CheckpointRow, EventRow, RoomRow, checkpoint_id, event_id, event_key, room_id, sent_id, sent_key};
+use super::rows::{
+    CheckpointRow, EventRow, RoomRow, checkpoint_id, event_id, event_key, room_id, sent_id, sent_key,
+};
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
 use crate::projection::{Part, RoomState, SentKey};
@@ -36,7 +38,10 @@ impl Store {
     }
 
     /// Which of these events are stored already.
-    pub async fn sent(&self, keys: impl IntoIterator<Item = &SentKey>) -> Result<HashSet<SentKey>, StoreError> {
+    pub async fn sent(
+        &self,
+        keys: impl IntoIterator<Item = &SentKey>,
+    ) -> Result<HashSet<SentKey>, StoreError> {
         let ids: Vec<_> = keys.into_iter().map(sent_id).collect();
         let found: Vec<RecordId> = self.select("SELECT VALUE id FROM $of", ids).await?;
         found.iter().map(sent_key).collect()
@@ -62,11 +67,17 @@ impl Store {
         if found.len() != numbers.len() {
             return Err(StoreError::Malformed("number"));
         }
-        found.into_iter().map(|seq| u64::try_from(seq).map_err(|_| StoreError::Malformed("sequence"))).collect()
+        found
+            .into_iter()
+            .map(|seq| u64::try_from(seq).map_err(|_| StoreError::Malformed("sequence")))
+            .collect()
     }
 
     /// The last message of each of these rooms that has one.
-    pub async fn last_messages(&self, rooms: &[RoomSlug]) -> Result<Vec<(RoomSlug, StoredEvent)>, StoreError> {
+    pub async fn last_messages(
+        &self,
+        rooms: &[RoomSlug],
+    ) -> Result<Vec<(RoomSlug, StoredEvent)>, StoreError> {
         let states = self.rooms(rooms).await?;
         let with_messages = states.iter().filter(|(_, state)| state.last_message > 0);
         let ids = with_messages.map(|(room, state)| event_id(room, state.last_message)).collect();

@@ -42,13 +42,12 @@ fn batch(slug: &RoomSlug, count: u64, events: &[StoredEvent]) -> Batch {
         last_message: count + events.len() as u64,
     };
     let numbered = events.iter().enumerate();
-    let numbered = numbered
-        .map(|(place, event)| Numbered { room: slug.clone(), number: number(place), event: event.clone() });
-    Batch {
-        events: numbered.collect(),
-        rooms: [(slug.clone(), state)].into(),
-        ..Batch::default()
-    }
+    let numbered = numbered.map(|(place, event)| Numbered {
+        room: slug.clone(),
+        number: number(place),
+        event: event.clone(),
+    });
+    Batch { events: numbered.collect(), rooms: [(slug.clone(), state)].into(), ..Batch::default() }
 }
 
 fn at(applied: u64) -> Checkpoint {
@@ -110,9 +109,8 @@ async fn of_two_workers_at_once_one_writes_and_the_other_is_told() {
             database.store.apply(PART, &before, &ours, &after),
             database.store.apply(PART, &before, &theirs, &after)
         );
-        let told = |result: &Result<(), StoreError>| {
-            matches!(result, Err(StoreError::Moved | StoreError::Conflict))
-        };
+        let told =
+            |result: &Result<(), StoreError>| matches!(result, Err(StoreError::Moved | StoreError::Conflict));
         assert!(
             results.0.is_ok() && told(&results.1) || results.1.is_ok() && told(&results.0),
             "{results:?}"

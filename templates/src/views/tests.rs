@@ -146,7 +146,7 @@ fn a_form_error_is_tied_to_its_field_and_keeps_what_was_typed() {
     assert!(html.contains("id=\"name-error\">This name is taken"));
     assert!(html.contains("name=\"name\" value=\"&#34;"));
     assert_eq!(html.matches("aria-invalid").count(), 1);
-    assert!(!html.contains("name=\"password\" value") && !html.contains("name=\"repeat\" value"));
+    assert!(!html.contains("name=\"password\" value") && !html.contains("name=\"password2\" value"));
 }
 
 #[test]

@@ -26,6 +26,8 @@ const link = {
   askedMs: 0,
   lastRowMs: Date.now(),
   resumedMs: 0,
+  /** How much longer than usual an answer may take: doubled when one did not come in time. */
+  doubt: 1,
   /** One round trip, as far as it is known. */
   roundTripMs: firstRoundTrip(),
   renewedMs: Date.now(),
@@ -221,7 +223,11 @@ function probe() {
 
 /** The answer to a probe tells how long a round trip takes; one slow one is remembered for a while. */
 function answered() {
-  if (link.askedMs > 0) link.roundTripMs = Math.max(Date.now() - link.askedMs, link.roundTripMs * 0.7);
+  if (link.askedMs > 0) {
+    const tookMs = Date.now() - link.askedMs;
+    link.roundTripMs = Math.max(tookMs, link.roundTripMs * 0.7);
+    if (tookMs < PATIENCE_MS_MIN) link.doubt = Math.max(1, link.doubt / 2);
+  }
   link.askedMs = 0;
 }
 
@@ -241,7 +247,7 @@ function watchConnection(now) {
   if (link.phase === "opening" && now - link.sinceMs > Math.max(6000, patienceMs)) comeBackIn(between(0, 500));
   // A server that says nothing of "caught up" must not hold back what waits for ever.
   if (link.phase === "open" && now - link.sinceMs > Math.max(5000, patienceMs)) caughtUp();
-  if (link.phase === "live") watchSilence(now, Math.max(PATIENCE_MS_MIN, patienceMs));
+  if (link.phase === "live") watchSilence(now, Math.max(PATIENCE_MS_MIN * link.doubt, patienceMs));
   if (isRenewalDue() && link.phase === "live") renew();
   showConnection();
 }
@@ -250,6 +256,7 @@ function watchSilence(now, patienceMs) {
   const silentMs = now - link.heardMs;
   const isUnanswered = link.probeMs > 0 && now - link.probeMs > patienceMs;
   if (isUnanswered || silentMs > SILENCE_MS_MAX) {
+    link.doubt = Math.min(16, link.doubt * 2);
     markLost(link.heardMs);
     resume();
   } else if (!document.hidden) {

@@ -19,7 +19,7 @@ function goRound(step) {
   const all = zones();
   const now = all.findIndex((zone) => zone.contains(document.activeElement));
   const next = all[(now + step + all.length) % all.length];
-  const target = next === byId("rooms") ? next.querySelector("[aria-current], a") : next;
+  const target = next === byId("rooms") ? next.querySelector(".room-link[aria-current]") ?? next.querySelector("a") : next;
   target.focus({ preventScroll: next === list });
 }
 

@@ -15,7 +15,15 @@ const SCRIPTS: [&str; 6] = [
 
 /// That no piece of it could run: no tag of its own, no attribute of its own, no address that is a script.
 fn is_harmless(html: &str, name: &str) {
-    for bad in ["<script>document", "<img", "<svg/onload", "<b>script", "href=\"javascript:", "\" onmouseover", "\"onmouseover="] {
+    for bad in [
+        "<script>document",
+        "<img",
+        "<svg/onload",
+        "<b>script",
+        "href=\"javascript:",
+        "\" onmouseover",
+        "\"onmouseover=",
+    ] {
         assert!(!html.contains(bad), "{name} has {bad}");
     }
 }
@@ -69,8 +77,10 @@ async fn script_in_a_room_name_is_text_in_title_list_and_attributes() {
 #[tokio::test]
 async fn script_in_a_persons_name_is_text_wherever_it_is_shown() {
     let address = shared().await;
-    for start in ["<script>x()</script>", "\"><img src=x onerror=x>", "<svg/onload=x()>", "'onmouseover='x()"] {
-        let person = Person { name: format!("{start} {}", unique()), ..Person::stranger(&address) };
+    for start in ["<script>x()</script>", "\"><img src=x onerror=x>", "<svg/onload=x()>", "'onmouseover='x()"]
+    {
+        let mut person = Person::stranger(&address);
+        person.name = format!("{start} {}", unique());
         let registered = person.register(&person.name, PASSWORD).await;
         assert_eq!(registered.status, 303, "{start}: {}", registered.body);
         let login = person.log_in(&person.name, "a wrong password", "/").await;
@@ -113,7 +123,9 @@ async fn script_in_a_form_that_is_shown_again_is_text() {
             is_harmless(&answer.body, script);
         }
         let next = format!("/{script}");
-        let login = Person::stranger(&address).get(&format!("/auth/login/?next={}", tests::http::percent(&next))).await;
+        let login = Person::stranger(&address)
+            .get(&format!("/auth/login/?next={}", tests::http::percent(&next)))
+            .await;
         is_harmless(&login.body, script);
     }
 }
@@ -125,7 +137,12 @@ async fn an_address_in_a_message_is_a_link_that_tells_the_other_site_nothing() {
     person.connects(&room).await.say("see https://example.org/a?b=1&c=2, and javascript:alert(1)").await;
     let view = person.opens(&room).await;
     let row = view.rows.iter().find(|row| row.kind == "message").unwrap();
-    assert_eq!(html::attribute(&row.html, "href").as_deref(), Some("https://example.org/a?b=1&c=2"), "{}", row.html);
+    assert_eq!(
+        html::attribute(&row.html, "href").as_deref(),
+        Some("https://example.org/a?b=1&c=2"),
+        "{}",
+        row.html
+    );
     let rel = html::attribute(&row.html, "rel").unwrap_or_default();
     assert!(rel.contains("noopener") && rel.contains("noreferrer"), "{}", row.html);
     assert_eq!(row.html.matches("<a ").count(), 1, "{}", row.html);

@@ -32,7 +32,10 @@ async fn a_foreign_origin_is_refused_outright() {
 async fn the_pages_own_origin_and_programs_without_one_are_let_in() {
     let (person, room) = member("Own").await;
     let own = format!("http://{}", person.address);
-    for dial in in_both_formats(&person.dial(&room)).into_iter().chain(in_both_formats(&person.dial(&room).origin(&own))) {
+    for dial in in_both_formats(&person.dial(&room))
+        .into_iter()
+        .chain(in_both_formats(&person.dial(&room).origin(&own)))
+    {
         dial.connect().await;
     }
 }
@@ -51,7 +54,8 @@ async fn configured_origins_are_let_in_whatever_the_host_header_says() {
         for origin in ["https://chat.test:8443", "https://other.test"] {
             person.dial(&room).header("host", host).origin(origin).as_json().connect().await;
         }
-        let foreign = person.dial(&room).header("host", host).origin("https://evil.test").as_json().dial().await;
+        let foreign =
+            person.dial(&room).header("host", host).origin("https://evil.test").as_json().dial().await;
         assert_eq!(foreign.refused(), 403, "{host}");
     }
 }
@@ -67,7 +71,8 @@ async fn a_refused_origin_is_told_which_setting_it_is_about() {
 #[tokio::test]
 async fn without_a_valid_token_a_socket_is_closed_with_4401() {
     let (person, room) = member("Token").await;
-    let claims = |exp| Claims { user: UserId::new(), session: SessionId::new(), issued_at_s: 0, expires_at_s: exp };
+    let claims =
+        |exp| Claims { user: UserId::new(), session: SessionId::new(), issued_at_s: 0, expires_at_s: exp };
     let strange_key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
     let real = person.token();
     let key_id = key_id_of(&real);

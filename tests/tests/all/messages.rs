@@ -140,7 +140,10 @@ async fn pages_lead_back_to_the_first_event_without_holes_or_repeats() {
     let mut page = person.connects_as_page(&room, &cursor).await;
     let (rows, more) = page.page(all[100].seq, 100).await;
     assert!(!more);
-    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), all[..100].iter().map(|e| e.seq).collect::<Vec<_>>());
+    assert_eq!(
+        rows.iter().map(|row| row.seq).collect::<Vec<_>>(),
+        all[..100].iter().map(|e| e.seq).collect::<Vec<_>>()
+    );
     let (rows, more) = page.page(all[101].seq, 100).await;
     assert!(more && rows.len() == 100 && rows[0].seq == all[1].seq);
 }

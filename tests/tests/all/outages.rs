@@ -17,14 +17,20 @@ async fn a_broker_child_that_dies_is_started_again_and_sockets_go_on() {
     let view = person.opens(&room).await;
     let member = tests::steady::Steady::member(person.clone(), &room, &view.cursor);
     member.send("before").await;
-    eventually("it is stored", Duration::from_secs(10), || async { (member.counts() == (0, 1)).then_some(()) }).await;
+    eventually("it is stored", Duration::from_secs(10), || async {
+        (member.counts() == (0, 1)).then_some(())
+    })
+    .await;
     let killed = backchat.kill_broker();
     member.send("during").await;
     eventually("the broker is started again", Duration::from_secs(30), || async {
         backchat.broker_id().filter(|id| *id != killed)
     })
     .await;
-    eventually("both are seen", Duration::from_secs(30), || async { (member.counts() == (0, 2)).then_some(()) }).await;
+    eventually("both are seen", Duration::from_secs(30), || async {
+        (member.counts() == (0, 2)).then_some(())
+    })
+    .await;
     backchat.ready().await;
     assert_eq!(person.opens(&room).await.messages(), ["before", "during"]);
     assert_eq!(person.get("/").await.status, 200, "never an error page afterwards");
@@ -51,7 +57,9 @@ async fn a_message_sent_while_the_broker_hangs_is_stored_once() {
                 refusals += 1;
                 socket.send_as(id, "pending-1").await;
             }
-            Heard::Event(event) => assert!(!format!("{event:?}").contains("pending-1"), "it is shown, and not stored"),
+            Heard::Event(event) => {
+                assert!(!format!("{event:?}").contains("pending-1"), "it is shown, and not stored")
+            }
             Heard::Ack { id: of, .. } => assert_ne!(of, id, "it is acknowledged, and not stored"),
             _ => {}
         }
@@ -74,7 +82,9 @@ async fn a_message_sent_while_the_broker_hangs_is_stored_once() {
             sleep(Duration::from_millis(500)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), settle).await.expect("it is stored soon after the broker's return");
+    tokio::time::timeout(Duration::from_secs(30), settle)
+        .await
+        .expect("it is stored soon after the broker's return");
     socket.say("end").await;
     assert_eq!(person.opens(&room).await.messages(), ["before", "pending-1", "end"]);
     let history = socket.whole_history(50).await;

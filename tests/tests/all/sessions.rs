@@ -37,11 +37,19 @@ async fn a_logout_closes_all_sockets_of_its_session_and_no_other() {
     }
     assert_eq!(tokio::time::timeout_at(until, page.closed()).await.unwrap().code, 4401);
     assert_eq!(tokio::time::timeout_at(until, bot.closed()).await.unwrap().code, 4401);
-    assert_eq!(old_cookie.clone().as_json().dial().await.closed().await, 4401, "the old cookie is worth nothing");
+    assert_eq!(
+        old_cookie.clone().as_json().dial().await.closed().await,
+        4401,
+        "the old cookie is worth nothing"
+    );
     assert_eq!(old_cookie.bearer(&old_token).as_json().dial().await.closed().await, 4401);
     assert!(owner.get(&format!("/room/{room}/")).await.location().starts_with("/auth/login/"));
     other_browser.say("still here").await;
-    assert_eq!(other_person.message().await, "still here", "other sessions go on, and nothing else was stored");
+    assert_eq!(
+        other_person.message().await,
+        "still here",
+        "other sessions go on, and nothing else was stored"
+    );
 }
 
 #[tokio::test]
@@ -147,5 +155,6 @@ async fn a_socket_says_something_at_least_every_twenty_seconds() {
 
 async fn short_lives() -> Backchat {
     let life = TOKEN_LIFE.as_secs().to_string();
-    Backchat::with(&[("BACKCHAT_AUTH_SERVICE_TOKEN_LIFE_S", &life), ("BACKCHAT_GATEWAY_RENEW_AFTER_S", "4")]).await
+    Backchat::with(&[("BACKCHAT_AUTH_SERVICE_TOKEN_LIFE_S", &life), ("BACKCHAT_GATEWAY_RENEW_AFTER_S", "4")])
+        .await
 }

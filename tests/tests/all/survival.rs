@@ -17,7 +17,10 @@ async fn two_thousand_messages_survive_ten_kills() {
     println!("{outcome}");
     assert!(outcome.is_clean(), "{outcome}");
     assert!(outcome.verdict.acknowledged > 1_000, "{outcome}");
-    assert!(outcome.opened.iter().all(|opened| *opened > plan.kills), "each kill broke both sockets: {outcome}");
+    assert!(
+        outcome.opened.iter().all(|opened| *opened > plan.kills),
+        "each kill broke both sockets: {outcome}"
+    );
 }
 
 /// A connection that sends a byte now and then, or nothing. Gives how long it was let live.

@@ -87,7 +87,8 @@ async fn look_at(browser: &Browser, screen: Screen, name: &str, path: &str) {
 async fn fill(person: &Person, friend: &Person, room: &str) {
     let mut mine = person.connects(room).await;
     let mut theirs = friend.connects(room).await;
-    for text in ["Good morning!", "Did the night's build pass?", "I see two failures, both in the same test."] {
+    for text in ["Good morning!", "Did the night's build pass?", "I see two failures, both in the same test."]
+    {
         mine.say(text).await;
     }
     theirs.say("It did on my machine:\n\n    cargo test --workspace\n    ok. 412 passed").await;

@@ -24,7 +24,8 @@ async fn signs_up(browser: &Browser, name: &str) {
 async fn two_people_register_make_and_join_a_room_and_talk() {
     let _turn = turn().await;
     let address = shared().await;
-    let (ann, ben) = (Browser::open(&address, Screen::DESK).await, Browser::open(&address, Screen::PHONE).await);
+    let (ann, ben) =
+        (Browser::open(&address, Screen::DESK).await, Browser::open(&address, Screen::PHONE).await);
     let suffix = unique();
     ann.goto("/").await;
     ann.waits_for_path("/auth/login/").await;
@@ -78,7 +79,8 @@ async fn a_logout_in_one_tab_tells_the_others() {
     person.log_out().await;
     tests::eventually::eventually("the page says that the session has ended", PATIENCE, || async {
         let path = page.browser.path().await;
-        (path.starts_with("/auth/login/") || page.connection().await.contains("session has ended")).then_some(())
+        (path.starts_with("/auth/login/") || page.connection().await.contains("session has ended"))
+            .then_some(())
     })
     .await;
     page.close().await;

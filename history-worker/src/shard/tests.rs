@@ -1,0 +1,79 @@
+use std::time::Duration;
+
+use protocol::{Body, Event, MessageId, UserId, subject};
+use service::health::Health;
+use service::metrics::Registry;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+#[path = "../../tests/all/nats.rs"]
+#[expect(dead_code, reason = "the tests of the whole worker use more of it")]
+mod nats;
+
+const PART: Part = Part { shard: subject::Shard(0), shards: 1 };
+
+struct Running {
+    task: JoinHandle<Result<(), Error>>,
+    stop: CancellationToken,
+    progress: watch::Receiver<Option<Progress>>,
+}
+
+fn start(broker: &Broker, store: &Store) -> Running {
+    let signals = Arc::new(Signals::new(&Health::new(), &Registry::new("history-worker")));
+    let (progress, seen) = watch::channel(None);
+    let shard = Shard { part: PART, broker: broker.clone(), store: store.clone(), signals, progress };
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(shard.run(stop.clone()));
+    Running { task, stop, progress: seen }
+}
+
+impl Running {
+    async fn reaches(&mut self, seq: u64) {
+        let there = self.progress.wait_for(|now| now.is_some_and(|now| now.applied >= seq));
+        tokio::time::timeout(Duration::from_secs(30), there).await.expect("in time").expect("it runs");
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+async fn post(broker: &Broker, room: &RoomSlug, event: &Event) -> u64 {
+    let subject = PART.shard.log(room);
+    broker.publish(subject, &event.id().to_string(), event.encode().into()).await.unwrap().seq
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_of_one_database_apply_each_event_once_and_one_takes_over_from_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let nats = nats::Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let address = format!("surrealkv://{}", folder.path().join("history").display()).parse().unwrap();
+    let store = Store::open(&address).await.unwrap();
+    let room = RoomSlug::parse("tea_x7qa").unwrap();
+    let author = UserId::new();
+    let created = Event::Created { id: MessageId::new(), author, name: "Tea".into() };
+    let mut log = vec![post(&broker, &room, &created).await];
+    let mut workers = vec![start(&broker, &store), start(&broker, &store)];
+    for round in 0..4 {
+        for n in 0..100 {
+            let body = Body::parse(&format!("{round}-{n}")).unwrap();
+            log.push(post(&broker, &room, &Event::Message { id: MessageId::new(), author, body }).await);
+        }
+        for worker in &mut workers {
+            worker.reaches(*log.last().unwrap()).await;
+        }
+        // Either of the two: at each round another one begins.
+        workers.remove(0).stop().await;
+        workers.push(start(&broker, &store));
+    }
+    for worker in workers {
+        worker.stop().await;
+    }
+    let events = store.events(&room, 1..10_000).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), log);
+    let checkpoint = store.checkpoint(PART).await.unwrap().unwrap();
+    assert_eq!((checkpoint.applied, checkpoint.totals.events), (*log.last().unwrap(), log.len() as u64));
+}

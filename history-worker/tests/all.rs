@@ -1,0 +1,11 @@
+//! The real history worker beside a real NATS server.
+
+#[cfg(test)]
+mod all {
+    mod kill;
+    mod nats;
+    mod other_log;
+    mod pages;
+    mod poison;
+    mod worker;
+}

@@ -1,0 +1,140 @@
+//! The real binary, and what a test says to it.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use broker::Broker;
+use protocol::query::{HistoryAnswer, HistoryQuery, Page, PageAt, PageQuery};
+use protocol::subject::Shard;
+use protocol::{Body, Event, MessageId, RoomSlug, UserId};
+use service::probe;
+use tokio::time::{Instant, sleep};
+
+use super::nats::{Nats, free_port};
+
+pub struct Worker {
+    child: Child,
+    operations: u16,
+}
+
+impl Worker {
+    pub fn start(nats: &Nats, database: &Path) -> Self {
+        Self::start_with(nats, &format!("surrealkv://{}", database.display()))
+    }
+
+    pub fn start_with(nats: &Nats, database: &str) -> Self {
+        let operations = free_port();
+        let child = Command::new(env!("CARGO_BIN_EXE_history-worker"))
+            .env("BACKCHAT_HISTORY_WORKER_NATS_URL", nats.url())
+            .env("BACKCHAT_HISTORY_WORKER_DATABASE", database)
+            .env("BACKCHAT_HISTORY_WORKER_OPERATIONS", format!("127.0.0.1:{operations}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        Self { child, operations }
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the exit code.
+    pub async fn terminate(self) -> i32 {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.exit().await.0
+    }
+
+    /// Waits for the process to end by itself: its exit code, and the last line that it said.
+    pub async fn exit(mut self) -> (i32, String) {
+        let ended = eventually("the worker ends", async || self.child.try_wait().unwrap()).await;
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut said).unwrap();
+        (ended.code().unwrap_or(-1), said.lines().last().unwrap_or_default().to_owned())
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let address = ([127, 0, 0, 1], self.operations).into();
+        let answer = probe::get(address, path, Duration::from_secs(5)).await;
+        answer.map_or((0, String::new()), |answer| (answer.status, answer.body))
+    }
+
+    pub async fn ready(&self) {
+        eventually("the worker is ready", async || (self.get("/readyz").await.0 == 200).then_some(())).await;
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Looks until there is something, for at most 30 seconds.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+pub fn room(name: &str) -> RoomSlug {
+    RoomSlug::parse(name).unwrap()
+}
+
+pub fn created() -> Event {
+    Event::Created { id: MessageId::new(), author: UserId::new(), name: "Tea".into() }
+}
+
+pub fn message(text: &str) -> Event {
+    Event::Message { id: MessageId::new(), author: UserId::new(), body: Body::parse(text).unwrap() }
+}
+
+/// Stores an event, and gives its sequence.
+pub async fn post(broker: &Broker, shard: Shard, room: &RoomSlug, event: &Event) -> u64 {
+    // An id of its own, so that the broker's own window for copies plays no part.
+    let once = MessageId::new().to_string();
+    broker.publish(shard.log(room), &once, event.encode().into()).await.unwrap().seq
+}
+
+pub async fn ask(
+    broker: &Broker,
+    shard: Shard,
+    query: &HistoryQuery,
+) -> Result<HistoryAnswer, broker::Error> {
+    broker.ask(shard.history_queries(), query, Duration::from_secs(5)).await
+}
+
+/// A page, as soon as everything up to `at_least` has been applied.
+pub async fn page(broker: &Broker, shard: Shard, query: &PageQuery) -> Page {
+    eventually("a page comes", async || match ask(broker, shard, &HistoryQuery::Page(query.clone())).await {
+        Ok(HistoryAnswer::Page(page)) => Some(page),
+        Ok(HistoryAnswer::Behind { .. }) | Err(_) => None,
+        Ok(other) => panic!("{other:?}"),
+    })
+    .await
+}
+
+/// All of a room, page by page from its end, oldest first: sequences.
+pub async fn whole(broker: &Broker, shard: Shard, room: &RoomSlug, at_least: u64) -> Vec<u64> {
+    let mut all = Vec::new();
+    let mut before = u64::MAX;
+    loop {
+        let query = PageQuery { room: room.clone(), at: PageAt::Before(before), limit: 100, at_least };
+        let page = page(broker, shard, &query).await;
+        let sequences = page.events.iter().map(|event| event.seq);
+        all.splice(0..0, sequences);
+        if page.prev == 0 {
+            return all;
+        }
+        before = page.events[0].seq;
+    }
+}
