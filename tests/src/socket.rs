@@ -27,7 +27,7 @@ pub struct Dial {
 
 /// How a handshake ended.
 pub enum Dialled {
-    Open(Socket),
+    Open(Box<Socket>),
     Refused {
         status: u16,
         body: String,
@@ -106,7 +106,7 @@ impl Dial {
         let mut request = url.into_client_request().expect("a room's address is an address");
         request.headers_mut().extend(self.headers.clone());
         match tokio_tungstenite::client_async(request, stream).await {
-            Ok((stream, _)) => Dialled::Open(Socket { stream, ended: None }),
+            Ok((stream, _)) => Dialled::Open(Box::new(Socket { stream, ended: None })),
             Err(Error::Http(answer)) => Dialled::Refused {
                 status: answer.status().as_u16(),
                 body: answer.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned(),
@@ -119,7 +119,7 @@ impl Dial {
     /// When the socket does not open.
     pub async fn connect(&self) -> Socket {
         match self.dial().await {
-            Dialled::Open(socket) => socket,
+            Dialled::Open(socket) => *socket,
             Dialled::Refused { status, body } => panic!("{} was refused: {status} {body}", self.path),
             Dialled::Failed(why) => panic!("{} failed: {why}", self.path),
         }

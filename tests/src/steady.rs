@@ -131,7 +131,7 @@ impl Member {
             let dialled = self.person.dial(&self.room).after(&cursor).as_json().dial().await;
             if let Dialled::Open(socket) = dialled {
                 lock(&self.report).opened += 1;
-                let code = self.talk(socket).await;
+                let code = self.talk(*socket).await;
                 lock(&self.report).closes.push(code);
                 if code == protocol::frame::Close::SessionEnded.code() {
                     self.person.renew().await;

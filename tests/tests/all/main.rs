@@ -1,6 +1,8 @@
 //! One binary for all black-box tests, since each one more is linked anew. The module tree mirrors what a person, a program
 //! or an operator sees.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
 mod accounts;
 mod browser;
 mod escaping;

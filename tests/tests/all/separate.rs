@@ -26,8 +26,8 @@ async fn what_is_said_at_one_gateway_is_heard_at_the_others() {
         socket.caught_up().await;
         sockets.push(socket);
     }
-    for round in 0..3 {
-        sockets[round].say(&format!("from {round}")).await;
+    for (round, socket) in sockets.iter_mut().enumerate() {
+        socket.say(&format!("from {round}")).await;
     }
     for socket in &mut sockets {
         assert_eq!(socket.messages(3).await, ["from 0", "from 1", "from 2"]);
