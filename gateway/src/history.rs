@@ -72,7 +72,9 @@ async fn completed(
         return Ok(page);
     }
     let shard = gateway.shard(room);
-    let (newer, ended) = read_window(gateway, shard, room, page.applied, before - 1).await?;
+    // The worker may have gone on between saying how far it was and reading the page.
+    let known = page.events.last().map_or(0, |last| last.seq).max(page.applied);
+    let (newer, ended) = read_window(gateway, shard, room, known, before - 1).await?;
     if !ended {
         // The projection is far behind: the log alone has the page.
         return from_log(gateway, room, before, limit).await;

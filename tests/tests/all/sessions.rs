@@ -155,6 +155,5 @@ async fn a_socket_says_something_at_least_every_twenty_seconds() {
 
 async fn short_lives() -> Backchat {
     let life = TOKEN_LIFE.as_secs().to_string();
-    Backchat::with(&[("BACKCHAT_AUTH_SERVICE_TOKEN_LIFE_S", &life), ("BACKCHAT_GATEWAY_RENEW_AFTER_S", "4")])
-        .await
+    Backchat::with(&[("BACKCHAT_AUTH_SERVICE_TOKEN_LIFE_S", &life)]).await
 }

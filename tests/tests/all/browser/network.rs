@@ -57,11 +57,7 @@ async fn a_short_cut_is_not_even_mentioned() {
 #[tokio::test]
 async fn a_page_outlives_its_token_and_a_restart_of_everything() {
     let _turn = turn().await;
-    let mut backchat = Backchat::with(&[
-        ("BACKCHAT_AUTH_SERVICE_TOKEN_LIFE_S", "10"),
-        ("BACKCHAT_GATEWAY_RENEW_AFTER_S", "4"),
-    ])
-    .await;
+    let mut backchat = Backchat::with(&[("BACKCHAT_AUTH_SERVICE_TOKEN_LIFE_S", "10")]).await;
     let person = Person::arrives(&backchat.address(), "Night owl").await;
     let room = person.creates("Overnight").await;
     let page = RoomPage::open(&person, &room).await;
