@@ -20,7 +20,7 @@ pub fn page(status: StatusCode, rendered: Result<String, templates::Error>) -> R
     }
 }
 
-/// To another page, by GET. The path is plain ASCII, as [`crate::next::Next`] and our own words are.
+/// To another page, by GET. The path is plain ASCII, as [`protocol::path::Next`] and our own words are.
 pub fn see_other(path: &str) -> Response {
     match HeaderValue::from_str(path) {
         Ok(path) => (StatusCode::SEE_OTHER, [(header::LOCATION, path)]).into_response(),

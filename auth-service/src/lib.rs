@@ -16,7 +16,6 @@ mod hashing;
 mod keys;
 mod limiter;
 mod names;
-mod next;
 mod outbox;
 mod pages;
 mod passwords;

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Follower, Record};
+use broker::{Broker, Connection, Follower, Record};
 use protocol::{RoomSlug, StreamIdentity};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -28,6 +28,8 @@ const STEADY: Duration = Duration::from_secs(30);
 const STAND_BY_LOOK: Duration = Duration::from_millis(500);
 /// … and when it has stood still for so many looks, this worker tries to apply again.
 const STAND_BY_LOOKS: u32 = 6;
+/// How long the begin of a life waits for a connection that was lost.
+const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 /// Rooms whose state is kept in memory between batches.
 const ROOMS_KEPT_MAX: usize = 10_000;
 
@@ -92,12 +94,16 @@ impl Shard {
     }
 
     async fn live(&self, shutdown: &CancellationToken) -> Result<Ended, Error> {
+        let mut connection = self.broker.connection();
+        connected(&mut connection).await?;
         let mut life = self.begin().await?;
         loop {
-            // Inputs: the end, and the log. The follower reads again what a cancelled call had read.
+            // Inputs: the end, a lost connection (a quiet log would show it late), and the log. The follower reads again what a
+            // cancelled call had read.
             let records = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(Ended::Asked),
+                _ = connection.wait_for(|now| !now.connected) => return Err(broker::Error::Disconnected.into()),
                 records = life.follower.next() => records?,
             };
             life.check_after_reconnect(self).await?;
@@ -210,6 +216,13 @@ impl Life {
         let batch = projection::project(records, entries, &known);
         self.rooms = known.rooms;
         Ok(batch)
+    }
+}
+
+async fn connected(connection: &mut watch::Receiver<Connection>) -> Result<(), Error> {
+    match timeout(CONNECTION_WAIT, connection.wait_for(|now| now.connected)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(broker::Error::Disconnected.into()),
     }
 }
 

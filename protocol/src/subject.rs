@@ -82,10 +82,6 @@ impl Shard {
     pub fn room(self, room: &RoomSlug) -> String {
         format!("chat.room.{}.{room}", self.0)
     }
-    /// The durable consumer through which history workers read this shard.
-    pub fn history_consumer(self) -> String {
-        format!("history_{}", self.0)
-    }
     /// The queue of workers that answer for this shard's history.
     pub fn history_queries(self) -> String {
         format!("chat.query.history.{}", self.0)

@@ -2,6 +2,7 @@
 
 use super::see_other;
 use axum::{Form, http::header, response::Response};
+use protocol::path::Next;
 use templates::Lang;
 
 #[derive(serde::Deserialize)]
@@ -15,8 +16,7 @@ pub struct Choice {
 const KEPT_S: u32 = 31_536_000;
 
 pub async fn post(Form(choice): Form<Choice>) -> Response {
-    let next = protocol::path::own(&choice.next).unwrap_or("/");
-    let mut response = see_other(next);
+    let mut response = see_other(Next::back_to(&choice.next).path());
     if let Some(lang) = Lang::from_code(&choice.lang) {
         let cookie = format!("{}={}; Path=/; Max-Age={KEPT_S}; SameSite=Lax", Lang::COOKIE, lang.code());
         if let Ok(cookie) = cookie.parse() {

@@ -1,5 +1,7 @@
 //! The real binary, and what a test says to it.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -16,6 +18,8 @@ use super::nats::{Nats, free_port};
 pub struct Worker {
     child: Child,
     operations: u16,
+    /// What it says. A file, since a pipe that nobody reads would make it stand still.
+    said: File,
 }
 
 impl Worker {
@@ -25,15 +29,16 @@ impl Worker {
 
     pub fn start_with(nats: &Nats, database: &str) -> Self {
         let operations = free_port();
+        let said = tempfile::tempfile().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_history-worker"))
             .env("BACKCHAT_HISTORY_WORKER_NATS_URL", nats.url())
             .env("BACKCHAT_HISTORY_WORKER_DATABASE", database)
             .env("BACKCHAT_HISTORY_WORKER_OPERATIONS", format!("127.0.0.1:{operations}"))
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
+            .stderr(said.try_clone().unwrap())
             .spawn()
             .unwrap();
-        Self { child, operations }
+        Self { child, operations, said }
     }
 
     pub fn kill(mut self) {
@@ -52,7 +57,8 @@ impl Worker {
     pub async fn exit(mut self) -> (i32, String) {
         let ended = eventually("the worker ends", async || self.child.try_wait().unwrap()).await;
         let mut said = String::new();
-        std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut said).unwrap();
+        self.said.seek(SeekFrom::Start(0)).unwrap();
+        self.said.read_to_string(&mut said).unwrap();
         (ended.code().unwrap_or(-1), said.lines().last().unwrap_or_default().to_owned())
     }
 
