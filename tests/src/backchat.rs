@@ -60,6 +60,7 @@ impl Backchat {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let port = ports::free();
         let mut launch = Self::command(port, &folder.path().join("data"), folder.path());
+        launch.scratch = Some(folder.path().to_owned());
         for (name, value) in settings {
             launch = launch.set(name, value);
         }

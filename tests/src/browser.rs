@@ -43,8 +43,18 @@ pub async fn turn() -> SemaphorePermit<'static> {
 }
 
 pub struct Browser {
-    driver: WebDriver,
+    /// There until the browser is closed.
+    driver: Option<WebDriver>,
     origin: String,
+}
+
+impl Drop for Browser {
+    /// A failed test does not wait for its browser: that ends with the driver, when this process ends.
+    fn drop(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            let _ = driver.leak();
+        }
+    }
 }
 
 impl Browser {
@@ -57,7 +67,7 @@ impl Browser {
         let prepared = prepare(&mut capabilities, screen);
         prepared.expect("plain capabilities");
         let driver = WebDriver::new(driver().await, capabilities).await.expect("Chromium starts");
-        let browser = Self { driver, origin: format!("http://{address}") };
+        let browser = Self { driver: Some(driver), origin: format!("http://{address}") };
         browser.look_through(screen).await;
         browser
     }
@@ -95,20 +105,20 @@ impl Browser {
     }
 
     pub async fn goto(&self, path: &str) {
-        self.driver.goto(format!("{}{path}", self.origin)).await.expect("the page loads");
+        self.driver().goto(format!("{}{path}", self.origin)).await.expect("the page loads");
     }
 
     pub async fn reload(&self) {
-        self.driver.refresh().await.expect("the page loads");
+        self.driver().refresh().await.expect("the page loads");
     }
 
     pub async fn back(&self) {
-        self.driver.back().await.expect("there is a page to go back to");
+        self.driver().back().await.expect("there is a page to go back to");
     }
 
     /// The page's address without its origin.
     pub async fn path(&self) -> String {
-        let url = self.driver.current_url().await.expect("the page has an address");
+        let url = self.driver().current_url().await.expect("the page has an address");
         url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
     }
 
@@ -120,7 +130,7 @@ impl Browser {
     }
 
     pub async fn title(&self) -> String {
-        self.driver.title().await.expect("the page has a title")
+        self.driver().title().await.expect("the page has a title")
     }
 
     /// Runs a script in the page; its `return` comes back.
@@ -128,7 +138,7 @@ impl Browser {
     /// # Panics
     /// When the script throws, or gives something else.
     pub async fn script<T: DeserializeOwned>(&self, script: &str, arguments: Vec<Value>) -> T {
-        let result = self.driver.execute(script, arguments).await;
+        let result = self.driver().execute(script, arguments).await;
         let result = result.unwrap_or_else(|error| panic!("{error}\nin {script}"));
         result.convert().unwrap_or_else(|error| panic!("{error}\nin {script}"))
     }
@@ -162,7 +172,7 @@ impl Browser {
     /// # Panics
     /// When there is none, or something covers it.
     pub async fn click(&self, css: &str) {
-        let element = self.driver.find(By::Css(css)).await;
+        let element = self.driver().find(By::Css(css)).await;
         let element = element.unwrap_or_else(|error| panic!("no {css} to click: {error}"));
         element.click().await.unwrap_or_else(|error| panic!("{css} can't be clicked: {error}"));
     }
@@ -210,7 +220,7 @@ impl Browser {
     /// # Panics
     /// When the browser refuses it.
     pub async fn cdp(&self, method: &str, parameters: Value) -> Value {
-        let sent = self.driver.cdp().send_raw(method, parameters).await;
+        let sent = self.driver().cdp().send_raw(method, parameters).await;
         sent.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
@@ -226,19 +236,21 @@ impl Browser {
 
     /// What the console said that is an error, of the page's own doing: the network's failures are not.
     pub async fn console_errors(&self) -> Vec<String> {
-        let entries = self.driver.browser_log().await.expect("Chromium keeps a log");
+        let entries = self.driver().browser_log().await.expect("Chromium keeps a log");
         let errors = entries.into_iter().filter(|entry| entry.level == "SEVERE");
         errors.map(|entry| entry.message).filter(|message| !is_of_the_network(message)).collect()
     }
 
     /// Ends the browser.
-    pub async fn close(self) {
-        let _ = self.driver.quit().await;
+    pub async fn close(mut self) {
+        if let Some(driver) = self.driver.take() {
+            let _ = driver.quit().await;
+        }
     }
 
     /// The driver itself, for what has no verb here.
     pub fn driver(&self) -> &WebDriver {
-        &self.driver
+        self.driver.as_ref().expect("the browser is open")
     }
 }
 

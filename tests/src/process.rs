@@ -21,6 +21,8 @@ pub struct Launch {
     pub environment: Vec<(String, String)>,
     /// Where its output is kept; every start adds to it.
     pub log: PathBuf,
+    /// A folder of the program alone, to be removed when this process ends and has not removed it.
+    pub scratch: Option<PathBuf>,
 }
 
 impl Launch {
@@ -32,6 +34,7 @@ impl Launch {
             program: program.to_owned(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            scratch: None,
         }
     }
 
@@ -103,7 +106,7 @@ impl Program {
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{} can't be started: {error}", launch.program.display()));
-        let leash = leash(child.id());
+        let leash = leash(child.id(), launch.scratch.as_deref());
         Self { launch, child, leash }
     }
 
@@ -198,9 +201,12 @@ impl Program {
 }
 
 /// Ends the program's group when this process ends in whatever way: only then does the pipe close that it reads.
-fn leash(group: u32) -> Child {
+fn leash(group: u32, scratch: Option<&Path>) -> Child {
+    const SCRIPT: &str =
+        r#"read -r _; kill -s KILL -- "-$1" 2>/dev/null; [ -z "$2" ] || { sleep 1; rm -rf -- "$2"; }"#;
     Command::new("sh")
-        .args(["-c", r#"read -r _; kill -s KILL -- "-$1" 2>/dev/null"#, "leash", &group.to_string()])
+        .args(["-c", SCRIPT, "leash", &group.to_string()])
+        .arg(scratch.unwrap_or(Path::new("")))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -82,7 +82,9 @@ async fn who_reads_old_messages_is_not_thrown_to_the_end() {
     sleep(Duration::from_millis(600)).await;
     page.scrolls_to("m-265").await;
     let before = page.offset("m-265").await.unwrap();
-    let mut other = person.connects(&room).await;
+    let friend = Person::arrives(&person.address, "Friend").await;
+    friend.joins(&room).await;
+    let mut other = friend.connects(&room).await;
     for n in 0..20 {
         other.say(&format!("new-{n}")).await;
     }
