@@ -40,6 +40,7 @@ bin: ## Print the folder with the built programs
 
 test: build ## Run every test, the ones with a real NATS server and a real browser too
 	@scripts/chromium
+	@command -v curl >/dev/null || scripts/apt-install curl
 	NATS_SERVER=$$(scripts/nats-server) timeout --kill-after=30s $(TEST_TIMEOUT) cargo test --workspace --no-fail-fast
 
 lint: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY) ## Check form, lints, licences and which crate may use what
