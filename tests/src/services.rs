@@ -56,10 +56,19 @@ impl Services {
 
     /// One more gateway; gives its place among them.
     pub async fn add_gateway(&mut self) -> usize {
+        let url = self.nats.url();
+        self.add_gateway_at(&url).await
+    }
+
+    /// One more gateway, which reaches the broker at this address.
+    pub async fn add_gateway_at(&mut self, nats_url: &str) -> usize {
         let number = self.gateways.len();
         let place = Place { nats: &self.nats, folder: self.folder.path(), settings: &self.settings };
         let mut gateway = place.service("gateway", &format!("gateway-{number}"), None);
-        gateway.launch = gateway.launch.set("BACKCHAT_GATEWAY_AUTH_UPSTREAM", self.auth.address());
+        gateway.launch = gateway
+            .launch
+            .set("BACKCHAT_GATEWAY_AUTH_UPSTREAM", self.auth.address())
+            .set("BACKCHAT_GATEWAY_NATS_URL", nats_url);
         gateway.start().await;
         self.gateways.push(gateway);
         number

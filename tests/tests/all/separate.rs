@@ -10,6 +10,7 @@ use tests::heard::bodies;
 use tests::http::Ask;
 use tests::kill_test::worker_history;
 use tests::person::Person;
+use tests::proxy::Proxy;
 use tests::random::Random;
 use tests::services::Services;
 use tests::steady::Steady;
@@ -266,4 +267,34 @@ async fn a_service_without_an_installation_says_so_and_creates_none() {
     assert_ne!(ended.code, 0);
     assert!(ended.output.contains("backchat-setup"), "{}", ended.output);
     assert!(nats.connect().await.installation().await.is_err(), "nothing was created");
+}
+
+#[tokio::test]
+async fn live_messages_do_not_overtake_a_catch_up_that_is_slow() {
+    let mut services = Services::start(1).await;
+    let broker = Proxy::to(&services.nats.address()).await;
+    let slow = services.add_gateway_at(&format!("nats://{}", broker.address())).await;
+    let ann = Person::arrives(&services.address(0), "Ann").await;
+    let ben = Person::arrives(&services.address(0), "Ben").await;
+    let room = ann.creates("Slow catch-up").await;
+    ben.joins(&room).await;
+    let mut socket = ann.connects(&room).await;
+    let cursor = ben.opens(&room).await.cursor;
+    socket.say_all((1..=5).map(|n| format!("gap-{n}"))).await;
+    services.worker.kill();
+    let ben_at_the_slow_one = ben.through(&services.address(slow));
+    // Each answer of the broker to Ben's gateway now takes a while, in which Ann goes on.
+    broker.slow(Duration::from_millis(700));
+    let (mut back, _) = tokio::join!(ben_at_the_slow_one.connects_after(&room, &cursor), async {
+        for n in 1..=5 {
+            sleep(Duration::from_millis(500)).await;
+            socket.say(&format!("live-{n}")).await;
+        }
+    });
+    let expected: Vec<_> =
+        ["gap", "live"].iter().flat_map(|kind| (1..=5).map(move |n| format!("{kind}-{n}"))).collect();
+    assert_eq!(back.messages(10).await, expected);
+    broker.mend();
+    socket.say("last").await;
+    assert_eq!(back.messages(1).await, ["last"]);
 }
