@@ -2,31 +2,14 @@
 
 use crate::asker::Asker;
 use crate::error::Error;
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Value, json};
 use std::time::Duration;
 use templates::{ErrorKind, ErrorPage, FormError};
 
-/// A page with this status.
-pub fn page(status: StatusCode, rendered: Result<String, templates::Error>) -> Response {
-    match rendered {
-        Ok(html) => (status, Html(html)).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "a page can't be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
-}
-
-/// To another page, by GET. The path is plain ASCII, as [`protocol::path::Next`] and our own words are.
-pub fn see_other(path: &str) -> Response {
-    match HeaderValue::from_str(path) {
-        Ok(path) => (StatusCode::SEE_OTHER, [(header::LOCATION, path)]).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
+pub use service::answer::{problem, problem_with, see_other};
+pub use templates::answer::page;
 
 /// The same answer with cookies to set.
 pub fn with_cookies(mut response: Response, cookies: [String; 2]) -> Response {
@@ -46,30 +29,6 @@ pub fn retry_after(mut response: Response, wait: Option<Duration>) -> Response {
         let value = HeaderValue::from_str(&seconds.to_string()).expect("digits are a header's value");
         response.headers_mut().insert(header::RETRY_AFTER, value);
     }
-    response
-}
-
-/// A problem for a program. `code` is the contract; `detail` is a sentence for whoever reads the program's
-/// log.
-pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
-    problem_with(status, code, detail, Value::Null)
-}
-
-/// A problem that says which fields it is about: `errors` is a list of `{"field", "code", "detail"}`.
-pub fn problem_with(status: StatusCode, code: &str, detail: &str, errors: Value) -> Response {
-    let mut body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or("Error"),
-        "status": status.as_u16(),
-        "code": code,
-        "detail": detail,
-    });
-    if !errors.is_null() {
-        body["errors"] = errors;
-    }
-    let mut response = (status, Json(body)).into_response();
-    let kind = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
 

@@ -6,10 +6,9 @@ use crate::proxies::Network;
 use broker::Credentials;
 use service::config::{Secret, Settings, Source};
 use service::http::HttpLimits;
+use service::origin::PublicOrigin;
 use service::process::DoorAddresses;
-use std::fmt;
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// Where the database is when nothing else is said.
@@ -65,7 +64,7 @@ impl Settings for Config {
         Self {
             listen: source.value("listen", "127.0.0.1:8081", "Where the pages under /auth/ are served"),
             operations: source.value("operations", "127.0.0.1:9081", "Where /livez, /readyz and /metrics are served"),
-            broker: read_broker(source),
+            broker: Credentials::read(source, Self::SERVICE),
             start_patience: Duration::from_secs(source.ranged(
                 "start_patience_s",
                 30,
@@ -119,20 +118,6 @@ fn read_lives(source: &mut Source) -> Lives {
     Lives { token_s, session_s, key_s }
 }
 
-fn read_broker(source: &mut Source) -> Credentials {
-    let password = source.secret("nats_password", "The password at the broker");
-    Credentials {
-        url: source.value(
-            "nats_url",
-            "nats://127.0.0.1:4222",
-            "The NATS server, or several with commas between",
-        ),
-        user: source.optional("nats_user", "The user at the broker"),
-        password: (!password.is_empty()).then(|| password.expose().to_owned()),
-        name: Config::SERVICE.into(),
-    }
-}
-
 fn read_database(source: &mut Source) -> Secret {
     let given = source.secret(
         "database",
@@ -166,43 +151,6 @@ fn read_hashing(source: &mut Source) -> hashing::Limits {
     }
 }
 
-/// A scheme, host and port as browsers write them in `Origin`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicOrigin(String);
-
-impl PublicOrigin {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-    fn is_https(&self) -> bool {
-        self.0.starts_with("https://")
-    }
-}
-
-/// The text is no origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotAnOrigin;
-
-impl fmt::Display for NotAnOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("http:// or https://, a host, perhaps a port, and no path is expected")
-    }
-}
-
-impl FromStr for PublicOrigin {
-    type Err = NotAnOrigin;
-    fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
-        let text = text.trim_end_matches('/').to_ascii_lowercase();
-        let text = match text.split_once("://") {
-            Some(("https", host)) => format!("https://{}", host.strip_suffix(":443").unwrap_or(host)),
-            Some(("http", host)) => format!("http://{}", host.strip_suffix(":80").unwrap_or(host)),
-            _ => return Err(NotAnOrigin),
-        };
-        let checked = tower_http::csrf::CsrfLayer::new().add_trusted_origin(&text);
-        checked.map(|_| Self(text)).map_err(|_| NotAnOrigin)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,15 +175,6 @@ mod tests {
         assert!(load(&[("PUBLIC_ORIGINS", "https://chat.example.org/")]).unwrap().cookies.secure);
         assert!(!load(&[("PUBLIC_ORIGINS", "http://chat.local:8080")]).unwrap().cookies.secure);
         assert!(load(&[("SECURE_COOKIES", "true")]).unwrap().cookies.secure);
-    }
-
-    #[test]
-    fn an_origin_is_kept_as_browsers_write_it() {
-        let origin: PublicOrigin = "HTTPS://Chat.Example.org:443/".parse().unwrap();
-        assert_eq!(origin.as_str(), "https://chat.example.org");
-        for bad in ["chat.example.org", "ftp://x", "https://a/b", "https://é.example", "https://"] {
-            assert!(bad.parse::<PublicOrigin>().is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -6,14 +6,16 @@ use crate::pages::{login, logout, register, renew};
 use crate::state::App;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Request};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use service::origin::csrf_layer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use templates::ErrorKind;
-use tower_http::csrf::{CsrfLayer, ProtectionError};
+use templates::answer::{guard, is_written};
+use tower_http::csrf::ProtectionError;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -36,7 +38,7 @@ pub fn router(app: Arc<App>) -> Router {
     pages
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
-        .layer(csrf(&app))
+        .layer(csrf_layer(&app.public_origins))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_MAX))
         .layer(from_fn(explain_refusals))
         .merge(templates::assets::router())
@@ -52,14 +54,6 @@ async fn add_slash(Path(page): Path<String>) -> Response {
         "login" | "logout" | "register" => Redirect::permanent(&format!("/auth/{page}/")).into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
-}
-
-fn csrf(app: &App) -> CsrfLayer {
-    app.public_origins.iter().fold(CsrfLayer::new(), |layer, origin| {
-        layer
-            .add_trusted_origin(origin.as_str())
-            .expect("an origin is checked when the configuration is read")
-    })
 }
 
 /// Gives the bare refusals of the layers below (not found, wrong method, foreign origin, too large, too slow)
@@ -90,24 +84,10 @@ async fn explain_refusals(request: Request, next: Next) -> Response {
     answer
 }
 
-/// Whether an answer is one of ours. The layers' own are bare, or plain text.
-fn is_written(response: &Response) -> bool {
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("text/html") || kind.contains("json"))
-}
-
 async fn security_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, templates::CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    response.into_response()
+    guard(response.headers_mut());
+    response
 }
 
 async fn observe(app: Arc<App>, request: Request, next: Next) -> Response {

@@ -1,12 +1,12 @@
 //! What every request can reach.
 
 use crate::accounts::Accounts;
-use crate::config::PublicOrigin;
 use crate::cookies::Cookies;
 use crate::keys::Keys;
 use crate::proxies::Network;
 use crate::sessions::Sessions;
 use crate::signals::Signals;
+use service::origin::PublicOrigin;
 use std::sync::Arc;
 
 /// The running service.

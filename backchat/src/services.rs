@@ -145,10 +145,7 @@ fn configured(
     auth: SocketAddr,
 ) -> (gateway::Config, history_worker::Config, auth_service::Config) {
     let Config { mut gateway, mut worker, auth: mut accounts, .. } = config;
-    let access = conf.access("gateway");
-    gateway.nats_url = conf.url();
-    gateway.nats_user = Some(access.user.to_owned());
-    gateway.nats_password = Secret::new(access.password.clone());
+    gateway.broker = credentials(conf, "gateway", "gateway");
     gateway.auth_upstream = Some(auth);
     worker.broker = credentials(conf, "worker", "history-worker");
     worker.database = database(&data.path("history"));

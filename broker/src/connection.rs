@@ -1,6 +1,7 @@
 use crate::Error;
 use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
+use service::config::Source;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 
@@ -9,7 +10,7 @@ pub(crate) const ANSWER_MS: u64 = 5_000;
 /// Longest wait for a new connection when a request finds none, in milliseconds.
 const CONNECTION_WAIT_MS: u64 = 8_000;
 /// How often a read is sent when the connection breaks under it.
-pub(crate) const READ_TRIES: u32 = 3;
+const READ_TRIES: u32 = 3;
 /// Messages that one subscription may hold before the newest are dropped (and the hole repaired).
 const SUBSCRIPTION_MESSAGES_MAX: usize = 8_192;
 /// Longest pause between two attempts to connect, in milliseconds.
@@ -25,6 +26,23 @@ pub struct Credentials {
     /// How this service calls itself, for the broker's monitoring. Its inbox is `_INBOX_<name>`, so that
     /// a broker that checks permissions keeps services from reading each other's answers.
     pub name: String,
+}
+
+impl Credentials {
+    /// Reads them from a service's settings. `name` is how the service calls itself.
+    pub fn read(source: &mut Source, name: &str) -> Self {
+        let password = source.secret("nats_password", "The password at the broker");
+        Self {
+            url: source.value(
+                "nats_url",
+                "nats://127.0.0.1:4222",
+                "The NATS server, or several with commas between",
+            ),
+            user: source.optional("nats_user", "The user at the broker"),
+            password: (!password.is_empty()).then(|| password.expose().to_owned()),
+            name: name.to_owned(),
+        }
+    }
 }
 
 /// What is known of the connection.
@@ -118,13 +136,7 @@ impl Broker {
     /// A request whose answer may come too late, and which changes nothing when it is asked twice: a connection that
     /// breaks meanwhile is waited for, and the request sent again.
     pub(crate) async fn read(&self, subject: &str, payload: Bytes) -> Result<async_nats::Message, Error> {
-        for _ in 1..READ_TRIES {
-            match self.request(subject.to_owned(), None, payload.clone()).await {
-                Err(Error::Disconnected) => {}
-                answer => return answer,
-            }
-        }
-        self.request(subject.to_owned(), None, payload).await
+        read_again(|| self.request(subject.to_owned(), None, payload.clone())).await
     }
 
     /// A request. It fails at once when the connection breaks before the answer came: what was asked may have happened.
@@ -178,6 +190,20 @@ pub(crate) fn api_error(answer: &serde_json::Value) -> Option<Error> {
     let error = answer.get("error")?;
     let description = error["description"].as_str().unwrap_or("no reason given");
     Some(Error::of_api(error["err_code"].as_u64().unwrap_or(0), description))
+}
+
+/// Reads once more when the connection broke under a read, which changes nothing.
+pub(crate) async fn read_again<T, R>(once: impl Fn() -> R) -> Result<T, Error>
+where
+    R: Future<Output = Result<T, Error>>,
+{
+    for _ in 1..READ_TRIES {
+        match once().await {
+            Err(Error::Disconnected) => {}
+            answer => return answer,
+        }
+    }
+    once().await
 }
 
 fn note(state: &watch::Sender<Connection>, event: &Event) {

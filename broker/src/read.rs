@@ -2,7 +2,7 @@
 
 use crate::{
     Broker, Error,
-    connection::{ANSWER_MS, READ_TRIES},
+    connection::{ANSWER_MS, read_again},
 };
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
@@ -182,13 +182,7 @@ impl Broker {
     }
 
     async fn read_batch(&self, stream: &str, request: &serde_json::Value) -> Result<Batch, Error> {
-        for _ in 1..READ_TRIES {
-            match self.read_batch_once(stream, request).await {
-                Err(Error::Disconnected) => {}
-                batch => return batch,
-            }
-        }
-        self.read_batch_once(stream, request).await
+        read_again(|| self.read_batch_once(stream, request)).await
     }
 
     async fn read_batch_once(&self, stream: &str, request: &serde_json::Value) -> Result<Batch, Error> {

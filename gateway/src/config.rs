@@ -1,17 +1,16 @@
 use broker::Credentials;
-use service::config::{Secret, Settings, Source};
+use service::config::{Settings, Source};
 use service::http::HttpLimits;
+use service::origin::PublicOrigin;
 use std::{net::SocketAddr, time::Duration};
 
 /// The gateway's settings. Each field's meaning is in [`Settings::read`], which also writes the reference.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     pub listen: SocketAddr,
     pub operations: SocketAddr,
-    pub nats_url: String,
-    pub nats_user: Option<String>,
-    pub nats_password: Secret,
-    pub public_origins: Vec<Origin>,
+    pub broker: Credentials,
+    pub public_origins: Vec<PublicOrigin>,
     pub auth_upstream: Option<SocketAddr>,
     pub trusted_proxies: Vec<std::net::IpAddr>,
     pub http: HttpLimits,
@@ -42,48 +41,6 @@ pub struct RingLimits {
     pub bytes: usize,
 }
 
-/// An origin as browsers write it: `https://chat.example`, without a slash at its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin(String);
-
-impl std::str::FromStr for Origin {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim().trim_end_matches('/').to_ascii_lowercase();
-        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-        match host {
-            Some(host) if !host.is_empty() && !host.contains('/') => {
-                Ok(Self(without_default_port(&text).to_owned()))
-            }
-            _ => Err("an origin looks like https://chat.example or http://localhost:8080"),
-        }
-    }
-}
-
-impl Origin {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Browsers leave a scheme's own port out of an origin.
-fn without_default_port(origin: &str) -> &str {
-    let port = if origin.starts_with("https://") { ":443" } else { ":80" };
-    origin.strip_suffix(port).unwrap_or(origin)
-}
-
-impl Config {
-    pub fn broker(&self) -> Credentials {
-        Credentials {
-            url: self.nats_url.clone(),
-            user: self.nats_user.clone(),
-            password: (!self.nats_password.is_empty()).then(|| self.nats_password.expose().to_owned()),
-            name: "gateway".into(),
-        }
-    }
-}
-
 impl Settings for Config {
     const SERVICE: &'static str = "gateway";
 
@@ -94,13 +51,7 @@ impl Settings for Config {
         Self {
             listen: s.value("listen", "127.0.0.1:8080", "Address of pages and sockets"),
             operations: s.value("operations", "127.0.0.1:9080", "Address of /livez, /readyz and /metrics"),
-            nats_url: s.value(
-                "nats_url",
-                "nats://127.0.0.1:4222",
-                "The NATS servers, with commas between several",
-            ),
-            nats_user: s.optional("nats_user", "User at the NATS server"),
-            nats_password: s.secret("nats_password", "Password at the NATS server"),
+            broker: Credentials::read(s, Self::SERVICE),
             public_origins: s.list(
                 "public_origins",
                 "",
@@ -177,20 +128,5 @@ impl Settings for Config {
                 "Over which time sockets are closed when the gateway stops",
             ),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_is_kept_as_browsers_write_it() {
-        let origin = |text: &str| text.parse::<Origin>().map(|o| o.0);
-        assert_eq!(origin("https://Chat.test:8443/"), Ok("https://chat.test:8443".into()));
-        assert_eq!(origin("https://chat.test:443"), Ok("https://chat.test".into()));
-        assert_eq!(origin("http://chat.test:80"), Ok("http://chat.test".into()));
-        assert!(origin("chat.test").is_err());
-        assert!(origin("https://chat.test/room").is_err());
     }
 }

@@ -16,7 +16,7 @@ use hyper_util::{
 };
 use service::http::PeerAddr;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use templates::{ErrorKind, Layout};
+use templates::{ErrorKind, Layout, answer::guard};
 
 /// How long an auth service may take: it hashes passwords, and queues for that.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -62,7 +62,9 @@ impl Upstream {
             Ok(Err(_)) | Err(_) => {
                 tracing::warn!(upstream = %self.address, "the auth service does not answer");
                 let layout = Layout { lang, viewer: None, path: &path, notice: None };
-                answer::error_page(layout, 503, ErrorKind::Unavailable)
+                let mut answer = answer::error_page(layout, 503, ErrorKind::Unavailable);
+                guard(answer.headers_mut());
+                answer
             }
         }
     }

@@ -59,7 +59,7 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
         finished.clone(),
     ));
 
-    let broker = Broker::connect(&config.broker(), BROKER_PATIENCE).await.map_err(|error| match error {
+    let broker = Broker::connect(&config.broker, BROKER_PATIENCE).await.map_err(|error| match error {
         broker::Error::Setup(why) => Error::Start(why),
         other => other.into(),
     })?;

@@ -15,11 +15,14 @@ use axum::{
     response::Response,
     routing::{any, get, post},
 };
-use service::health::Health;
+use service::{health::Health, origin::csrf_layer};
 use std::{sync::Arc, time::Duration};
-use templates::{ErrorKind, Layout};
+use templates::{
+    ErrorKind, Layout,
+    answer::{guard, is_written},
+};
 use tower_http::{
-    compression::CompressionLayer, csrf::CsrfLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer,
+    compression::CompressionLayer, csrf::ProtectionError, limit::RequestBodyLimitLayer, timeout::TimeoutLayer,
 };
 
 /// Bytes of a form, at most: 4,000 characters of four bytes each, percent-encoded, and some room.
@@ -38,7 +41,7 @@ pub fn router(gateway: &Arc<Gateway>, health: Health) -> Router {
         .route("/room/{slug}/leave/", post(room::leave))
         .route("/language/", post(language::post))
         .fallback(not_found)
-        .layer(csrf(gateway))
+        .layer(csrf_layer(&gateway.config.public_origins))
         .layer(RequestBodyLimitLayer::new(FORM_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PAGE_MAX))
         .layer(middleware::from_fn(page_headers));
@@ -57,37 +60,36 @@ pub fn router(gateway: &Arc<Gateway>, health: Health) -> Router {
         .merge(service::operations::health_router(health))
 }
 
-/// Forms from other sites are refused. Behind a proxy that changes the Host header, the public origins tell ours.
-fn csrf(gateway: &Gateway) -> CsrfLayer {
-    gateway.config.public_origins.iter().fold(CsrfLayer::new(), |layer, origin| {
-        layer.add_trusted_origin(origin.as_str()).expect("an origin was checked when it was read")
-    })
-}
-
-/// What browsers are told about every page.
+/// Explains what the layers refuse by themselves (a foreign form, one too large, a wrong method, too slow), and tells browsers
+/// what they are told about every page.
 async fn page_headers(request: Request, next: Next) -> Response {
     let (lang, path) = (identity::language(request.headers()), request.uri().path().to_owned());
     let wants_page = answer::wants_page(request.headers());
     let mut response = next.run(request).await;
-    let bare = !response.headers().contains_key(header::CONTENT_TYPE);
-    if bare && wants_page && (response.status().is_client_error() || response.status().is_server_error()) {
-        let kind = match response.status() {
-            StatusCode::FORBIDDEN => ErrorKind::ForeignOrigin,
-            other => ErrorKind::of_status(other.as_u16()),
+    let status = response.status();
+    if (status.is_client_error() || status.is_server_error()) && !is_written(&response) {
+        let foreign = response.extensions().get::<ProtectionError>().is_some();
+        let explained = if wants_page {
+            let of_status = ErrorKind::of_status(status.as_u16());
+            let layout = Layout { lang, viewer: None, path: &path, notice: None };
+            let kind = if foreign { ErrorKind::ForeignOrigin } else { of_status };
+            answer::error_page(layout, status.as_u16(), kind)
+        } else if foreign {
+            answer::problem(
+                status,
+                "foreign_origin",
+                "the Origin is neither this server's Host nor a public origin",
+            )
+        } else {
+            answer::problem(status, "refused", "the request was not carried out")
         };
-        let layout = Layout { lang, viewer: None, path: &path, notice: None };
-        response = answer::error_page(layout, response.status().as_u16(), kind);
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = explained;
+        response.headers_mut().extend(allow.map(|allow| (header::ALLOW, allow)));
     }
     let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, templates::CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::VARY, "Cookie, Accept-Language"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
+    guard(headers);
+    headers.insert(header::VARY, HeaderValue::from_static("Cookie, Accept-Language"));
     response
 }
 

@@ -39,7 +39,7 @@ impl Settings for Config {
                 "127.0.0.1:9082",
                 "Where /livez, /readyz and /metrics are served",
             ),
-            broker: read_broker(source),
+            broker: Credentials::read(source, Self::SERVICE),
             start_patience: Duration::from_secs(source.ranged(
                 "start_patience_s",
                 30,
@@ -48,20 +48,6 @@ impl Settings for Config {
             )),
             database: read_database(source),
         }
-    }
-}
-
-fn read_broker(source: &mut Source) -> Credentials {
-    let password = source.secret("nats_password", "The password at the broker");
-    Credentials {
-        url: source.value(
-            "nats_url",
-            "nats://127.0.0.1:4222",
-            "The NATS server, or several with commas between",
-        ),
-        user: source.optional("nats_user", "The user at the broker"),
-        password: (!password.is_empty()).then(|| password.expose().to_owned()),
-        name: Config::SERVICE.into(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Services fill in the view types of this crate and call `render()`; they never
 //! name the template engine. What a site may restyle is in `html/` and `static/`.
 
+pub mod answer;
 pub mod assets;
 mod forms;
 mod fragments;

@@ -2,15 +2,13 @@
 
 use broker::{Broker, Credentials, Error, setup};
 use service::{
-    config::{Secret, Settings, Source},
+    config::{Settings, Source},
     process::{Fatal, main_of, say},
 };
 use std::{fmt, time::Duration};
 
 struct Config {
-    nats_url: String,
-    nats_user: Option<String>,
-    nats_password: Secret,
+    broker: Credentials,
     shards: u16,
     replicas: u8,
 }
@@ -20,13 +18,7 @@ impl Settings for Config {
 
     fn read(s: &mut Source) -> Self {
         Self {
-            nats_url: s.value(
-                "nats_url",
-                "nats://127.0.0.1:4222",
-                "The NATS servers, with commas between several",
-            ),
-            nats_user: s.optional("nats_user", "User at the NATS server"),
-            nats_password: s.secret("nats_password", "Password at the NATS server"),
+            broker: Credentials::read(s, Self::SERVICE),
             shards: s.ranged("shards", 1, 1..=256, "Into how many shards the log is cut, for ever"),
             replicas: s.ranged("replicas", 1, 1..=5, "On how many NATS servers each stream is kept"),
         }
@@ -49,13 +41,7 @@ impl Fatal for Failed {
 
 fn main() -> std::process::ExitCode {
     main_of(|config: Config, _shutdown| async move {
-        let credentials = Credentials {
-            url: config.nats_url,
-            user: config.nats_user,
-            password: (!config.nats_password.is_empty()).then(|| config.nats_password.expose().to_owned()),
-            name: "setup".into(),
-        };
-        let broker = Broker::connect(&credentials, Duration::from_secs(30)).await.map_err(Failed)?;
+        let broker = Broker::connect(&config.broker, Duration::from_secs(30)).await.map_err(Failed)?;
         let layout = setup::Layout { shards: config.shards, replicas: config.replicas };
         let installation = setup::create(&broker, layout).await.map_err(Failed)?;
         say(&format!("installation {} with {} shard(s) is ready", installation.id, installation.shards));

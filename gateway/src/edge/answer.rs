@@ -2,41 +2,18 @@
 
 use crate::Error;
 use axum::{
-    Json,
     http::{HeaderMap, StatusCode, header},
-    response::{Html, IntoResponse, Response},
+    response::Response,
 };
-use serde_json::json;
 use templates::{ErrorKind, ErrorPage, Layout};
+
+pub use service::answer::{problem, see_other};
+pub use templates::answer::page;
 
 /// Whether a request comes from somebody who reads pages.
 pub fn wants_page(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     accept.contains("text/html") || !(accept.contains("json") || headers.contains_key(header::AUTHORIZATION))
-}
-
-/// A problem for a program: `code` is the contract, `detail` says what to do.
-pub fn problem(status: StatusCode, code: &'static str, detail: &str) -> Response {
-    let body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or("error"),
-        "status": status.as_u16(),
-        "code": code,
-        "detail": detail,
-    });
-    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, kind, Json(body).into_response().into_body()).into_response()
-}
-
-/// A page with this status.
-pub fn page(status: StatusCode, rendered: Result<String, templates::Error>) -> Response {
-    match rendered {
-        Ok(html) => (status, Html(html)).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "a page can't be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
 }
 
 /// A page that says what went wrong.

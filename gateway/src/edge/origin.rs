@@ -1,14 +1,14 @@
 //! The Origin check of WebSocket handshakes. Browsers let every page open a socket to every server and send its cookies along;
 //! forms are checked by `CsrfLayer`, which lets GET requests, and so handshakes, through.
 
-use crate::config::Origin;
 use axum::http::{HeaderMap, header};
+use service::origin::PublicOrigin;
 
 /// Checks the Origin of a handshake. Programs send none, and have no cookies that somebody else put there.
 ///
 /// # Errors
 /// What to do about it, in words for whoever runs the server.
-pub fn check(headers: &HeaderMap, public: &[Origin]) -> Result<(), String> {
+pub fn check(headers: &HeaderMap, public: &[PublicOrigin]) -> Result<(), String> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
     let allowed = if public.is_empty() {
@@ -54,7 +54,7 @@ mod tests {
     }
 
     fn allowed(origin: &str, host: &str, public: &[&str]) -> bool {
-        let public: Vec<Origin> = public.iter().map(|text| text.parse().unwrap()).collect();
+        let public: Vec<PublicOrigin> = public.iter().map(|text| text.parse().unwrap()).collect();
         check(&headers(Some(origin), host), &public).is_ok()
     }
 

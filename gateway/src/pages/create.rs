@@ -1,6 +1,5 @@
 //! `/create/`: a new room.
 
-use super::see_other;
 use crate::{
     edge::{answer, identity::Visitor},
     slug::{self, BadName},
@@ -30,7 +29,7 @@ pub async fn post(
         Err(bad) => return form(&visitor, StatusCode::UNPROCESSABLE_ENTITY, &new.name, Some(in_words(bad))),
     };
     match gateway.directory.create(visitor.claims.user, &name).await {
-        Ok(room) => see_other(&format!("/room/{room}/")),
+        Ok(room) => answer::see_other(&format!("/room/{room}/")),
         Err(error) => answer::failed(visitor.layout(), &error),
     }
 }

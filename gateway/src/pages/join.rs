@@ -1,6 +1,5 @@
 //! `/join/`: into a room by its code, or by a whole invitation link pasted into the field.
 
-use super::see_other;
 use crate::{
     Error,
     edge::{answer, identity::Visitor},
@@ -30,7 +29,7 @@ pub async fn post(
         || form(&visitor, StatusCode::UNPROCESSABLE_ENTITY, &form_data.code, Some(FormError::UnknownCode));
     let Some(room) = room_in(&form_data.code) else { return unknown() };
     match gateway.directory.join(visitor.claims.user, &room).await {
-        Ok(()) => see_other(&format!("/room/{room}/")),
+        Ok(()) => answer::see_other(&format!("/room/{room}/")),
         Err(Error::NoRoom) => unknown(),
         Err(error) => answer::failed(visitor.layout(), &error),
     }

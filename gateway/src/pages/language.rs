@@ -1,6 +1,6 @@
 //! `/language/`: a person's choice of language, kept in a cookie.
 
-use super::see_other;
+use crate::edge::answer;
 use axum::{Form, http::header, response::Response};
 use protocol::path::Next;
 use templates::Lang;
@@ -16,7 +16,7 @@ pub struct Choice {
 const KEPT_S: u32 = 31_536_000;
 
 pub async fn post(Form(choice): Form<Choice>) -> Response {
-    let mut response = see_other(Next::back_to(&choice.next).path());
+    let mut response = answer::see_other(Next::back_to(&choice.next).path());
     if let Some(lang) = Lang::from_code(&choice.lang) {
         let cookie = format!("{}={}; Path=/; Max-Age={KEPT_S}; SameSite=Lax", Lang::COOKIE, lang.code());
         if let Ok(cookie) = cookie.parse() {

@@ -7,10 +7,6 @@ pub mod language;
 pub mod room;
 
 use crate::{Error, directory::MyRoom, history, state::Gateway};
-use axum::{
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
 use protocol::{Event, RoomSlug, StoredEvent, UserId};
 use templates::{LastEvent, LastKind, RoomLink};
 
@@ -18,11 +14,6 @@ use templates::{LastEvent, LastKind, RoomLink};
 const SEARCHED_MAX: usize = 20;
 /// Events in which a last message is looked for.
 const SEARCH_EVENTS: usize = 20;
-
-/// The answer to a form: go and look at `path`.
-fn see_other(path: &str) -> Response {
-    (StatusCode::SEE_OTHER, [(axum::http::header::LOCATION, path)]).into_response()
-}
 
 /// A person's rooms as a list shows them, the one with the newest event first.
 async fn room_links(

@@ -1,6 +1,6 @@
 //! `/room/<slug>/`: a room, its older pages, and the ways into and out of it.
 
-use super::{room_links, see_other};
+use super::room_links;
 use crate::{
     Error,
     edge::{answer, identity::Visitor},
@@ -129,7 +129,7 @@ pub async fn post(
     let event = match inbound::send(user, id, &message.message) {
         Action::Publish(event) => event,
         Action::Refuse(refused) if refused.code == Refusal::Empty => {
-            return see_other(&format!("/room/{slug}/"));
+            return answer::see_other(&format!("/room/{slug}/"));
         }
         _ => return answer::error_page(visitor.layout(), 422, ErrorKind::BadRequest),
     };
@@ -137,7 +137,7 @@ pub async fn post(
         return answer::error_page(visitor.layout(), 429, ErrorKind::TooMany);
     }
     match publish::publish(&gateway, &slug, &event).await {
-        Outcome::Stored { .. } => see_other(&format!("/room/{slug}/")),
+        Outcome::Stored { .. } => answer::see_other(&format!("/room/{slug}/")),
         Outcome::Refused { code: Refusal::IdReused, .. } => {
             answer::error_page(visitor.layout(), 409, ErrorKind::BadRequest)
         }
@@ -150,7 +150,7 @@ pub async fn join(State(gateway): Gate, visitor: Visitor, Path(slug): Path<Strin
     let joined = async {
         let (slug, _) = find(&gateway, &slug).await?;
         gateway.directory.join(visitor.claims.user, &slug).await?;
-        Ok(see_other(&format!("/room/{slug}/")))
+        Ok(answer::see_other(&format!("/room/{slug}/")))
     };
     joined.await.unwrap_or_else(|error: Error| answer::failed(visitor.layout(), &error))
 }
@@ -159,7 +159,7 @@ pub async fn leave(State(gateway): Gate, visitor: Visitor, Path(slug): Path<Stri
     let left = async {
         let (slug, _) = find(&gateway, &slug).await?;
         gateway.directory.leave(visitor.claims.user, &slug).await?;
-        Ok(see_other("/"))
+        Ok(answer::see_other("/"))
     };
     left.await.unwrap_or_else(|error: Error| answer::failed(visitor.layout(), &error))
 }
