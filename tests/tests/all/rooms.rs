@@ -4,6 +4,7 @@ use std::time::Duration;
 use tests::backchat::shared;
 use tests::heard::Heard;
 use tests::html;
+use tests::http::Ask;
 use tests::person::{Person, code};
 use tokio::time::timeout;
 
@@ -52,6 +53,21 @@ async fn a_name_that_makes_no_room_is_a_form_error() {
         assert_eq!(html::field(&answer.body, "name").as_deref(), Some(name), "what was typed is kept");
     }
     assert_eq!(person.post("/create/", &[("name", &"é".repeat(60))]).await.status, 303);
+}
+
+#[tokio::test]
+async fn what_is_refused_before_a_page_sees_it_is_explained_too() {
+    let address = shared().await;
+    let person = Person::arrives(&address, "Maker").await;
+    let huge = "x".repeat(70_000);
+    let answer = person.post("/create/", &[("name", &huge)]).await;
+    assert_eq!(answer.status, 413);
+    assert!(answer.body.contains("<html"), "{}", answer.body);
+    let foreign = || Ask::post("/create/", &[("name", "x")]).header("origin", "http://evil.example");
+    let page = person.send(foreign(), "/create/").await;
+    assert!(page.status == 403 && page.body.contains("<html"), "{}", page.body);
+    let program = person.send(foreign().header("accept", "application/json"), "/create/").await;
+    assert_eq!((program.status, program.json()["code"].as_str()), (403, Some("foreign_origin")));
 }
 
 #[tokio::test]
