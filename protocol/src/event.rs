@@ -1,7 +1,8 @@
 //! What a room's log stores. Sequence and time are not in an event: the broker gives them.
 
-use crate::{MessageId, Timestamp, UserId, limits};
+use crate::{MessageId, Reaction, Timestamp, UserId, limits};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// The format that this code writes and reads.
@@ -40,6 +41,11 @@ impl Body {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What is kept of a body that is erased: SHA-256 of its UTF-8 bytes, as lower-case hexadecimal text.
+    pub fn hash(&self) -> String {
+        data_encoding::HEXLOWER.encode(&Sha256::digest(self.0.as_bytes()))
     }
 }
 
@@ -81,6 +87,40 @@ pub enum Event {
         author: UserId,
         body: Body,
     },
+    /// A message has another body from now on.
+    Edited {
+        id: MessageId,
+        author: UserId,
+        target: Target,
+        body: Body,
+    },
+    /// A message is gone: its body, and every body it had, are removed from the log after this event.
+    Deleted {
+        id: MessageId,
+        author: UserId,
+        target: Target,
+        /// When the message had been stored.
+        of: Timestamp,
+        /// [`Body::hash`] of the message as it was last.
+        hash: String,
+    },
+    /// A member puts a reaction on a message, or takes it back.
+    Reacted {
+        id: MessageId,
+        author: UserId,
+        target: Target,
+        reaction: Reaction,
+        on: bool,
+    },
+}
+
+/// The message that an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    pub id: MessageId,
+    pub author: UserId,
+    /// Where it was stored: this alone is unique, since ids are made by clients.
+    pub seq: u64,
 }
 
 impl Event {
@@ -89,7 +129,10 @@ impl Event {
             Self::Created { id, .. }
             | Self::Joined { id, .. }
             | Self::Left { id, .. }
-            | Self::Message { id, .. } => *id,
+            | Self::Message { id, .. }
+            | Self::Edited { id, .. }
+            | Self::Deleted { id, .. }
+            | Self::Reacted { id, .. } => *id,
         }
     }
 
@@ -98,7 +141,28 @@ impl Event {
             Self::Created { author, .. }
             | Self::Joined { author, .. }
             | Self::Left { author, .. }
-            | Self::Message { author, .. } => *author,
+            | Self::Message { author, .. }
+            | Self::Edited { author, .. }
+            | Self::Deleted { author, .. }
+            | Self::Reacted { author, .. } => *author,
+        }
+    }
+
+    /// The text that it brings: a message's or an edit's.
+    pub const fn body(&self) -> Option<&Body> {
+        match self {
+            Self::Message { body, .. } | Self::Edited { body, .. } => Some(body),
+            _ => None,
+        }
+    }
+
+    /// The message that it changes, if it changes one.
+    pub const fn target(&self) -> Option<Target> {
+        match self {
+            Self::Edited { target, .. } | Self::Deleted { target, .. } | Self::Reacted { target, .. } => {
+                Some(*target)
+            }
+            _ => None,
         }
     }
 
@@ -119,10 +183,12 @@ impl Event {
             return Err(Unreadable::Version(head.v));
         }
         let event: Self = serde_json::from_slice(bytes).map_err(|_| match head.kind.as_str() {
-            "created" | "joined" | "left" | "message" => Unreadable::Fields,
+            "created" | "joined" | "left" | "message" | "edited" | "deleted" | "reacted" => {
+                Unreadable::Fields
+            }
             _ => Unreadable::Kind,
         })?;
-        if let Self::Message { body, .. } = &event
+        if let Some(body) = event.body()
             && Body::parse(body.as_str()).as_ref() != Ok(body)
         {
             return Err(Unreadable::Fields);

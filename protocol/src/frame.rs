@@ -1,6 +1,6 @@
 //! What crosses a WebSocket in the JSON format (`backchat.v1.json`), and the close codes of both formats.
 
-use crate::{Cursor, MessageId, Timestamp, UserId};
+use crate::{Cursor, MessageId, Reaction, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// The subprotocol that a program asks for.
@@ -9,8 +9,40 @@ pub const JSON_SUBPROTOCOL: &str = "backchat.v1.json";
 /// What a client says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientFrame {
-    Send { id: Option<MessageId>, body: String },
-    Page { before: u64, limit: usize },
+    Send {
+        id: Option<MessageId>,
+        body: String,
+    },
+    Edit {
+        id: Option<MessageId>,
+        target: Aim,
+        body: String,
+    },
+    Delete {
+        id: Option<MessageId>,
+        target: Aim,
+    },
+    React {
+        id: Option<MessageId>,
+        target: Aim,
+        reaction: Reaction,
+        /// False takes the reaction back.
+        on: bool,
+    },
+    Page {
+        before: u64,
+        limit: usize,
+    },
+    /// The member is writing something.
+    Typing,
+}
+
+/// Which message a frame is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aim {
+    pub id: MessageId,
+    /// Its sequence, where the client says it: that spares the server a search.
+    pub seq: Option<u64>,
 }
 
 /// Why a text is no frame.
@@ -35,6 +67,10 @@ struct RawFrame {
     body: Option<serde_json::Value>,
     /// The name of the body in the HTML format: the form's field.
     message: Option<serde_json::Value>,
+    target: Option<serde_json::Value>,
+    target_seq: Option<serde_json::Value>,
+    reaction: Option<serde_json::Value>,
+    on: Option<serde_json::Value>,
     before: Option<serde_json::Value>,
     limit: Option<serde_json::Value>,
 }
@@ -51,6 +87,10 @@ impl ClientFrame {
             None => Err(BadFrame::Field { kind: "frame", field: "type", id: None }),
             Some(kind) => match kind.as_str() {
                 Some("send") => raw.send(),
+                Some("edit") => raw.edit(),
+                Some("delete") => raw.delete(),
+                Some("react") => raw.react(),
+                Some("typing") => Ok(ClientFrame::Typing),
                 Some("page") => raw.page(),
                 Some(other) => Err(BadFrame::UnknownType(other.chars().take(40).collect())),
                 None => Err(BadFrame::Field { kind: "frame", field: "type", id: None }),
@@ -60,18 +100,62 @@ impl ClientFrame {
 }
 
 impl RawFrame {
-    fn send(self) -> Result<ClientFrame, BadFrame> {
-        let id = match self.id.as_ref() {
-            None | Some(serde_json::Value::Null) => None,
+    fn send(mut self) -> Result<ClientFrame, BadFrame> {
+        let id = self.id("send")?;
+        let body = self.body("send", id)?;
+        Ok(ClientFrame::Send { id, body })
+    }
+
+    fn edit(mut self) -> Result<ClientFrame, BadFrame> {
+        let id = self.id("edit")?;
+        let target = self.target("edit", id)?;
+        Ok(ClientFrame::Edit { id, target, body: self.body("edit", id)? })
+    }
+
+    fn delete(self) -> Result<ClientFrame, BadFrame> {
+        let id = self.id("delete")?;
+        Ok(ClientFrame::Delete { id, target: self.target("delete", id)? })
+    }
+
+    fn react(self) -> Result<ClientFrame, BadFrame> {
+        let id = self.id("react")?;
+        let field = |field| BadFrame::Field { kind: "react", field, id };
+        let target = self.target("react", id)?;
+        let reaction = self.reaction.as_ref().and_then(serde_json::Value::as_str);
+        let reaction = reaction.and_then(|text| Reaction::parse(text).ok()).ok_or(field("reaction"))?;
+        let on = match self.on.as_ref() {
+            None => true,
+            Some(value) => value.as_bool().ok_or(field("on"))?,
+        };
+        Ok(ClientFrame::React { id, target, reaction, on })
+    }
+
+    fn id(&self, kind: &'static str) -> Result<Option<MessageId>, BadFrame> {
+        match self.id.as_ref() {
+            None | Some(serde_json::Value::Null) => Ok(None),
             Some(value) => {
                 let id = value.as_str().and_then(|text| text.parse().ok());
-                Some(id.ok_or(BadFrame::Field { kind: "send", field: "id", id: None })?)
+                Ok(Some(id.ok_or(BadFrame::Field { kind, field: "id", id: None })?))
             }
-        };
-        match self.body.or(self.message) {
-            Some(serde_json::Value::String(body)) => Ok(ClientFrame::Send { id, body }),
-            _ => Err(BadFrame::Field { kind: "send", field: "body", id }),
         }
+    }
+
+    fn body(&mut self, kind: &'static str, id: Option<MessageId>) -> Result<String, BadFrame> {
+        match self.body.take().or(self.message.take()) {
+            Some(serde_json::Value::String(body)) => Ok(body),
+            _ => Err(BadFrame::Field { kind, field: "body", id }),
+        }
+    }
+
+    fn target(&self, kind: &'static str, id: Option<MessageId>) -> Result<Aim, BadFrame> {
+        let field = |field| BadFrame::Field { kind, field, id };
+        let target = self.target.as_ref().and_then(serde_json::Value::as_str);
+        let target = target.and_then(|text| text.parse().ok()).ok_or(field("target"))?;
+        let seq = match self.target_seq.as_ref() {
+            None => None,
+            Some(value) => Some(value.as_u64().ok_or(field("target_seq"))?),
+        };
+        Ok(Aim { id: target, seq })
     }
 
     fn page(self) -> Result<ClientFrame, BadFrame> {
@@ -127,18 +211,95 @@ pub enum ServerFrame {
         retry_after_ms: Option<u64>,
     },
     Ping,
+    /// Somebody is writing something.
+    Typing {
+        user: Person,
+    },
+    Presence(PresenceFrame),
     #[serde(untagged)]
     Event(EventFrame),
+}
+
+/// Who is present in a room: first whole, then what changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceFrame {
+    /// How many people are present, after the change.
+    pub count: u64,
+    /// Who is present, at most [`crate::limits::PEOPLE_NAMED_MAX`]: what was said before does not count any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub present: Option<Vec<Person>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub came: Vec<Person>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub went: Vec<Person>,
 }
 
 /// An event as a member sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventFrame {
-    Message { seq: u64, prev: u64, id: MessageId, author: Person, body: String, at: Timestamp },
-    Created { seq: u64, prev: u64, id: MessageId, author: Person, name: String, at: Timestamp },
-    Joined { seq: u64, prev: u64, id: MessageId, author: Person, at: Timestamp },
-    Left { seq: u64, prev: u64, id: MessageId, author: Person, at: Timestamp },
+    Message(MessageFrame),
+    Created {
+        #[serde(flatten)]
+        head: EventHead,
+        name: String,
+    },
+    Joined(EventHead),
+    Left(EventHead),
+    Edited {
+        #[serde(flatten)]
+        head: EventHead,
+        target: MessageId,
+        body: String,
+    },
+    Deleted {
+        #[serde(flatten)]
+        head: EventHead,
+        target: MessageId,
+    },
+    Reacted {
+        #[serde(flatten)]
+        head: EventHead,
+        target: MessageId,
+        reaction: Reaction,
+        on: bool,
+    },
+    /// Here stood a message, or an edit of one, that was deleted. Its id and author are those of what is gone.
+    Erased(EventHead),
+}
+
+/// What every event has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventHead {
+    pub seq: u64,
+    /// The sequence of the room's event before this one, as far as the reader was shown one; 0 for none.
+    pub prev: u64,
+    pub id: MessageId,
+    pub author: Person,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageFrame {
+    #[serde(flatten)]
+    pub head: EventHead,
+    pub body: String,
+    /// When it was edited last. Only in pages, which show a message as it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<Timestamp>,
+    /// Only in pages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reactions: Vec<ReactionFrame>,
+}
+
+/// A reaction that a message has, with those who gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReactionFrame {
+    pub reaction: Reaction,
+    /// How many people gave it.
+    pub count: u64,
+    /// The first of them, at most [`crate::limits::PEOPLE_NAMED_MAX`].
+    pub by: Vec<Person>,
 }
 
 /// Why a cursor could not be continued: what the client shows is not a part of this log.
@@ -161,6 +322,12 @@ pub enum Refusal {
     TooLong,
     ControlCharacter,
     IdReused,
+    /// There is no such message in this room, or it was deleted.
+    NoSuchMessage,
+    /// Only its author may edit a message; only its author and the room's owner may delete it.
+    NotAllowed,
+    /// A message may be edited so often and no more.
+    TooManyEdits,
     TooFast,
     NotJson,
     Binary,
@@ -183,6 +350,9 @@ impl Refusal {
             Self::TooLong => "too_long",
             Self::ControlCharacter => "control_character",
             Self::IdReused => "id_reused",
+            Self::NoSuchMessage => "no_such_message",
+            Self::NotAllowed => "not_allowed",
+            Self::TooManyEdits => "too_many_edits",
             Self::TooFast => "too_fast",
             Self::NotJson => "not_json",
             Self::Binary => "binary",

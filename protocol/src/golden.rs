@@ -2,9 +2,15 @@
 //! changed contract.
 
 use crate::{
-    Body, Cursor, Event, MessageId, RoomSlug, StoredEvent, StreamIdentity, Timestamp, UserId,
-    frame::{ClientFrame, EventFrame, Person, Refusal, ResetReason, ServerFrame},
-    query::{HistoryAnswer, HistoryQuery, Page, PageAt, PageQuery},
+    Body, Cursor, Event, MessageId, Reaction, RoomSlug, StoredEvent, StreamIdentity, Target, Timestamp,
+    UserId,
+    frame::{
+        Aim, ClientFrame, EventFrame, EventHead, MessageFrame, Person, PresenceFrame, ReactionFrame, Refusal,
+        ResetReason, ServerFrame,
+    },
+    query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, Page, PageQuery},
+    state::{Edit, MessageState},
+    view::{Content, Reactors, Row, What},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -35,6 +41,18 @@ fn at() -> Timestamp {
 fn message() -> Event {
     Event::Message { id: id(), author: alice(), body: Body::parse("Tea?\n  <b>now</b>").unwrap() }
 }
+fn target() -> Target {
+    Target { id: id(), author: alice(), seq: 42 }
+}
+fn change() -> MessageId {
+    "0197b6f1-0000-7000-8000-0000000ed170".parse().unwrap()
+}
+fn body() -> Body {
+    Body::parse("Coffee?").unwrap()
+}
+fn thumb() -> Reaction {
+    Reaction::parse("👍").unwrap()
+}
 fn tea() -> RoomSlug {
     RoomSlug::parse("tea_x7qa").unwrap()
 }
@@ -49,6 +67,18 @@ fn events_are_as_the_log_has_them() {
         ("event/joined.json", Event::Joined { id: id(), author: alice() }),
         ("event/left.json", Event::Left { id: id(), author: alice() }),
         ("event/message.json", message()),
+        (
+            "event/edited.json",
+            Event::Edited { id: change(), author: alice(), target: target(), body: body() },
+        ),
+        (
+            "event/deleted.json",
+            Event::Deleted { id: change(), author: alice(), target: target(), of: at(), hash: body().hash() },
+        ),
+        (
+            "event/reacted.json",
+            Event::Reacted { id: change(), author: alice(), target: target(), reaction: thumb(), on: true },
+        ),
     ] {
         assert_eq!(String::from_utf8(event.encode()).unwrap(), file(name).trim(), "{name}");
         assert_eq!(Event::decode(file(name).as_bytes()), Ok(event), "{name}");
@@ -62,6 +92,28 @@ fn client_frames_are_read_as_documented() {
         ("client/send.json", send.clone()),
         ("client/form.json", send),
         ("client/page.json", ClientFrame::Page { before: 42, limit: 50 }),
+        (
+            "client/edit.json",
+            ClientFrame::Edit {
+                id: Some(change()),
+                target: Aim { id: id(), seq: Some(42) },
+                body: "Coffee?".into(),
+            },
+        ),
+        (
+            "client/delete.json",
+            ClientFrame::Delete { id: Some(change()), target: Aim { id: id(), seq: None } },
+        ),
+        (
+            "client/react.json",
+            ClientFrame::React {
+                id: Some(change()),
+                target: Aim { id: id(), seq: None },
+                reaction: thumb(),
+                on: true,
+            },
+        ),
+        ("client/typing.json", ClientFrame::Typing),
     ] {
         assert_eq!(ClientFrame::parse(&file(name)), Ok(frame), "{name}");
     }
@@ -69,29 +121,34 @@ fn client_frames_are_read_as_documented() {
 
 #[test]
 fn server_frames_are_written_as_documented() {
-    let (seq, prev, author) = (42, 40, person());
-    let shown = EventFrame::Message { seq, prev, id: id(), author, body: "Tea?".into(), at: at() };
-    let created = EventFrame::Created {
-        seq: 1,
-        prev: 0,
-        id: id(),
-        author: person(),
-        name: "Tea time".into(),
-        at: at(),
+    let (seq, target) = (42, id());
+    let head = || EventHead { seq, prev: 40, id: change(), author: person(), at: at() };
+    let message = |edited_at, reactions| {
+        let head = EventHead { id: id(), ..head() };
+        EventFrame::Message(MessageFrame { head, body: "Tea?".into(), edited_at, reactions })
     };
-    written_is("server/message.json", &ServerFrame::Event(shown.clone()));
-    written_is("server/created.json", &ServerFrame::Event(created));
-    written_is(
-        "server/joined.json",
-        &ServerFrame::Event(EventFrame::Joined { seq, prev, id: id(), author: person(), at: at() }),
-    );
-    written_is(
-        "server/left.json",
-        &ServerFrame::Event(EventFrame::Left { seq, prev, id: id(), author: person(), at: at() }),
-    );
+    let reactions = vec![ReactionFrame { reaction: thumb(), count: 1, by: vec![person()] }];
+    let now = message(Some(at()), reactions);
+    for (name, event) in [
+        ("server/message.json", message(None, vec![])),
+        ("server/created.json", EventFrame::Created { head: head(), name: "Tea time".into() }),
+        ("server/joined.json", EventFrame::Joined(head())),
+        ("server/left.json", EventFrame::Left(head())),
+        ("server/edited.json", EventFrame::Edited { head: head(), target, body: "Coffee?".into() }),
+        ("server/deleted.json", EventFrame::Deleted { head: head(), target }),
+        ("server/reacted.json", EventFrame::Reacted { head: head(), target, reaction: thumb(), on: true }),
+        ("server/erased.json", EventFrame::Erased(head())),
+    ] {
+        written_is(name, &ServerFrame::Event(event));
+    }
+    written_is("server/typing.json", &ServerFrame::Typing { user: person() });
+    let present = PresenceFrame { count: 1, present: Some(vec![person()]), ..PresenceFrame::default() };
+    written_is("server/presence.json", &ServerFrame::Presence(present));
+    let changed = PresenceFrame { count: 1, came: vec![person()], ..PresenceFrame::default() };
+    written_is("server/presence_changed.json", &ServerFrame::Presence(changed));
     written_is("server/ack.json", &ServerFrame::Ack { id: id(), seq, duplicate: false });
     written_is("server/ack_duplicate.json", &ServerFrame::Ack { id: id(), seq, duplicate: true });
-    written_is("server/page.json", &ServerFrame::Page { events: vec![shown], more: true });
+    written_is("server/page.json", &ServerFrame::Page { events: vec![now], more: true });
     let cursor = Cursor { stream: stream(), seq };
     written_is("server/caught_up.json", &ServerFrame::CaughtUp { cursor });
     written_is("server/reset.json", &ServerFrame::Reset { reason: ResetReason::OtherStream });
@@ -105,16 +162,38 @@ fn server_frames_are_written_as_documented() {
 
 #[test]
 fn queries_and_answers_survive_the_broker() {
-    let page = PageQuery { room: tea(), at: PageAt::Before(42), limit: 50, at_least: 0 };
+    let page = PageQuery { room: tea(), before: 42, limit: 50, at_least: 0 };
+    let after = AfterQuery { room: tea(), after: 42, limit: 50, at_least: 42 };
     let stored = StoredEvent { seq: 42, at: at(), event: message() };
-    let answer =
-        Page { stream: stream(), applied: 42, events: vec![stored.clone()], prev: 40, more_after: false };
+    let reactions = vec![Reactors { reaction: thumb(), count: 1, by: vec![alice()] }];
+    let what = What::Message(Content { body: body(), edited_at: Some(at()), reactions });
+    let row = Row { seq: 42, at: at(), id: id(), author: alice(), what };
+    let erased = Row { seq: 43, what: What::Erased, ..row.clone() };
+    let (stream, applied) = (stream(), 42);
+    let rows = vec![row, erased];
     both("query/page.json", &HistoryQuery::Page(page));
+    both("query/after.json", &HistoryQuery::After(after));
+    both("query/find.json", &HistoryQuery::Find { room: tea(), id: id() });
     both("query/last.json", &HistoryQuery::Last { rooms: vec![tea()] });
-    both("query/page_answer.json", &HistoryAnswer::Page(answer));
+    both(
+        "query/page_answer.json",
+        &HistoryAnswer::Page(Page { stream, applied, rows: rows.clone(), prev: 40 }),
+    );
+    both("query/found.json", &HistoryAnswer::Found { stream, applied, rows });
+    let events = vec![stored.clone()];
+    both("query/after_answer.json", &HistoryAnswer::Events(Events { stream, applied, events, reached: 42 }));
     both("query/last_answer.json", &HistoryAnswer::Last { events: vec![(tea(), stored)] });
     both("query/behind.json", &HistoryAnswer::Behind { applied: 7 });
     both("query/refused.json", &HistoryAnswer::Refused { reason: "the database does not answer".into() });
+}
+
+#[test]
+fn the_state_of_a_message_is_as_the_broker_keeps_it() {
+    let edits = vec![Edit { id: id(), seq: 50 }, Edit { id: change(), seq: 0 }];
+    let state = MessageState { edits, deleted: None };
+    written_is("state/message.json", &state);
+    let read = MessageState::read(61, file("state/message.json").as_bytes()).unwrap();
+    assert_eq!(read.edits[1].seq, 60, "the last edit lies just before its state");
 }
 
 fn both<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, value: &T) {
@@ -138,7 +217,15 @@ proptest::proptest! {
     /// A golden file with one of its bytes changed is read or refused, never a panic.
     #[test]
     fn no_damage_makes_a_reader_panic(place in 0_usize..200, byte in proptest::prelude::any::<u8>()) {
-        for name in ["event/message.json", "event/created.json", "client/send.json", "client/page.json"] {
+        for name in [
+            "event/message.json",
+            "event/created.json",
+            "event/deleted.json",
+            "event/reacted.json",
+            "client/send.json",
+            "client/react.json",
+            "client/page.json",
+        ] {
             let mut bytes = file(name).into_bytes();
             let place = place % bytes.len();
             bytes[place] = byte;

@@ -13,12 +13,15 @@ pub mod ids;
 pub mod limits;
 pub mod path;
 pub mod query;
+pub mod reaction;
 pub mod state;
 pub mod subject;
 pub mod text;
 pub mod timestamp;
 pub mod token;
+pub mod view;
 
-pub use event::{Body, Event, StoredEvent};
+pub use event::{Body, Event, StoredEvent, Target};
 pub use ids::{Cursor, MessageId, RoomSlug, SessionId, StreamIdentity, UserId};
+pub use reaction::Reaction;
 pub use timestamp::Timestamp;

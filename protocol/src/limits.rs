@@ -18,3 +18,11 @@ pub const PAGE_EVENTS: usize = 50;
 pub const PAGE_EVENTS_MAX: usize = 100;
 /// Bytes of one event in the log, at most. Longer ones are set aside by every reader.
 pub const EVENT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one reaction, at most: the longest emoji of Unicode has 35 (a family, or a flag of a part of a country).
+pub const REACTION_BYTES_MAX: usize = 40;
+/// How often one message may be edited.
+pub const EDITS_MAX: usize = 100;
+/// Different reactions of one message that are shown, at most; later ones are stored and not shown.
+pub const REACTIONS_SHOWN_MAX: usize = 20;
+/// People who are named where a list could be endless (who is present, who reacted); beside it stands the whole count.
+pub const PEOPLE_NAMED_MAX: usize = 100;

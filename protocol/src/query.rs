@@ -1,14 +1,18 @@
 //! What the history worker is asked over the broker, as JSON requests on
 //! [`crate::subject::Shard::history_queries`], and what it answers.
 
-use crate::{RoomSlug, StoredEvent, StreamIdentity};
+use crate::{MessageId, RoomSlug, StoredEvent, StreamIdentity, view::Row};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "query", rename_all = "snake_case")]
 pub enum HistoryQuery {
-    /// A page of a room, oldest first.
+    /// A page of a room as it is now, oldest first.
     Page(PageQuery),
+    /// A room's events behind a cursor, for which the log does not reach back far enough.
+    After(AfterQuery),
+    /// The messages of a room with this id: one, but for clients that use an id that is another's.
+    Find { room: RoomSlug, id: MessageId },
     /// The last message of each of these rooms (at most 200), where there is one.
     Last { rooms: Vec<RoomSlug> },
 }
@@ -16,26 +20,36 @@ pub enum HistoryQuery {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageQuery {
     pub room: RoomSlug,
-    pub at: PageAt,
-    /// Events in the page, at most [`crate::limits::PAGE_EVENTS_MAX`].
+    /// The `limit` rows just before this sequence, which itself is left out.
+    pub before: u64,
+    /// Rows in the page, at most [`crate::limits::PAGE_EVENTS_MAX`].
     pub limit: usize,
     /// Answer only when the projection has applied this sequence; wait for it within the time-out.
     pub at_least: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PageAt {
-    /// The `limit` events just before this sequence, which itself is left out.
-    Before(u64),
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AfterQuery {
+    pub room: RoomSlug,
     /// The `limit` events just after this sequence, which itself is left out.
-    After(u64),
+    pub after: u64,
+    /// Events in the answer, at most [`crate::limits::PAGE_EVENTS_MAX`].
+    pub limit: usize,
+    /// Answer only when the projection has applied this sequence; wait for it within the time-out.
+    pub at_least: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum HistoryAnswer {
     Page(Page),
+    Events(Events),
+    Found {
+        stream: StreamIdentity,
+        /// Up to which sequence of the shard the projection had applied the log: what came later is not in the answer.
+        applied: u64,
+        rows: Vec<Row>,
+    },
     Last {
         events: Vec<(RoomSlug, StoredEvent)>,
     },
@@ -56,9 +70,19 @@ pub struct Page {
     /// Up to which sequence of the shard the projection had applied the log.
     pub applied: u64,
     /// Oldest first.
-    pub events: Vec<StoredEvent>,
-    /// The room's event just before the first of `events`; 0 when there is none, so nothing is older.
+    pub rows: Vec<Row>,
+    /// The room's row just before the first of `rows`; 0 when there is none, so nothing is older.
     pub prev: u64,
-    /// Whether the room has events after the last of `events`, as far as applied.
-    pub more_after: bool,
+}
+
+/// Events of a room, with the changes of older messages among them. What was erased is left out, and a message or an edit
+/// has the body that the message has now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    pub stream: StreamIdentity,
+    pub applied: u64,
+    /// Oldest first.
+    pub events: Vec<StoredEvent>,
+    /// Everything of the room after the asked sequence and up to here is in `events`.
+    pub reached: u64,
 }

@@ -1,6 +1,6 @@
 //! The state beside the log: the last value on a subject of its own, kept by the broker.
 
-use crate::{Timestamp, UserId};
+use crate::{MessageId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// What a person is in a room: `chat.member.<shard>.<user>.<room>`.
@@ -22,6 +22,45 @@ impl Membership {
 pub enum Role {
     Owner,
     Member,
+}
+
+impl Role {
+    /// Whether it may delete what others wrote.
+    pub const fn may_moderate(self) -> bool {
+        matches!(self, Self::Owner)
+    }
+}
+
+/// What became of a message that was changed: `chat.message.<shard>.<room>.<sequence of the message>`, written in one
+/// batch with each change, right behind its event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageState {
+    /// Its edits before the last one, and the last one: oldest first.
+    pub edits: Vec<Edit>,
+    /// The id of the event that deleted it.
+    pub deleted: Option<MessageId>,
+}
+
+/// One edit of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    pub id: MessageId,
+    /// Where the edit's event is stored. The state that an edit itself writes can't know it yet, and has 0 there: the event
+    /// lies just before the state.
+    pub seq: u64,
+}
+
+impl MessageState {
+    /// Reads a state that is stored at `seq`.
+    pub fn read(seq: u64, payload: &[u8]) -> Option<Self> {
+        let mut state: Self = serde_json::from_slice(payload).ok()?;
+        if let Some(last) = state.edits.last_mut()
+            && last.seq == 0
+        {
+            last.seq = seq.saturating_sub(1);
+        }
+        Some(state)
+    }
 }
 
 /// What a room is: `chat.room.<shard>.<room>`.

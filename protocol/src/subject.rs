@@ -54,9 +54,8 @@ impl Shard {
         format!("CHAT_{}", self.0)
     }
     /// All subjects that the shard's stream stores.
-    pub fn subjects(self) -> [String; 3] {
-        let shard = self.0;
-        [format!("chat.log.{shard}.>"), format!("chat.member.{shard}.>"), format!("chat.room.{shard}.>")]
+    pub fn subjects(self) -> [String; 4] {
+        ["log", "member", "room", "message"].map(|kind| format!("chat.{kind}.{}.>", self.0))
     }
     pub fn log(self, room: &RoomSlug) -> String {
         format!("chat.log.{}.{room}", self.0)
@@ -81,6 +80,21 @@ impl Shard {
     }
     pub fn room(self, room: &RoomSlug) -> String {
         format!("chat.room.{}.{room}", self.0)
+    }
+    /// What became of the message at `seq` of a room.
+    pub fn message(self, room: &RoomSlug, seq: u64) -> String {
+        format!("chat.message.{}.{room}.{seq}", self.0)
+    }
+    /// Who is present and who is typing in a room: from gateway to gateway, never stored.
+    pub fn presence(self, room: &RoomSlug) -> String {
+        format!("chat.presence.{}.{room}", self.0)
+    }
+    /// That a room has news, at most once a second from each gateway; never stored.
+    pub fn head(self, room: &RoomSlug) -> String {
+        format!("chat.head.{}.{room}", self.0)
+    }
+    pub fn head_all(self) -> String {
+        format!("chat.head.{}.*", self.0)
     }
     /// The queue of workers that answer for this shard's history.
     pub fn history_queries(self) -> String {
