@@ -181,6 +181,26 @@ impl Broker {
         self.read_batch(stream, &request).await
     }
 
+    /// Up to `limit` messages of a subject (or wildcard) that were stored at or after a moment, oldest first.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn read_since(
+        &self,
+        stream: &str,
+        subject: &str,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Batch, Error> {
+        let request = json!({
+            "start_time": since,
+            "next_by_subj": subject,
+            "batch": limit,
+            "max_bytes": BATCH_BYTES_MAX,
+        });
+        self.read_batch(stream, &request).await
+    }
+
     async fn read_batch(&self, stream: &str, request: &serde_json::Value) -> Result<Batch, Error> {
         read_again(|| self.read_batch_once(stream, request)).await
     }

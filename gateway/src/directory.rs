@@ -54,7 +54,18 @@ impl Directory {
     /// # Errors
     /// When the broker can't be asked.
     pub async fn is_member(&self, user: UserId, room: &RoomSlug) -> Result<bool, Error> {
-        Ok(self.membership(user, room).await?.1.is_member())
+        Ok(self.role(user, room).await?.is_some())
+    }
+
+    /// What a person is in a room; `None` for one who is no member.
+    ///
+    /// # Errors
+    /// When the broker can't be asked.
+    pub async fn role(&self, user: UserId, room: &RoomSlug) -> Result<Option<Role>, Error> {
+        Ok(match self.membership(user, room).await?.1 {
+            Membership::Member { role } => Some(role),
+            Membership::Gone => None,
+        })
     }
 
     /// The sequence of a person's membership state in a room (0: none) and the state.

@@ -1,7 +1,7 @@
 //! The gateway: pages and WebSockets of rooms. It needs the broker and nothing else, holds nothing that matters, and
 //! may be killed at any instant.
 //!
-//! A message's way: [`socket`] takes a frame, [`publish`] gives it to the broker, the broker stores and republishes it,
+//! A message's way: [`socket`] takes a frame, [`writing`] gives it to the broker, the broker stores and republishes it,
 //! a room's feed in [`room`] takes it into the room's ring, and every socket of the room walks on.
 
 mod config;
@@ -11,9 +11,9 @@ mod error;
 mod forward;
 mod guests;
 mod history;
+mod lookup;
 mod pages;
 mod profiles;
-mod publish;
 mod rate;
 mod room;
 mod router;
@@ -23,6 +23,7 @@ mod slug;
 mod socket;
 mod state;
 mod streams;
+mod writing;
 
 pub use config::Config;
 pub use error::Error;

@@ -2,7 +2,7 @@
 
 use crate::{Error, state::Gateway};
 use broker::Broker;
-use protocol::{UserId, state::Profile, subject};
+use protocol::{UserId, frame::Person, state::Profile, subject};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -73,6 +73,11 @@ impl Profiles {
             }
             None => UNKNOWN.to_owned(),
         }
+    }
+
+    /// A person as frames show them.
+    pub async fn person(&self, user: UserId) -> Person {
+        Person { id: user, name: self.name(user).await }
     }
 
     async fn look_up(&self, user: UserId) -> Option<String> {

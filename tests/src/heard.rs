@@ -1,7 +1,7 @@
 //! The frames of the JSON format as a client reads them: the contract's text, parsed apart from the server's own types.
 
 use protocol::MessageId;
-use protocol::frame::{EventFrame, Refusal, ResetReason};
+use protocol::frame::{EventFrame, EventHead, Person, PresenceFrame, Refusal, ResetReason};
 use serde::Deserialize;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,6 +25,10 @@ pub enum Heard {
     },
     Refused(Refused),
     Ping,
+    Typing {
+        user: Person,
+    },
+    Presence(PresenceFrame),
     #[serde(untagged)]
     Event(EventFrame),
 }
@@ -46,14 +50,27 @@ pub struct Seen {
     pub body: Option<String>,
 }
 
+impl Heard {
+    /// Whether it says something that passes: who is there, who writes, that the server lives.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Ping | Self::Typing { .. } | Self::Presence(_))
+    }
+}
+
 impl From<EventFrame> for Seen {
     fn from(event: EventFrame) -> Self {
-        match event {
-            EventFrame::Message { seq, prev, id, body, .. } => Self { seq, prev, id, body: Some(body) },
-            EventFrame::Created { seq, prev, id, .. }
-            | EventFrame::Joined { seq, prev, id, .. }
-            | EventFrame::Left { seq, prev, id, .. } => Self { seq, prev, id, body: None },
-        }
+        let (head, body) = match event {
+            EventFrame::Message(message) => (message.head, Some(message.body)),
+            EventFrame::Created { head, .. }
+            | EventFrame::Joined(head)
+            | EventFrame::Left(head)
+            | EventFrame::Edited { head, .. }
+            | EventFrame::Deleted { head, .. }
+            | EventFrame::Reacted { head, .. }
+            | EventFrame::Erased(head) => (head, None),
+        };
+        let EventHead { seq, prev, id, .. } = head;
+        Self { seq, prev, id, body }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::heard::{Heard, Refused, Seen};
 use crate::socket::{Came, Closed, PATIENCE, Socket};
 use protocol::MessageId;
+use protocol::frame::EventFrame;
 use serde_json::json;
 use std::collections::VecDeque;
 use tokio::time::Instant;
@@ -12,13 +13,15 @@ const WINDOW: usize = 32;
 
 pub struct JsonSocket {
     pub socket: Socket,
+    /// Whether presence and typing are heard too. Most tests are about what stays.
+    pub hears_passing: bool,
     /// Heard while something else was waited for, oldest first.
     kept: VecDeque<Heard>,
 }
 
 impl JsonSocket {
     pub fn over(socket: Socket) -> Self {
-        Self { socket, kept: VecDeque::new() }
+        Self { socket, hears_passing: false, kept: VecDeque::new() }
     }
 
     /// Sends a message under a new id.
@@ -30,6 +33,32 @@ impl JsonSocket {
 
     pub async fn send_as(&mut self, id: MessageId, body: &str) {
         self.socket.send_text(json!({"type": "send", "id": id, "body": body}).to_string()).await;
+    }
+
+    /// Edits a message, and gives the id of the edit.
+    pub async fn edit(&mut self, target: MessageId, body: &str) -> MessageId {
+        let id = MessageId::new();
+        self.ask(json!({"type": "edit", "id": id, "target": target, "body": body})).await;
+        id
+    }
+
+    /// Deletes a message, and gives the id of the deletion.
+    pub async fn delete(&mut self, target: MessageId) -> MessageId {
+        let id = MessageId::new();
+        self.ask(json!({"type": "delete", "id": id, "target": target})).await;
+        id
+    }
+
+    /// Puts a reaction on a message or takes it back, and gives the id of that.
+    pub async fn react(&mut self, target: MessageId, reaction: &str, on: bool) -> MessageId {
+        let id = MessageId::new();
+        let frame = json!({"type": "react", "id": id, "target": target, "reaction": reaction, "on": on});
+        self.ask(frame).await;
+        id
+    }
+
+    pub async fn ask(&mut self, frame: serde_json::Value) {
+        self.socket.send_text(frame.to_string()).await;
     }
 
     pub async fn ask_page(&mut self, before: u64, limit: usize) {
@@ -117,6 +146,15 @@ impl JsonSocket {
         .await
     }
 
+    /// The next event as the frame has it.
+    pub async fn frame(&mut self) -> EventFrame {
+        self.until(|heard| match heard {
+            Heard::Event(event) => Some(event.clone()),
+            _ => None,
+        })
+        .await
+    }
+
     /// The next message's text; events that are no message are passed over.
     pub async fn message(&mut self) -> String {
         loop {
@@ -135,11 +173,17 @@ impl JsonSocket {
         bodies
     }
 
-    /// A page of older events, oldest first, and whether there is more.
+    /// A page of older rows, oldest first, and whether there is more.
     pub async fn page(&mut self, before: u64, limit: usize) -> (Vec<Seen>, bool) {
+        let (rows, more) = self.rows(before, limit).await;
+        (rows.into_iter().map(Seen::from).collect(), more)
+    }
+
+    /// A page of older rows as its frame has them, oldest first, and whether there is more.
+    pub async fn rows(&mut self, before: u64, limit: usize) -> (Vec<EventFrame>, bool) {
         self.ask_page(before, limit).await;
         self.until(|heard| match heard {
-            Heard::Page { events, more } => Some((events.iter().cloned().map(Seen::from).collect(), *more)),
+            Heard::Page { events, more } => Some((events.clone(), *more)),
             Heard::Refused(refused) => panic!("no page: {refused:?}"),
             _ => None,
         })
@@ -187,6 +231,7 @@ impl JsonSocket {
             match self.socket.next_before(deadline).await {
                 Some(Came::Text(text)) => match parse(&text) {
                     Heard::Ping => {}
+                    heard if heard.is_passing() && !self.hears_passing => {}
                     heard => return heard,
                 },
                 Some(Came::Closed(closed)) => panic!("the socket ended: {closed:?}; kept {:?}", self.kept),

@@ -7,7 +7,10 @@ pub mod language;
 pub mod room;
 
 use crate::{Error, directory::MyRoom, history, state::Gateway};
-use protocol::{Event, RoomSlug, StoredEvent, UserId};
+use protocol::{
+    RoomSlug, UserId,
+    view::{Row, What},
+};
 use templates::{LastEvent, LastKind, RoomLink};
 
 /// Rooms whose last message is looked for behind what happened since.
@@ -35,25 +38,28 @@ async fn room_links(
 
 /// The last message of a room; the last event where no message is near.
 async fn last_event(gateway: &Gateway, room: &MyRoom, search: bool) -> Option<LastEvent> {
-    let mut last = room.last.clone()?;
-    let is_message = |stored: &StoredEvent| matches!(stored.event, Event::Message { .. });
-    if search
-        && !is_message(&last)
-        && let Ok(page) = history::before(gateway, &room.slug, last.seq, SEARCH_EVENTS).await
-        && let Some(message) =
-            page.events.iter().rev().find(|shown| matches!(shown.event, Event::Message { .. }))
-    {
-        last = StoredEvent { seq: message.seq, at: message.at, event: message.event.clone() };
-    }
+    let last = room.last.as_ref()?;
+    let row = match Row::of(last) {
+        Some(row) if matches!(row.what, What::Message(_)) => row,
+        row if search => last_message(gateway, &room.slug, last.seq).await.or(row)?,
+        row => row?,
+    };
     Some(LastEvent {
-        seq: last.seq,
-        at: last.at.to_string(),
-        author: gateway.profiles.name(last.event.author()).await,
-        kind: match last.event {
-            Event::Message { body, .. } => LastKind::Message(body.as_str().to_owned()),
-            Event::Joined { .. } => LastKind::Joined,
-            Event::Left { .. } => LastKind::Left,
-            Event::Created { .. } => LastKind::Created,
+        seq: row.seq,
+        at: row.at.to_string(),
+        author: gateway.profiles.name(row.author).await,
+        kind: match row.what {
+            What::Message(content) => LastKind::Message(content.body.as_str().to_owned()),
+            What::Joined => LastKind::Joined,
+            What::Left => LastKind::Left,
+            What::Created { .. } => LastKind::Created,
+            What::Erased => return None,
         },
     })
+}
+
+/// The last message among the rows up to a sequence, as it is now.
+async fn last_message(gateway: &Gateway, room: &RoomSlug, upto: u64) -> Option<Row> {
+    let page = history::before(gateway, room, upto.saturating_add(1), SEARCH_EVENTS).await.ok()?;
+    page.rows.into_iter().rev().map(|named| named.row).find(|row| matches!(row.what, What::Message(_)))
 }

@@ -5,9 +5,12 @@ use crate::{
     Error,
     edge::{answer, identity::Visitor},
     history::{self, HistoryPage},
-    publish::{self, Outcome},
-    socket::inbound::{self, Action},
+    socket::{
+        inbound::{self, Action},
+        view,
+    },
     state::Gateway,
+    writing::{self, Outcome},
 };
 use axum::{
     Form,
@@ -15,7 +18,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use protocol::{MessageId, RoomSlug, frame::Refusal, limits, state::Room, token::Claims};
+use protocol::{MessageId, RoomSlug, frame::Refusal, limits, state::{Role, Room}, token::Claims};
 use std::sync::Arc;
 use templates::{ErrorKind, InvitePage, OlderFragment, RoomPage};
 use tokio::time::Instant;
@@ -43,8 +46,8 @@ pub async fn get(
 ) -> Response {
     let shown = async {
         let (slug, room) = find(&gateway, &slug).await?;
-        if gateway.directory.is_member(visitor.claims.user, &slug).await? {
-            member_page(&gateway, &visitor, (&slug, &room), place.before).await
+        if let Some(role) = gateway.directory.role(visitor.claims.user, &slug).await? {
+            member_page(&gateway, &visitor, (&slug, &room, role), place.before).await
         } else {
             let page = InvitePage { layout: visitor.layout(), slug: slug.as_str(), room_name: &room.name };
             Ok(answer::page(StatusCode::OK, page.render()))
@@ -56,14 +59,14 @@ pub async fn get(
 async fn member_page(
     gateway: &Gateway,
     visitor: &Visitor,
-    (slug, room): (&RoomSlug, &Room),
+    (slug, room, role): (&RoomSlug, &Room, Role),
     before: Option<u64>,
 ) -> Result<Response, Error> {
     let stream = gateway.streams.identity(gateway.shard(slug)).to_string();
     let (page, head) = match before {
         Some(before) => {
             let page = history::before(gateway, slug, before, limits::PAGE_EVENTS).await?;
-            let head = page.events.last().map_or(0, |last| last.seq);
+            let head = page.rows.last().map_or(0, |last| last.row.seq);
             (page, head)
         }
         None => history::newest(gateway, slug, limits::PAGE_EVENTS).await?,
@@ -80,6 +83,7 @@ async fn member_page(
         more_before: page.more,
         rooms: room_links(gateway, visitor.claims.user, Some(slug)).await?,
         renew_after_s: renew_after_s(&visitor.claims),
+        may_moderate: role.may_moderate(),
         form_message_id: &MessageId::new().to_string(),
     }
     .render();
@@ -93,7 +97,7 @@ fn renew_after_s(claims: &Claims) -> u64 {
 }
 
 fn rows(page: &HistoryPage) -> Vec<templates::EventRow> {
-    page.events.iter().map(|shown| shown.row()).collect()
+    page.rows.iter().map(view::row).collect()
 }
 
 /// A page before `before`, for the page's script.
@@ -126,8 +130,8 @@ pub async fn post(
     };
     let user = visitor.claims.user;
     let id = message.id.and_then(|id| id.parse().ok()).unwrap_or_default();
-    let event = match inbound::send(user, id, &message.message) {
-        Action::Publish(event) => event,
+    let request = match inbound::send(user, id, &message.message) {
+        Action::Store(request) => request,
         Action::Refuse(refused) if refused.code == Refusal::Empty => {
             return answer::see_other(&format!("/room/{slug}/"));
         }
@@ -136,7 +140,7 @@ pub async fn post(
     if gateway.rates.take(user, Instant::now()).is_err() {
         return answer::error_page(visitor.layout(), 429, ErrorKind::TooMany);
     }
-    match publish::publish(&gateway, &slug, &event).await {
+    match writing::perform(&gateway, &slug, &request).await {
         Outcome::Stored { .. } => answer::see_other(&format!("/room/{slug}/")),
         Outcome::Refused { code: Refusal::IdReused, .. } => {
             answer::error_page(visitor.layout(), 409, ErrorKind::BadRequest)

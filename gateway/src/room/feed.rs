@@ -149,6 +149,7 @@ impl Feed {
                 match &event {
                     Event::Left { author, .. } => drop(inner.departed.insert(*author)),
                     Event::Joined { author, .. } => drop(inner.departed.remove(author)),
+                    Event::Deleted { target, .. } => inner.ring.erase(target.seq),
                     _ => {}
                 }
                 let stored = StoredEvent { seq: record.seq, at: record.at, event };

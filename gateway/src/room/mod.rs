@@ -11,7 +11,9 @@ pub mod shown;
 pub use heads::check_heads;
 
 use crate::{Error, history, state::Gateway};
-use protocol::{Cursor, RoomSlug, StreamIdentity, UserId, frame::ResetReason, subject::Shard};
+use protocol::{
+    Cursor, MessageId, RoomSlug, StoredEvent, StreamIdentity, UserId, frame::ResetReason, subject::Shard, view::Row,
+};
 use ring::{After, Ring};
 use shown::Shown;
 use std::{
@@ -91,10 +93,21 @@ impl Room {
         self.grown.send_replace(seen);
     }
 
-    /// The newest events and up to where the room was read, if the ring alone has as many as `limit`.
-    pub fn newest(&self, limit: usize) -> Option<(Vec<Arc<Shown>>, u64)> {
+    /// The newest rows with the row before them, and up to where the room was read, if the ring alone has as many as `limit`.
+    pub fn newest(&self, limit: usize) -> Option<(Vec<Row>, u64, u64)> {
         let inner = self.inner();
-        Some((inner.ring.newest(limit)?, inner.ring.seen()))
+        let (rows, prev) = inner.ring.newest(limit)?;
+        Some((rows, prev, inner.ring.seen()))
+    }
+
+    /// The events after a sequence, if the ring reaches so far back.
+    pub fn stored_after(&self, seq: u64) -> Option<Vec<StoredEvent>> {
+        self.inner().ring.stored_after(seq)
+    }
+
+    /// The newest entry with this id in the ring.
+    pub fn find(&self, id: MessageId) -> Option<Arc<Shown>> {
+        self.inner().ring.find(id).cloned()
     }
 
     /// At most `limit` events after a cursor, from the ring if it reaches so far back, else from log or history.

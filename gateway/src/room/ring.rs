@@ -3,11 +3,12 @@
 //! The ring is also the one queue between a room and its members: a socket holds a cursor into it and no queue of its own.
 //! So a slow member costs no memory, and who falls behind the ring's start continues from the log.
 
-use super::shown::Shown;
+use super::shown::{Entry, Shown};
 use crate::config::RingLimits;
 use protocol::{
-    StreamIdentity,
+    MessageId, StoredEvent, StreamIdentity,
     chain::{Link, place},
+    view::{self, Row, What},
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -115,10 +116,50 @@ impl Ring {
         After::Events(events, reached)
     }
 
-    /// The newest events, when the ring alone can fill a page of `limit`.
-    pub fn newest(&self, limit: usize) -> Option<Vec<Arc<Shown>>> {
-        let start = self.events.len().checked_sub(limit)?;
-        Some(self.events.range(start..).cloned().collect())
+    /// Takes the text out of a message that was deleted, and out of its edits.
+    pub fn erase(&mut self, seq: u64) {
+        for shown in self.events.iter_mut().filter(|shown| shown.goes_with(seq)) {
+            *shown = Arc::new(shown.erased());
+        }
+    }
+
+    /// The newest rows as they are now and the row before them (0 for none), when the ring alone can fill a page of `limit`.
+    pub fn newest(&self, limit: usize) -> Option<(Vec<Row>, u64)> {
+        let mut rows = Vec::with_capacity(self.events.len());
+        for shown in &self.events {
+            fold(&mut rows, shown);
+        }
+        let dropped = rows.len().checked_sub(limit).filter(|dropped| *dropped > 0 || self.floor == 0)?;
+        let prev = dropped.checked_sub(1).map_or(0, |last| rows[last].seq);
+        Some((rows.split_off(dropped), prev))
+    }
+
+    /// The events after a sequence whose text is still there, if the ring reaches so far back.
+    pub fn stored_after(&self, seq: u64) -> Option<Vec<StoredEvent>> {
+        let reaches = seq >= self.floor;
+        reaches.then(|| {
+            let start = self.events.partition_point(|shown| shown.seq <= seq);
+            self.events.range(start..).filter_map(|shown| shown.stored()).collect()
+        })
+    }
+
+    /// The newest entry with this id.
+    pub fn find(&self, id: MessageId) -> Option<&Arc<Shown>> {
+        self.events.iter().rev().find(|shown| shown.what.id() == id)
+    }
+}
+
+fn fold(rows: &mut Vec<Row>, shown: &Shown) {
+    match &shown.what {
+        Entry::Erased { id, author, is_message: true } => {
+            rows.push(Row { seq: shown.seq, at: shown.at, id: *id, author: *author, what: What::Erased });
+        }
+        Entry::Erased { .. } => {}
+        Entry::Event(_) => {
+            if let Some(stored) = shown.stored() {
+                view::fold(rows, &stored);
+            }
+        }
     }
 }
 

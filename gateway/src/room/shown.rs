@@ -2,12 +2,8 @@
 
 use crate::socket::wire::Format;
 use axum::extract::ws::Utf8Bytes;
-use protocol::{
-    Event, Timestamp,
-    frame::{EventFrame, Person},
-};
+use protocol::{Event, MessageId, StoredEvent, Timestamp, UserId};
 use std::sync::OnceLock;
-use templates::{EventRow, RowKind};
 
 /// One event of a room, with the name its author had when it was first shown here.
 #[derive(Debug)]
@@ -16,53 +12,73 @@ pub struct Shown {
     /// The sequence of the event before this one that members see; 0 when there is none or it is not known.
     pub prev: u64,
     pub at: Timestamp,
-    pub event: Event,
+    pub what: Entry,
     pub author_name: String,
     /// Bytes of the event in the log, by which rings are measured.
     pub bytes: usize,
     encoded: [OnceLock<Utf8Bytes>; Format::COUNT],
 }
 
+/// What stands at a place of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    Event(Event),
+    /// A message, or an edit of one, whose text was erased after it had been shown.
+    Erased { id: MessageId, author: UserId, is_message: bool },
+}
+
+impl Entry {
+    pub const fn id(&self) -> MessageId {
+        match self {
+            Self::Event(event) => event.id(),
+            Self::Erased { id, .. } => *id,
+        }
+    }
+
+    pub const fn author(&self) -> UserId {
+        match self {
+            Self::Event(event) => event.author(),
+            Self::Erased { author, .. } => *author,
+        }
+    }
+}
+
 impl Shown {
-    pub fn new(stored: protocol::StoredEvent, prev: u64, author_name: String, bytes: usize) -> Self {
-        let protocol::StoredEvent { seq, at, event } = stored;
-        Self { seq, prev, at, event, author_name, bytes, encoded: Default::default() }
+    pub fn new(stored: StoredEvent, prev: u64, author_name: String, bytes: usize) -> Self {
+        let StoredEvent { seq, at, event } = stored;
+        Self { seq, prev, at, what: Entry::Event(event), author_name, bytes, encoded: Default::default() }
+    }
+
+    /// The same place in the log without its text.
+    pub fn erased(&self) -> Self {
+        let is_message = matches!(self.what, Entry::Event(Event::Message { .. }));
+        Self {
+            what: Entry::Erased { id: self.what.id(), author: self.what.author(), is_message },
+            author_name: self.author_name.clone(),
+            encoded: Default::default(),
+            ..*self
+        }
+    }
+
+    /// Whether its text is gone with the deletion of the message at `seq`.
+    pub fn goes_with(&self, seq: u64) -> bool {
+        match &self.what {
+            Entry::Event(Event::Message { .. }) => self.seq == seq,
+            Entry::Event(Event::Edited { target, .. }) => target.seq == seq,
+            _ => false,
+        }
+    }
+
+    /// The event, if its text is still there.
+    pub fn stored(&self) -> Option<StoredEvent> {
+        match &self.what {
+            Entry::Event(event) => Some(StoredEvent { seq: self.seq, at: self.at, event: event.clone() }),
+            Entry::Erased { .. } => None,
+        }
     }
 
     /// The event as a frame of this format. The first call encodes; all others share its bytes.
     pub fn encoded(&self, format: Format) -> Utf8Bytes {
         self.encoded[format.index()].get_or_init(|| format.event(self).into()).clone()
-    }
-
-    pub fn frame(&self) -> EventFrame {
-        let author = Person { id: self.event.author(), name: self.author_name.clone() };
-        let (seq, prev, at) = (self.seq, self.prev, self.at);
-        match &self.event {
-            Event::Message { id, body, .. } => {
-                EventFrame::Message { seq, prev, id: *id, author, body: body.as_str().to_owned(), at }
-            }
-            Event::Created { id, name, .. } => {
-                EventFrame::Created { seq, prev, id: *id, author, name: name.clone(), at }
-            }
-            Event::Joined { id, .. } => EventFrame::Joined { seq, prev, id: *id, author, at },
-            Event::Left { id, .. } => EventFrame::Left { seq, prev, id: *id, author, at },
-        }
-    }
-
-    pub fn row(&self) -> EventRow {
-        EventRow {
-            seq: self.seq,
-            prev: self.prev,
-            id: self.event.id().to_string(),
-            at: self.at.to_string(),
-            author_id: self.event.author().to_string(),
-            author_name: self.author_name.clone(),
-            kind: match &self.event {
-                Event::Message { body, .. } => RowKind::Message(body.as_str().to_owned()),
-                Event::Created { name, .. } => RowKind::Created { room_name: name.clone() },
-                Event::Joined { .. } => RowKind::Joined,
-                Event::Left { .. } => RowKind::Left,
-            },
-        }
     }
 }

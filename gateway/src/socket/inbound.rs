@@ -1,8 +1,9 @@
 //! What a frame from a client means. Pure: it gets a frame and gives an action.
 
 use super::wire::Refused;
+use crate::writing::{Request, What};
 use protocol::{
-    Body, Event, MessageId, UserId,
+    Body, MessageId, UserId,
     event::BadBody,
     frame::{BadFrame, ClientFrame, Refusal},
     limits,
@@ -11,8 +12,10 @@ use protocol::{
 /// What a socket is to do about a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    Publish(Event),
+    Store(Request),
     Page { before: u64, limit: usize },
+    /// The member is writing something.
+    Typing,
     Refuse(Refused),
 }
 
@@ -21,6 +24,14 @@ pub fn text(author: UserId, frame: &str) -> Action {
     match ClientFrame::parse(frame) {
         Ok(ClientFrame::Page { before, limit }) => Action::Page { before, limit },
         Ok(ClientFrame::Send { id, body }) => send(author, id.unwrap_or_default(), &body),
+        Ok(ClientFrame::Edit { id, target, body }) => {
+            with_body(author, id.unwrap_or_default(), &body, |body| What::Edit { target, body })
+        }
+        Ok(ClientFrame::Delete { id, target }) => store(author, id, What::Delete { target }),
+        Ok(ClientFrame::React { id, target, reaction, on }) => {
+            store(author, id, What::React { target, reaction, on })
+        }
+        Ok(ClientFrame::Typing) => Action::Typing,
         Err(bad) => Action::Refuse(bad_frame(bad)),
     }
 }
@@ -32,10 +43,18 @@ pub fn binary() -> Action {
 
 /// A message from `author`, as a frame or a form has it.
 pub fn send(author: UserId, id: MessageId, body: &str) -> Action {
+    with_body(author, id, body, What::Message)
+}
+
+fn with_body(author: UserId, id: MessageId, body: &str, what: impl FnOnce(Body) -> What) -> Action {
     match Body::parse(body) {
-        Ok(body) => Action::Publish(Event::Message { id, author, body }),
+        Ok(body) => store(author, Some(id), what(body)),
         Err(bad) => Action::Refuse(bad_body(id, bad)),
     }
+}
+
+fn store(author: UserId, id: Option<MessageId>, what: What) -> Action {
+    Action::Store(Request { id: id.unwrap_or_default(), author, what })
 }
 
 fn bad_body(id: MessageId, bad: BadBody) -> Refused {
@@ -56,13 +75,15 @@ fn bad_frame(bad: BadFrame) -> Refused {
     match bad {
         BadFrame::NotJson => refused(None, Refusal::NotJson, "a frame is one JSON object".into()),
         BadFrame::UnknownType(kind) => {
-            refused(None, Refusal::UnknownType, format!("the types are send and page, not {kind:?}"))
+            refused(None, Refusal::UnknownType, format!("the types are send, edit, delete, react, typing and page, not {kind:?}"))
         }
         BadFrame::Field { kind, field, id } => {
             let what = match field {
-                "id" => "a UUID",
+                "id" | "target" => "a UUID",
+                "reaction" => "one emoji",
+                "on" => "true or false",
                 "limit" => "a number from 1 to 100",
-                "before" => "a sequence number",
+                "before" | "target_seq" => "a sequence number",
                 _ => "a text",
             };
             refused(id, Refusal::BadField, format!("{kind}: the field {field} must be {what}"))
@@ -97,14 +118,14 @@ mod tests {
         assert_eq!(code(text(me, r#"{"type":"poll"}"#)), Refusal::UnknownType);
         assert_eq!(code(text(me, r#"{"type":"send"}"#)), Refusal::BadField);
         assert_eq!(code(binary()), Refusal::Binary);
-        assert!(matches!(send(&"é".repeat(4_000)), Action::Publish(_)));
+        assert!(matches!(send(&"é".repeat(4_000)), Action::Store(_)));
     }
 
     #[test]
     fn a_message_without_an_id_gets_one() {
         let sent = |action| match action {
-            Action::Publish(event) => event.id(),
-            other => panic!("not published: {other:?}"),
+            Action::Store(request) => request.id,
+            other => panic!("not stored: {other:?}"),
         };
         let me = UserId::new();
         let frame = r#"{"message":"hello"}"#;

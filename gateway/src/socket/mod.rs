@@ -7,6 +7,7 @@ mod handshake;
 pub mod inbound;
 mod outlet;
 mod seat;
+pub mod view;
 pub mod wire;
 
 pub use handshake::open;

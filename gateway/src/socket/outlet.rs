@@ -1,11 +1,9 @@
 //! A socket's two directions, with the limits of each.
 
-use super::wire::Format;
-use crate::room::shown::Shown;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use protocol::frame::Close;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// How long a peer is given to answer a close.
@@ -52,11 +50,11 @@ impl Outlet {
         }
     }
 
-    /// Writes events, all of them with one flush. Their bytes are shared with every other socket of this format.
-    pub async fn show(&mut self, events: &[Arc<Shown>], format: Format) -> Result<(), WriteError> {
+    /// Writes frames, all of them with one flush.
+    pub async fn show(&mut self, frames: impl Iterator<Item = Utf8Bytes>) -> Result<(), WriteError> {
         let write = async {
-            for shown in events {
-                self.socket.feed(Message::Text(shown.encoded(format))).await?;
+            for frame in frames {
+                self.socket.feed(Message::Text(frame)).await?;
             }
             self.socket.flush().await
         };

@@ -7,14 +7,14 @@ use super::{
 };
 use crate::{
     history::{self, HistoryPage},
-    publish::{self, Outcome},
     room::{Next, Room},
     sessions::Registration,
     state::Gateway,
+    writing::{self, Outcome, Request},
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use protocol::{
-    Cursor, Event, MessageId,
+    Cursor, MessageId,
     frame::{Close, Refusal, ResetReason},
     limits,
     token::Claims,
@@ -55,7 +55,7 @@ pub struct Seat {
     caught_up: bool,
     read_failures: u32,
     /// Messages in the order in which they came; the first is with the broker.
-    waiting: VecDeque<Event>,
+    waiting: VecDeque<Request>,
     publishing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
     pages: FuturesUnordered<BoxFuture<'static, Option<HistoryPage>>>,
     heard_at: Instant,
@@ -145,8 +145,9 @@ impl Seat {
         let (page, head) = newest.map_err(|_| Some(Close::Draining))?;
         self.reach(head).await;
         self.cursor = Some(Cursor { stream, seq: head });
-        self.gateway.signals.delivered(page.events.len());
-        outlet.show(&page.events, self.format).await.map_err(too_slow)
+        self.gateway.signals.delivered(page.rows.len());
+        let format = self.format;
+        outlet.show(page.rows.iter().map(|row| format.row(row).into())).await.map_err(too_slow)
     }
 
     async fn reset(&mut self, outlet: &mut Outlet, reason: ResetReason) -> Result<(), End> {
@@ -173,7 +174,9 @@ impl Seat {
             Ok(Next::Events { events, reached }) => {
                 self.read_failures = 0;
                 self.gateway.signals.delivered(events.len());
-                outlet.show(&events, self.format).await.map_err(too_slow)?;
+                let format = self.format;
+                // Their bytes are shared with every other socket of this format.
+                outlet.show(events.iter().map(|shown| shown.encoded(format))).await.map_err(too_slow)?;
                 self.cursor = Some(Cursor { seq: reached, ..cursor });
                 Ok(())
             }
@@ -216,17 +219,18 @@ impl Seat {
             }
         };
         match action {
-            Action::Publish(event) => self.publish(outlet, event).await,
+            Action::Store(request) => self.store(outlet, request).await,
+            Action::Typing => Ok(()),
             Action::Page { before, limit } => self.read_page(outlet, before, limit).await,
             Action::Refuse(refused) => self.refuse(outlet, refused).await,
         }
     }
 
-    async fn publish(&mut self, outlet: &mut Outlet, event: Event) -> Result<(), End> {
+    async fn store(&mut self, outlet: &mut Outlet, request: Request) -> Result<(), End> {
         if self.room.has_departed(self.claims.user) {
             return Err(Some(Close::NotAMember));
         }
-        let id = Some(event.id());
+        let id = Some(request.id);
         if self.waiting.len() >= WAITING_MAX {
             return self.refuse(outlet, busy(id)).await;
         }
@@ -236,20 +240,20 @@ impl Seat {
             let refused = Refused { id, code: Refusal::TooFast, message, retry_after_ms: Some(wait_ms) };
             return self.refuse(outlet, refused).await;
         }
-        self.waiting.push_back(event);
-        self.publish_next();
+        self.waiting.push_back(request);
+        self.store_next();
         Ok(())
     }
 
     /// Gives the next waiting message to the broker: one at a time, so that a member's order is the log's.
-    fn publish_next(&mut self) {
+    fn store_next(&mut self) {
         if self.publishing.is_some() {
             return;
         }
-        let Some(event) = self.waiting.pop_front() else { return };
+        let Some(request) = self.waiting.pop_front() else { return };
         let (gateway, room) = (Arc::clone(&self.gateway), self.room.slug.clone());
         self.publishing =
-            Some(async move { (event.id(), publish::publish(&gateway, &room, &event).await) }.boxed());
+            Some(async move { (request.id, writing::perform(&gateway, &room, &request).await) }.boxed());
     }
 
     async fn published(
@@ -258,7 +262,7 @@ impl Seat {
         (id, outcome): (MessageId, Outcome),
     ) -> Result<(), End> {
         self.publishing = None;
-        self.publish_next();
+        self.store_next();
         match outcome {
             Outcome::Stored { seq, duplicate } => {
                 outlet.say(self.format.ack(id, seq, duplicate)).await.map_err(too_slow)
@@ -335,6 +339,9 @@ fn busy(id: Option<MessageId>) -> Refused {
 const fn publish_refusal(code: Refusal) -> &'static str {
     match code {
         Refusal::IdReused => "this id was used for another message",
+        Refusal::NoSuchMessage => "there is no such message in this room, or it was deleted",
+        Refusal::NotAllowed => "only its author may edit a message; its author and the room's owner may delete it",
+        Refusal::TooManyEdits => "this message was edited as often as a message may be",
         Refusal::StorageFull => "the server's storage is full",
         Refusal::NotConfirmed => "not confirmed in time; send the same id again",
         _ => "the message can't be stored now; send the same id again",

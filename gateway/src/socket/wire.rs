@@ -1,6 +1,7 @@
 //! The two formats of the wire: JSON for programs, HTML fragments (in two languages) for htmx.
 
-use crate::{history::HistoryPage, room::shown::Shown};
+use super::view;
+use crate::{history::{HistoryPage, NamedRow}, room::shown::Shown};
 use protocol::{
     Cursor, MessageId,
     frame::{Refusal, ResetReason, ServerFrame},
@@ -37,8 +38,16 @@ impl Format {
 
     pub fn event(self, shown: &Shown) -> String {
         match self {
-            Self::Json => json(&ServerFrame::Event(shown.frame())),
-            Self::Html(lang) => templates::event_fragment(lang, &shown.row()),
+            Self::Json => json(&ServerFrame::Event(view::event_frame(shown))),
+            Self::Html(lang) => templates::event_fragment(lang, &view::event_row(shown)),
+        }
+    }
+
+    /// A row of the room's newest page as a frame of its own.
+    pub fn row(self, row: &NamedRow) -> String {
+        match self {
+            Self::Json => json(&ServerFrame::Event(view::row_frame(row))),
+            Self::Html(lang) => templates::event_fragment(lang, &view::row(row)),
         }
     }
 
@@ -52,11 +61,11 @@ impl Format {
     pub fn page(self, page: &HistoryPage) -> String {
         match self {
             Self::Json => {
-                let events = page.events.iter().map(|shown| shown.frame()).collect();
+                let events = page.rows.iter().map(view::row_frame).collect();
                 json(&ServerFrame::Page { events, more: page.more })
             }
             Self::Html(lang) => {
-                let rows: Vec<_> = page.events.iter().map(|shown| shown.row()).collect();
+                let rows: Vec<_> = page.rows.iter().map(view::row).collect();
                 templates::page_fragment(lang, &rows, page.more)
             }
         }

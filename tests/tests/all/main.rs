@@ -5,6 +5,7 @@
 
 mod accounts;
 mod browser;
+mod changes;
 mod escaping;
 mod handshake;
 mod limits;

@@ -1,0 +1,134 @@
+//! What a member asks to be stored, and what becomes of it.
+
+mod change;
+mod publish;
+
+use crate::{Error, lookup, state::Gateway};
+use protocol::{
+    Body, Event, MessageId, Reaction, RoomSlug, UserId,
+    frame::{Aim, Refusal},
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Something to be stored, under an id of the member's: the same id again stores nothing twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub id: MessageId,
+    pub author: UserId,
+    pub what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    Message(Body),
+    Edit { target: Aim, body: Body },
+    Delete { target: Aim },
+    React { target: Aim, reaction: Reaction, on: bool },
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Stored { seq: u64, duplicate: bool },
+    Refused { code: Refusal, retry_after_ms: Option<u64> },
+}
+
+impl Outcome {
+    const fn refused(code: Refusal) -> Self {
+        Self::Refused { code, retry_after_ms: None }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Stored { duplicate: false, .. } => "stored",
+            Self::Stored { duplicate: true, .. } => "duplicate",
+            Self::Refused { code, .. } => code.code(),
+        }
+    }
+}
+
+/// Stores what a member asks for, or says why not. It ends soon after the publish deadline.
+pub async fn perform(gateway: &Gateway, room: &RoomSlug, request: &Request) -> Outcome {
+    let started = Instant::now();
+    let mut tries = Tries::until(started + gateway.config.publish_deadline);
+    let Request { id, author, what } = request.clone();
+    let outcome = match what {
+        What::Message(body) => {
+            let event = Event::Message { id, author, body };
+            publish::message(gateway, room, &event, &mut tries).await
+        }
+        What::React { target, reaction, on } => {
+            match found(gateway, room, target, &mut tries).await {
+                Ok(target) => {
+                    let event = Event::Reacted { id, author, target: target.target, reaction, on };
+                    publish::once(gateway, room, &event, &mut tries).await
+                }
+                Err(refused) => refused,
+            }
+        }
+        What::Edit { target, body } => {
+            let change = change::Change { id, author, text: Some(body) };
+            change::store(gateway, room, (target, change), &mut tries).await
+        }
+        What::Delete { target } => {
+            let change = change::Change { id, author, text: None };
+            change::store(gateway, room, (target, change), &mut tries).await
+        }
+    };
+    gateway.signals.published(outcome.name(), started.elapsed());
+    outcome
+}
+
+/// The message that a request is about; refused when it is not there any more.
+async fn found(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    aim: Aim,
+    tries: &mut Tries,
+) -> Result<lookup::Found, Outcome> {
+    loop {
+        match lookup::aimed_at(gateway, room, aim).await {
+            Ok(Some(found)) if found.body.is_some() => return Ok(found),
+            Ok(_) => return Err(Outcome::refused(Refusal::NoSuchMessage)),
+            Err(error) => tries.after(&error).await?,
+        }
+    }
+}
+
+/// How often something is tried: with longer and longer pauses, until a deadline.
+struct Tries {
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl Tries {
+    const fn until(deadline: Instant) -> Self {
+        Self { deadline, pause: Duration::from_millis(100) }
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// The end of it all: when the error is not one that passes, or the deadline is near.
+    async fn after(&mut self, error: &Error) -> Result<(), Outcome> {
+        match error {
+            Error::Broker(broker::Error::StorageFull) => {
+                return Err(Outcome::Refused { code: Refusal::StorageFull, retry_after_ms: Some(30_000) });
+            }
+            Error::Broker(error) if error.is_passing() || *error == broker::Error::Conflict => {
+                tracing::debug!(%error, "storing is tried again");
+            }
+            error => {
+                tracing::error!(%error, "the broker refuses to store");
+                return Err(Outcome::Refused { code: Refusal::Unavailable, retry_after_ms: Some(5_000) });
+            }
+        }
+        if Instant::now() + self.pause >= self.deadline {
+            return Err(Outcome::Refused { code: Refusal::NotConfirmed, retry_after_ms: Some(1_000) });
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(Duration::from_secs(1));
+        Ok(())
+    }
+}

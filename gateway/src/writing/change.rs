@@ -1,0 +1,151 @@
+//! Edits and deletions: an event and the message's state beside it, both stored or neither. The state settles races: of two
+//! changes at once the broker takes one, and the other looks again.
+
+use super::{Outcome, Tries};
+use crate::{
+    Error,
+    lookup::{self, Found},
+    state::Gateway,
+};
+use broker::{BatchEntry, Expect};
+use protocol::{
+    Body, Event, MessageId, RoomSlug, UserId,
+    frame::{Aim, Refusal},
+    limits,
+    state::{Edit, MessageState},
+};
+
+/// A change of a message.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub id: MessageId,
+    pub author: UserId,
+    /// The new text; `None` deletes the message.
+    pub text: Option<Body>,
+}
+
+/// Stores a change of the message aimed at, if its author may make it. When a deletion is confirmed, the texts are gone from the log,
+/// or the history worker takes them out later.
+pub async fn store(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    (aim, change): (Aim, Change),
+    tries: &mut Tries,
+) -> Outcome {
+    loop {
+        match try_once(gateway, room, aim, &change).await {
+            Ok(outcome) => return outcome,
+            Err(error) => {
+                if let Err(refused) = tries.after(&error).await {
+                    return refused;
+                }
+            }
+        }
+    }
+}
+
+async fn try_once(gateway: &Gateway, room: &RoomSlug, aim: Aim, change: &Change) -> Result<Outcome, Error> {
+    let Some(found) = lookup::aimed_at(gateway, room, aim).await? else {
+        return Ok(Outcome::refused(Refusal::NoSuchMessage));
+    };
+    if !may(gateway, room, &found, change).await? {
+        return Ok(Outcome::refused(Refusal::NotAllowed));
+    }
+    let shard = gateway.shard(room);
+    let (stream, subject) = (shard.stream(), shard.message(room, found.target.seq));
+    let record = gateway.broker.last_confirmed(&stream, &subject).await?;
+    let seq = record.as_ref().map_or(0, |record| record.seq);
+    let state = record.and_then(|record| MessageState::read(record.seq, &record.payload)).unwrap_or_default();
+    if let Some(outcome) = answered(&state, seq, change) {
+        return Ok(outcome);
+    }
+    if found.body.is_none() || state.deleted.is_some() {
+        return Ok(Outcome::refused(Refusal::NoSuchMessage));
+    }
+    let (event, after) = match &change.text {
+        Some(_) if state.edits.len() >= limits::EDITS_MAX => {
+            return Ok(Outcome::refused(Refusal::TooManyEdits));
+        }
+        Some(body) => edited(&found, state.clone(), change, body),
+        None => deleted(gateway, (&stream, &found), state.clone(), change).await?,
+    };
+    let entries = vec![
+        BatchEntry { subject: shard.log(room), expect: Expect::Anything, payload: event.encode() },
+        BatchEntry { subject, expect: Expect::LastSequence(seq), payload: after },
+    ];
+    let stored = gateway.broker.publish_batch(&MessageId::new().to_string(), entries).await?;
+    if change.text.is_none() {
+        erase(gateway, &stream, &found, &state).await;
+    }
+    Ok(Outcome::Stored { seq: stored.seq - 1, duplicate: false })
+}
+
+async fn may(gateway: &Gateway, room: &RoomSlug, found: &Found, change: &Change) -> Result<bool, Error> {
+    if found.target.author == change.author {
+        return Ok(true);
+    }
+    let is_deletion = change.text.is_none();
+    Ok(is_deletion
+        && gateway.directory.role(change.author, room).await?.is_some_and(protocol::state::Role::may_moderate))
+}
+
+/// The answer to a change that was stored before. `seq` is the state's own sequence.
+fn answered(state: &MessageState, seq: u64, change: &Change) -> Option<Outcome> {
+    let edit = state.edits.iter().find(|edit| edit.id == change.id).map(|edit| edit.seq);
+    let deletion = (state.deleted == Some(change.id)).then(|| seq.saturating_sub(1));
+    edit.or(deletion).map(|seq| Outcome::Stored { seq, duplicate: true })
+}
+
+fn edited(found: &Found, mut state: MessageState, change: &Change, body: &Body) -> (Event, Vec<u8>) {
+    let Change { id, author, .. } = *change;
+    state.edits.push(Edit { id, seq: 0 });
+    (Event::Edited { id, author, target: found.target, body: body.clone() }, encoded(&state))
+}
+
+async fn deleted(
+    gateway: &Gateway,
+    (stream, found): (&str, &Found),
+    mut state: MessageState,
+    change: &Change,
+) -> Result<(Event, Vec<u8>), Error> {
+    let last_edit = match state.edits.last() {
+        Some(edit) => gateway.broker.get(stream, edit.seq).await?,
+        None => None,
+    };
+    let last_edit = last_edit.and_then(|record| Event::decode(&record.payload).ok());
+    let text = last_edit.as_ref().and_then(Event::body).or(found.body.as_ref());
+    let hash = text.map_or_else(String::new, Body::hash);
+    let Change { id, author, .. } = *change;
+    state.deleted = Some(id);
+    Ok((Event::Deleted { id, author, target: found.target, of: found.at, hash }, encoded(&state)))
+}
+
+fn encoded(state: &MessageState) -> Vec<u8> {
+    serde_json::to_vec(state).expect("a state is plain JSON")
+}
+
+/// Takes every text that the message had out of the log. What fails here is the history worker's to do again.
+async fn erase(gateway: &Gateway, stream: &str, found: &Found, before: &MessageState) {
+    let texts = std::iter::once(found.target.seq).chain(before.edits.iter().map(|edit| edit.seq));
+    for seq in texts {
+        if let Err(error) = gateway.broker.erase(stream, seq).await {
+            tracing::warn!(seq, %error, "a deleted text is still in the log; the history worker will take it out");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_was_stored_is_known_by_its_id() {
+        let change = |id| Change { id, author: UserId::new(), text: None };
+        let (edit, deletion) = (MessageId::new(), MessageId::new());
+        let state = MessageState { edits: vec![Edit { id: edit, seq: 7 }], deleted: Some(deletion) };
+        let stored = |seq| Some(Outcome::Stored { seq, duplicate: true });
+        assert_eq!(answered(&state, 12, &change(edit)), stored(7));
+        assert_eq!(answered(&state, 12, &change(deletion)), stored(11));
+        assert_eq!(answered(&state, 12, &change(MessageId::new())), None);
+    }
+}

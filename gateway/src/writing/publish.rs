@@ -1,0 +1,76 @@
+//! Giving one event to the broker until it has said that it is stored.
+
+use super::{Outcome, Tries};
+use crate::{lookup, state::Gateway};
+use bytes::Bytes;
+use protocol::{Event, RoomSlug, Timestamp, frame::Refusal};
+
+/// For how long after an id was made the broker alone is trusted to know it: half of its window of duplicates
+/// (`broker::setup`), so that clocks may differ by the other half.
+const WINDOW_TRUSTED_MS: u64 = 60_000;
+
+/// Stores a message of a member. The same id is stored once: within the broker's window by the broker, later by looking for it.
+pub async fn message(gateway: &Gateway, room: &RoomSlug, event: &Event, tries: &mut Tries) -> Outcome {
+    if !is_fresh(event) {
+        match stored_before(gateway, room, event, tries).await {
+            Ok(None) => {}
+            Ok(Some(outcome)) | Err(outcome) => return outcome,
+        }
+    }
+    once(gateway, room, event, tries).await
+}
+
+/// Whether the id was made just now by the clock of this machine, so that the broker's window covers every earlier copy.
+fn is_fresh(event: &Event) -> bool {
+    let Some(made) = lookup::made_at(event.id()) else { return false };
+    Timestamp::now().as_millis().abs_diff(made.as_millis()) < WINDOW_TRUSTED_MS
+}
+
+/// What the message of an old id was answered, if it was stored.
+async fn stored_before(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    event: &Event,
+    tries: &mut Tries,
+) -> Result<Option<Outcome>, Outcome> {
+    loop {
+        match lookup::sent_before(gateway, room, event.author(), event.id()).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(found)) => {
+                let is_same = found.may_be_edited || found.body.as_ref() == event.body();
+                return Ok(Some(if is_same {
+                    Outcome::Stored { seq: found.target.seq, duplicate: true }
+                } else {
+                    Outcome::refused(Refusal::IdReused)
+                }));
+            }
+            Err(error) => tries.after(&error).await?,
+        }
+    }
+}
+
+/// Publishes an event under its author's id until the broker confirms it: within the broker's window it is stored once,
+/// whatever was lost on the way.
+pub async fn once(gateway: &Gateway, room: &RoomSlug, event: &Event, tries: &mut Tries) -> Outcome {
+    let shard = gateway.shard(room);
+    let (stream, subject) = (shard.stream(), shard.log(room));
+    let message_id = format!("{}.{}", event.author(), event.id());
+    let payload = Bytes::from(event.encode());
+    loop {
+        let stored = gateway.broker.publish(subject.clone(), &message_id, payload.clone()).await;
+        let error = match stored {
+            Ok(stored) if !stored.duplicate => return Outcome::Stored { seq: stored.seq, duplicate: false },
+            Ok(stored) => match gateway.broker.get(&stream, stored.seq).await {
+                Ok(Some(first)) if first.payload != payload || first.subject != subject => {
+                    return Outcome::refused(Refusal::IdReused);
+                }
+                Ok(_) => return Outcome::Stored { seq: stored.seq, duplicate: true },
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if let Err(refused) = tries.after(&error.into()).await {
+            return refused;
+        }
+    }
+}
