@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An address or a network, such as `10.0.0.0/8` or `::1`.
@@ -46,6 +46,15 @@ impl Network {
             }
             _ => false,
         }
+    }
+}
+
+/// What counts as one address where addresses are counted: an IPv4 address, or an IPv6 /64, of which one person easily has all.
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
