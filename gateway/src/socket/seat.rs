@@ -6,9 +6,9 @@ use super::{
     wire::{Format, Refused},
 };
 use crate::{
-    history::{self, HistoryPage},
+    history,
     publish::{self, Outcome},
-    room::{Next, Room},
+    room::{Next, Room, shown::Shown},
     sessions::Registration,
     state::Gateway,
 };
@@ -57,7 +57,8 @@ pub struct Seat {
     /// Messages in the order in which they came; the first is with the broker.
     waiting: VecDeque<Event>,
     publishing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
-    pages: FuturesUnordered<BoxFuture<'static, Option<HistoryPage>>>,
+    /// Pages that are read, each as the frame to be written.
+    pages: FuturesUnordered<BoxFuture<'static, Option<String>>>,
     heard_at: Instant,
 }
 
@@ -145,8 +146,21 @@ impl Seat {
         let (page, head) = newest.map_err(|_| Some(Close::Draining))?;
         self.reach(head).await;
         self.cursor = Some(Cursor { stream, seq: head });
-        self.gateway.signals.delivered(page.events.len());
-        outlet.show(&page.events, self.format).await.map_err(too_slow)
+        self.show(outlet, &page.events).await
+    }
+
+    /// Writes events piece by piece, so that a slow peer is waited for as long as it takes each in time, and no longer than the
+    /// session lasts.
+    async fn show(&mut self, outlet: &mut Outlet, mut events: &[Arc<Shown>]) -> Result<(), End> {
+        self.gateway.signals.delivered(events.len());
+        while !events.is_empty() {
+            if self.registration.revoked.is_cancelled() {
+                return Err(Some(Close::SessionEnded));
+            }
+            let shown = outlet.show(events, self.format).await.map_err(too_slow)?;
+            events = &events[shown..];
+        }
+        Ok(())
     }
 
     async fn reset(&mut self, outlet: &mut Outlet, reason: ResetReason) -> Result<(), End> {
@@ -172,8 +186,7 @@ impl Seat {
         match self.room.after(&self.gateway, cursor, BATCH).await {
             Ok(Next::Events { events, reached }) => {
                 self.read_failures = 0;
-                self.gateway.signals.delivered(events.len());
-                outlet.show(&events, self.format).await.map_err(too_slow)?;
+                self.show(outlet, &events).await?;
                 self.cursor = Some(Cursor { seq: reached, ..cursor });
                 Ok(())
             }
@@ -274,15 +287,18 @@ impl Seat {
         if self.pages.len() >= PAGES_MAX {
             return self.refuse(outlet, busy(None)).await;
         }
-        let (gateway, room) = (Arc::clone(&self.gateway), self.room.slug.clone());
-        let read = async move { history::before(&gateway, &room, before, limit).await.ok() };
+        let (gateway, room, format) = (Arc::clone(&self.gateway), self.room.slug.clone(), self.format);
+        let read = async move {
+            let page = history::before(&gateway, &room, before, limit).await.ok()?;
+            Some(format.page(&page))
+        };
         self.pages.push(read.boxed());
         Ok(())
     }
 
-    async fn page(&mut self, outlet: &mut Outlet, page: Option<HistoryPage>) -> Result<(), End> {
+    async fn page(&mut self, outlet: &mut Outlet, page: Option<String>) -> Result<(), End> {
         match page {
-            Some(page) => outlet.say(self.format.page(&page)).await.map_err(too_slow),
+            Some(page) => outlet.say(page).await.map_err(too_slow),
             None => {
                 let (code, message) = (Refusal::Unavailable, "history can't be read now".to_owned());
                 let refused = Refused { id: None, code, message, retry_after_ms: Some(2_000) };
