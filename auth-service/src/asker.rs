@@ -1,6 +1,5 @@
 //! Who asks: in which language, as a person or a program, from where, with which cookies.
 
-use crate::proxies::{self, Origin};
 use crate::sessions::Refresh;
 use crate::state::App;
 use axum::extract::{FromRequestParts, Request};
@@ -10,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use protocol::cookie;
 use service::http::PeerAddr;
+use service::proxies::{self, Origin};
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -2,12 +2,12 @@
 
 use crate::cookies::Cookies;
 use crate::hashing;
-use crate::proxies::Network;
 use broker::Credentials;
 use service::config::{Secret, Settings, Source};
 use service::http::HttpLimits;
 use service::origin::PublicOrigin;
 use service::process::DoorAddresses;
+use service::proxies::Network;
 use std::net::SocketAddr;
 use std::time::Duration;
 

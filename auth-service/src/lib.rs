@@ -19,7 +19,6 @@ mod names;
 mod outbox;
 mod pages;
 mod passwords;
-mod proxies;
 mod rotation;
 mod router;
 mod sessions;

@@ -3,10 +3,10 @@
 use crate::accounts::Accounts;
 use crate::cookies::Cookies;
 use crate::keys::Keys;
-use crate::proxies::Network;
 use crate::sessions::Sessions;
 use crate::signals::Signals;
 use service::origin::PublicOrigin;
+use service::proxies::Network;
 use std::sync::Arc;
 
 /// The running service.

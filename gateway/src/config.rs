@@ -1,8 +1,10 @@
 use broker::Credentials;
+use service::bucket::Rate;
 use service::config::{Settings, Source};
 use service::http::HttpLimits;
 use service::origin::PublicOrigin;
-use std::{net::SocketAddr, time::Duration};
+use service::proxies::Network;
+use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 /// The gateway's settings. Each field's meaning is in [`Settings::read`], which also writes the reference.
 #[derive(Clone)]
@@ -12,7 +14,7 @@ pub struct Config {
     pub broker: Credentials,
     pub public_origins: Vec<PublicOrigin>,
     pub auth_upstream: Option<SocketAddr>,
-    pub trusted_proxies: Vec<std::net::IpAddr>,
+    pub trusted_proxies: Vec<Network>,
     pub http: HttpLimits,
     pub sockets: SocketLimits,
     pub ring: RingLimits,
@@ -22,16 +24,99 @@ pub struct Config {
     pub drain: Duration,
 }
 
-/// What one socket, and one person through all of theirs, may take.
+/// How many sockets there may be, and what one of them, and one person through all of theirs, may take.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketLimits {
-    /// Messages a person may send at once.
-    pub burst: u32,
-    /// Messages a second a person may send for long.
-    pub per_second: u32,
+    /// Open sockets in all.
+    pub all: u32,
+    pub per_user: usize,
+    /// From one IPv4 address or IPv6 /64.
+    pub per_address: usize,
+    /// What a person may send.
+    pub messages: Rate,
+    /// Frames of any kind (messages, pages, pings, refused ones) that are heard from one socket.
+    pub frames: Rate,
     pub ping_every: Duration,
-    /// How long a socket may take nothing before it is closed as too slow.
+    /// Within which time a socket must take what is written to it at once, or be closed as too slow.
     pub write_stall: Duration,
+}
+
+impl SocketLimits {
+    fn read(s: &mut Source) -> Self {
+        let messages = Rate {
+            burst: s.ranged("message_burst", 30, 1..=10_000, "Messages that a person may send at once"),
+            per_second: s.ranged(
+                "messages_per_second",
+                10,
+                1..=10_000,
+                "Messages a second that a person may send for long",
+            ),
+        };
+        let frames = Rate {
+            burst: s.ranged(
+                "frame_burst",
+                500,
+                10..=1_000_000,
+                "Frames of any kind, pings and refused ones among them, that one socket may send at once (never less than twice message_burst)",
+            ),
+            per_second: s.ranged(
+                "frames_per_second",
+                100,
+                10..=1_000_000,
+                "Frames of any kind a second that one socket may send for long; more close it with 1008 (never less than twice messages_per_second)",
+            ),
+        };
+        Self {
+            all: s.ranged(
+                "sockets_max",
+                18_000,
+                1..=1_000_000,
+                "Open sockets in all; a handshake above is answered 503. Less than http_connections_max leaves room for pages",
+            ),
+            per_user: s.ranged(
+                "sockets_per_user",
+                50,
+                1..=1_000_000,
+                "Open sockets of one person; one more is closed with 4429",
+            ),
+            per_address: s.ranged(
+                "sockets_per_address",
+                5_000,
+                1..=1_000_000,
+                "Open sockets from one IPv4 address or IPv6 /64, as the trusted proxies name it; one more is closed with 4429",
+            ),
+            messages,
+            // Whoever may send so many messages must be able to be told that some are refused.
+            frames: Rate {
+                burst: frames.burst.max(2 * messages.burst),
+                per_second: frames.per_second.max(2 * messages.per_second),
+            },
+            ping_every: ms(
+                s,
+                "ping_interval_ms",
+                15_000,
+                100..=20_000,
+                "How often a quiet socket says something, in milliseconds; one that gives no sign of life for five such times is closed",
+            ),
+            write_stall: ms(
+                s,
+                "write_stall_ms",
+                10_000,
+                100..=120_000,
+                "Within which time a socket must take what is written to it at once (64 KiB of events, or one page), or be closed with 4408, in milliseconds",
+            ),
+        }
+    }
+}
+
+fn ms(
+    s: &mut Source,
+    name: &'static str,
+    default: u64,
+    range: RangeInclusive<u64>,
+    doc: &'static str,
+) -> Duration {
+    Duration::from_millis(s.ranged(name, default, range, doc))
 }
 
 /// How much of a room's end a gateway keeps in memory.
@@ -45,9 +130,6 @@ impl Settings for Config {
     const SERVICE: &'static str = "gateway";
 
     fn read(s: &mut Source) -> Self {
-        let ms = |s: &mut Source, name, default: u64, range, doc| {
-            Duration::from_millis(s.ranged(name, default, range, doc))
-        };
         Self {
             listen: s.value("listen", "127.0.0.1:8080", "Address of pages and sockets"),
             operations: s.value("operations", "127.0.0.1:9080", "Address of /livez, /readyz and /metrics"),
@@ -64,32 +146,10 @@ impl Settings for Config {
             trusted_proxies: s.list(
                 "trusted_proxies",
                 "127.0.0.1,::1",
-                "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
+                "Addresses and networks of the proxies in front, whose word (X-Forwarded-For, X-Forwarded-Proto) is believed",
             ),
             http: HttpLimits::read(s),
-            sockets: SocketLimits {
-                burst: s.ranged("message_burst", 30, 1..=10_000, "Messages that a person may send at once"),
-                per_second: s.ranged(
-                    "messages_per_second",
-                    10,
-                    1..=10_000,
-                    "Messages a second that a person may send for long",
-                ),
-                ping_every: ms(
-                    s,
-                    "ping_interval_ms",
-                    15_000,
-                    100..=20_000,
-                    "How often a quiet socket says something, in milliseconds",
-                ),
-                write_stall: ms(
-                    s,
-                    "write_stall_ms",
-                    10_000,
-                    100..=120_000,
-                    "How long a socket may take nothing before it is closed with 4408, in milliseconds",
-                ),
-            },
+            sockets: SocketLimits::read(s),
             ring: RingLimits {
                 events: s.ranged("ring_events", 512, 16..=65_536, "Events of an open room kept in memory"),
                 bytes: s.ranged(

@@ -74,7 +74,7 @@ impl Upstream {
 fn trust_nobody(gateway: &Gateway, request: &mut Request) {
     let Some(PeerAddr(peer)) = request.extensions().get::<PeerAddr>().copied() else { return };
     let headers = request.headers_mut();
-    let trusted = gateway.config.trusted_proxies.contains(&peer.ip());
+    let trusted = gateway.config.trusted_proxies.iter().any(|network| network.contains(peer.ip()));
     let before = headers.get(&FORWARDED_FOR).filter(|_| trusted).and_then(|value| value.to_str().ok());
     let chain = before.map_or_else(|| peer.ip().to_string(), |before| format!("{before}, {}", peer.ip()));
     headers.remove(header::FORWARDED);

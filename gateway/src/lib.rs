@@ -5,6 +5,7 @@
 //! a room's feed in [`room`] takes it into the room's ring, and every socket of the room walks on.
 
 mod config;
+mod crowd;
 mod directory;
 mod edge;
 mod error;

@@ -1,6 +1,7 @@
 //! How fast a person may send, over all of their sockets at this gateway.
 
 use protocol::UserId;
+use service::bucket::{Bucket, Rate};
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
@@ -13,19 +14,13 @@ const BUCKETS_MAX: usize = 100_000;
 
 /// Token buckets, one for each person who sent something lately.
 pub struct Rates {
-    burst: f64,
-    per_second: f64,
+    rate: Rate,
     buckets: Mutex<HashMap<UserId, Bucket>>,
 }
 
-struct Bucket {
-    tokens: f64,
-    at: Instant,
-}
-
 impl Rates {
-    pub fn new(burst: u32, per_second: u32) -> Self {
-        Self { burst: burst.into(), per_second: per_second.into(), buckets: Mutex::default() }
+    pub fn new(rate: Rate) -> Self {
+        Self { rate, buckets: Mutex::default() }
     }
 
     /// Takes one message's right to be sent.
@@ -35,21 +30,9 @@ impl Rates {
     pub fn take(&self, user: UserId, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&user) {
-            buckets.retain(|_, bucket| self.filled(bucket, now) < self.burst);
+            buckets.retain(|_, bucket| !bucket.is_full(self.rate, now));
         }
-        let bucket = buckets.entry(user).or_insert(Bucket { tokens: self.burst, at: now });
-        bucket.tokens = self.filled(bucket, now);
-        bucket.at = now;
-        if bucket.tokens >= 1.0 {
-            bucket.tokens -= 1.0;
-            return Ok(());
-        }
-        Err(Duration::from_secs_f64((1.0 - bucket.tokens) / self.per_second))
-    }
-
-    fn filled(&self, bucket: &Bucket, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
-        (bucket.tokens + passed * self.per_second).min(self.burst)
+        buckets.entry(user).or_insert_with(|| Bucket::full(self.rate, now)).take(self.rate, now)
     }
 }
 
@@ -58,15 +41,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_taken_and_then_a_steady_rate() {
-        let rates = Rates::new(30, 10);
-        let (user, start) = (UserId::new(), Instant::now());
-        for _ in 0..30 {
-            assert_eq!(rates.take(user, start), Ok(()));
-        }
-        assert_eq!(rates.take(user, start), Err(Duration::from_millis(100)));
-        assert_eq!(rates.take(user, start + Duration::from_millis(100)), Ok(()));
-        assert!(rates.take(user, start + Duration::from_millis(101)).is_err());
-        assert_eq!(rates.take(UserId::new(), start), Ok(()), "another person is not slowed");
+    fn one_person_is_not_slowed_by_another() {
+        let rates = Rates::new(Rate { burst: 2, per_second: 10 });
+        let (hasty, start) = (UserId::new(), Instant::now());
+        assert_eq!(rates.take(hasty, start), Ok(()));
+        assert_eq!(rates.take(hasty, start), Ok(()));
+        assert_eq!(rates.take(hasty, start), Err(Duration::from_millis(100)));
+        assert_eq!(rates.take(UserId::new(), start), Ok(()));
     }
 }

@@ -1,6 +1,6 @@
 use crate::{
-    Config, Error, directory::Directory, guests::Guests, profiles::Profiles, rate::Rates, room::Rooms,
-    sessions::Sessions, signals::Signals, streams::Streams,
+    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, profiles::Profiles, rate::Rates,
+    room::Rooms, sessions::Sessions, signals::Signals, streams::Streams,
 };
 use broker::Broker;
 use protocol::{RoomSlug, subject::Shard};
@@ -21,6 +21,7 @@ pub struct Gateway {
     pub signals: Signals,
     /// Sockets, waited for at the end.
     pub guests: Guests,
+    pub crowd: Crowd,
     /// Cancelled when sockets are to be closed because this gateway stops.
     pub draining: CancellationToken,
 }
@@ -36,8 +37,9 @@ impl Gateway {
             directory: Directory::new(broker.clone(), shards),
             sessions: Sessions::new(),
             rooms: Rooms::default(),
-            rates: Rates::new(config.sockets.burst, config.sockets.per_second),
+            rates: Rates::new(config.sockets.messages),
             guests: Guests::new(),
+            crowd: Crowd::default(),
             draining: CancellationToken::new(),
             shards,
             profiles,

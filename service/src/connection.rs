@@ -1,25 +1,24 @@
-//! One accepted connection: its place in the counts, and a limit on how long a write may wait for the peer.
+//! One accepted connection: its place in the counts, how fast it is read, and how long a write may wait for the peer.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use crate::bucket::{Bucket, Rate};
+use crate::counts::{Counts, Held};
+use crate::proxies::network_of;
 
 /// How many connections are open, in all and from each address.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Places(Arc<Mutex<Taken>>);
-
-#[derive(Debug, Default)]
-struct Taken {
-    total: usize,
-    by_address: HashMap<IpAddr, usize>,
+pub(crate) struct Places {
+    all: Counts<()>,
+    by_address: Counts<IpAddr>,
 }
 
 /// Why a connection gets no place.
@@ -32,64 +31,57 @@ pub(crate) enum Full {
 /// A place, given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    places: Places,
-    address: IpAddr,
+    _of_all: Held<()>,
+    _of_address: Held<IpAddr>,
 }
 
 impl Places {
     pub fn take(&self, address: IpAddr, total_max: usize, per_address_max: usize) -> Result<Place, Full> {
-        let address = network(address);
-        let mut taken = self.lock();
-        if taken.total >= total_max {
+        let of_all = self.all.enter(());
+        if of_all.place() > total_max {
             return Err(Full::Total);
         }
-        let here = taken.by_address.entry(address).or_default();
-        if *here >= per_address_max {
+        let of_address = self.by_address.enter(network_of(address));
+        if of_address.place() > per_address_max {
             return Err(Full::Address);
         }
-        *here += 1;
-        taken.total += 1;
-        Ok(Place { places: self.clone(), address })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(Place { _of_all: of_all, _of_address: of_address })
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.lock();
-        taken.total -= 1;
-        let Some(here) = taken.by_address.get_mut(&self.address) else { return };
-        *here -= 1;
-        if *here == 0 {
-            taken.by_address.remove(&self.address);
-        }
-    }
-}
+/// Bytes that each read counts beside those it brought: a peer that sends them one by one has the same work done for it as
+/// one that sends hundreds.
+const READ_COST_BYTES: u32 = 256;
 
-/// One person easily has a whole IPv6 /64; an IPv4 address stays as it is.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
-/// A TCP stream that holds its place until it is closed, whoever has it by then (an upgraded connection outlives HTTP),
-/// and that fails when the peer takes nothing for `write_stall_max`.
+/// A TCP stream that holds its place until it is closed, whoever has it by then (an upgraded connection outlives HTTP). It is
+/// read at a bounded rate, so that whatever a peer sends (endless fragments of a message, control frames, bodies nobody asked
+/// for) costs only so much time to look at; what comes faster waits in the network. It fails when the peer takes nothing for
+/// `write_stall_max`.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
+    read_rate: Rate,
+    read: Bucket,
+    /// Reading goes on when this is over.
+    pause: Option<Pin<Box<Sleep>>>,
     write_stall_max: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
     _place: Place,
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream, place: Place, write_stall_max: Duration) -> Self {
-        Self { stream, write_stall_max, stalled: None, _place: place }
+    pub fn new(stream: TcpStream, place: Place, read_rate: Rate, write_stall_max: Duration) -> Self {
+        let read = Bucket::full(read_rate, Instant::now());
+        Self { stream, read_rate, read, pause: None, write_stall_max, stalled: None, _place: place }
+    }
+
+    /// Counts what a read brought, and begins a pause when it was more than the peer may send.
+    fn brought(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(READ_COST_BYTES);
+        let wait = self.read.owe(bytes, self.read_rate, Instant::now());
+        if wait > Duration::ZERO {
+            self.pause = Some(Box::pin(sleep(wait)));
+        }
     }
 
     /// Lets a write that made progress pass, and bounds how long one may make none.
@@ -115,7 +107,15 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
+        }
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        let brought = buffer.filled().len() - before;
+        self.brought(brought);
+        Poll::Ready(read)
     }
 }
 
@@ -163,7 +163,6 @@ mod tests {
         assert_eq!(places.take(home, 2, 1).unwrap_err(), Full::Address);
         drop(first);
         assert!(places.take(home, 2, 1).is_ok());
-        assert!(places.lock().by_address.is_empty());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The HTTP accept loop. It is our own because a server on the open network needs limits: on the time to send a request's
-//! headers, on connections in all and per address, on how long a peer may take nothing of what is sent to it.
+//! headers, on connections in all and per address, on how fast a peer is read, on how long it may take nothing of what is sent
+//! to it, and on how much of that waits for it in the kernel.
 //!
 //! The size of bodies and the time for a whole request are the business of the router that is served.
 
@@ -13,11 +14,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::bucket::Rate;
 use crate::config::Source;
 use crate::connection::{Connection, Full, Place, Places};
 use crate::metrics::{CounterBy, Gauge, Registry};
@@ -28,6 +31,10 @@ pub struct PeerAddr(pub SocketAddr);
 
 /// After an accept failed for want of file handles, nothing is accepted for this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes that wait in the kernel for a peer to take them (Linux takes the double, for its own records beside them). Its own
+/// choice grows to 4 MiB: memory of the machine that no measure of this process shows, and minutes of messages before anybody
+/// notices that a peer does not read. This much still gives a peer 500 KiB a second over a round trip of a quarter of a second.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
 
 /// The limits of one listener.
 #[derive(Debug, Clone)]
@@ -39,6 +46,9 @@ pub struct HttpLimits {
     /// Time for a request's headers, counted from the connection's start or the previous answer; so also how long an idle
     /// connection is kept.
     pub header_read_timeout: Duration,
+    /// Bytes a second that are read from one connection for long, and at once after a quiet second. What comes faster waits in
+    /// the network.
+    pub read_bytes_per_second: u32,
     /// How long a peer may take nothing of what is written to it.
     pub write_stall_max: Duration,
     /// How long requests in flight may go on after the shutdown began.
@@ -53,6 +63,7 @@ impl Default for HttpLimits {
             connections_max: 20_000,
             connections_per_address_max: 5_000,
             header_read_timeout: Duration::from_secs(10),
+            read_bytes_per_second: 1024 * 1024,
             write_stall_max: Duration::from_secs(30),
             drain: Duration::from_secs(5),
             signals: HttpSignals::default(),
@@ -85,6 +96,12 @@ impl HttpLimits {
                 MS,
                 "Time for a request's headers, and how long an idle connection is kept, in milliseconds",
             )),
+            read_bytes_per_second: source.ranged(
+                "http_read_bytes_per_second",
+                usual.read_bytes_per_second,
+                65_536..=1_000_000_000,
+                "Bytes a second that are read from one connection for long, each read counting 256 more; what comes faster waits",
+            ),
             ..usual
         }
     }
@@ -161,7 +178,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, sh
         };
         match places.take(peer.ip(), limits.connections_max, limits.connections_per_address_max) {
             Ok(place) => {
-                let connection = accept(stream, place, limits.write_stall_max);
+                let connection = accept(stream, place, &limits);
                 let serving =
                     serve_connection(connection, peer, router.clone(), limits.clone(), shutdown.clone());
                 connections.spawn(serving);
@@ -186,10 +203,13 @@ async fn pause_after(error: &std::io::Error) {
     }
 }
 
-fn accept(stream: TcpStream, place: Place, write_stall_max: Duration) -> Connection {
+fn accept(stream: TcpStream, place: Place, limits: &HttpLimits) -> Connection {
     // Frames are small and each is wanted at once; where the option can't be set they are merely later.
     let _ = stream.set_nodelay(true);
-    Connection::new(stream, place, write_stall_max)
+    // Where it can't be set, a slow peer is merely noticed later.
+    let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
+    let read_rate = Rate { burst: limits.read_bytes_per_second, per_second: limits.read_bytes_per_second };
+    Connection::new(stream, place, read_rate, limits.write_stall_max)
 }
 
 async fn serve_connection(

@@ -2,7 +2,9 @@
 //! starts and stops. Nothing here knows of rooms, accounts or history.
 
 pub mod answer;
+pub mod bucket;
 pub mod config;
+pub mod counts;
 pub mod health;
 pub mod http;
 pub mod logs;
@@ -11,5 +13,6 @@ pub mod operations;
 pub mod origin;
 pub mod probe;
 pub mod process;
+pub mod proxies;
 
 mod connection;

@@ -1,73 +1,115 @@
-//! Who may open a socket. A browser can't read the status of a refused handshake and would try for ever, so an ended session
-//! or a missing membership is accepted and then closed with its code; a foreign origin is refused outright.
+//! Who may open a socket. A browser can't read the status of a refused handshake and would try for ever, so an ended session,
+//! a missing membership or one socket too many is accepted and then closed with its code; a foreign origin is refused outright,
+//! and so is everybody when this gateway is full.
 
-use super::{outlet::Outlet, seat::Seat, wire::Format};
+use super::{
+    outlet::{Outlet, limited},
+    seat::Seat,
+    wire::Format,
+};
 use crate::{
+    crowd::{Above, Comer, Full},
     edge::{answer, identity, origin},
     state::Gateway,
 };
 use axum::{
+    Extension,
     extract::{Path, Query, State, WebSocketUpgrade, ws::WebSocket},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
-use protocol::{
-    Cursor, RoomSlug,
-    frame::{Close, JSON_SUBPROTOCOL},
-    limits,
-    token::Claims,
-};
-use std::sync::Arc;
+use protocol::{Cursor, RoomSlug, frame::Close, token::Claims};
+use service::{http::PeerAddr, proxies::origin_of};
+use std::{net::IpAddr, sync::Arc};
 
 #[derive(serde::Deserialize)]
 pub struct After {
     after: Option<String>,
 }
 
-/// Bytes that tungstenite reads at once: its default of 128 KiB for each socket would be most of an idle socket's memory.
-const READ_BUFFER_BYTES: usize = 1024;
-/// Bytes that may wait to be written before the socket counts as full.
-const WRITE_BUFFER_BYTES_MAX: usize = 512 * 1024;
+/// What whoever is refused for want of a place is asked to wait, in seconds.
+const RETRY_AFTER_S: &str = "30";
 
 /// Answers a handshake.
 pub async fn open(
     State(gateway): State<Arc<Gateway>>,
-    Path(slug): Path<String>,
-    Query(query): Query<After>,
+    (Path(slug), Query(query)): (Path<String>, Query<After>),
+    Extension(PeerAddr(peer)): Extension<PeerAddr>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    if let Err(refusal) = origin::check(&headers, &gateway.config.public_origins) {
-        gateway.signals.handshake("foreign_origin");
-        return answer::problem(StatusCode::FORBIDDEN, "foreign_origin", &refusal);
-    }
-    let cursor = match query.after.as_deref().filter(|text| !text.is_empty()).map(str::parse::<Cursor>) {
-        None => None,
-        Some(Ok(cursor)) => Some(cursor),
-        Some(Err(_)) => {
-            gateway.signals.handshake("bad_cursor");
-            let why = "after must be a cursor: <stream identity>.<sequence>, as caught_up gives it";
-            return answer::problem(StatusCode::BAD_REQUEST, "bad_cursor", why);
+    match admit(&gateway, (&slug, &query), peer.ip(), (&headers, upgrade)) {
+        Ok(accepted) => accepted,
+        Err(refusal) => {
+            gateway.signals.handshake(refusal.code);
+            refusal.answer()
         }
-    };
-    let upgrade = upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
-        .max_message_size(limits::FRAME_BYTES_MAX)
-        .max_frame_size(limits::FRAME_BYTES_MAX)
-        .protocols([JSON_SUBPROTOCOL]);
+    }
+}
+
+/// A handshake that is not answered by a socket.
+struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    why: String,
+}
+
+impl Refusal {
+    fn answer(&self) -> Response {
+        let mut answer = answer::problem(self.status, self.code, &self.why);
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        answer
+    }
+}
+
+impl From<Full> for Refusal {
+    fn from(Full(above): Full) -> Self {
+        let why = "there are far too many sockets of this person or address; close some first".into();
+        Self { status: StatusCode::TOO_MANY_REQUESTS, code: above.code(), why }
+    }
+}
+
+/// Takes whoever asks into the counts, and lets the socket begin.
+fn admit(
+    gateway: &Arc<Gateway>,
+    (slug, query): (&str, &After),
+    peer: IpAddr,
+    (headers, upgrade): (&HeaderMap, WebSocketUpgrade),
+) -> Result<Response, Refusal> {
+    let config = &gateway.config;
+    origin::check(headers, &config.public_origins).map_err(|why| Refusal {
+        status: StatusCode::FORBIDDEN,
+        code: "foreign_origin",
+        why,
+    })?;
+    let cursor = query.after.as_deref().filter(|text| !text.is_empty()).map(str::parse::<Cursor>);
+    let cursor = cursor.transpose().map_err(|_| Refusal {
+        status: StatusCode::BAD_REQUEST,
+        code: "bad_cursor",
+        why: "after must be a cursor: <stream identity>.<sequence>, as caught_up gives it".into(),
+    })?;
+    let counted = gateway.guests.enter(config.sockets.all).ok_or_else(|| Refusal {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: "full",
+        why: "this gateway has as many sockets as it takes; try again, another one may have room".into(),
+    })?;
+    let claims = identity::claims(headers, &gateway.sessions);
+    let address = origin_of(headers, peer, &config.trusted_proxies).client;
+    let comer = Comer { user: claims.as_ref().map(|claims| claims.user), address };
+    let place = gateway.crowd.enter(comer, config.sockets.per_user, config.sockets.per_address)?;
+    let upgrade = limited(upgrade);
     let format = match upgrade.selected_protocol() {
         Some(_) => Format::Json,
-        None => Format::Html(identity::language(&headers)),
+        None => Format::Html(identity::language(headers)),
     };
-    let claims = identity::claims(&headers, &gateway.sessions);
-    let guest = Guest { slug: slug.parse().ok(), claims, format, cursor };
-    let counted = gateway.guests.enter();
-    upgrade.on_upgrade(move |socket| async move {
+    let guest = Guest { slug: slug.parse().ok(), claims, above: place.above, format, cursor };
+    let gateway = Arc::clone(gateway);
+    Ok(upgrade.on_upgrade(move |socket| async move {
         guest.come_in(gateway, socket).await;
-        drop(counted);
-    })
+        drop((counted, place));
+    }))
 }
 
 /// Whoever asks to come in.
@@ -76,13 +118,15 @@ struct Guest {
     slug: Option<RoomSlug>,
     /// `None`: no token, or none that is valid.
     claims: Option<Claims>,
+    /// Whose limit this socket is above, if it is.
+    above: Option<Above>,
     format: Format,
     cursor: Option<Cursor>,
 }
 
 impl Guest {
     async fn come_in(self, gateway: Arc<Gateway>, socket: WebSocket) {
-        let mut outlet = Outlet::new(socket, gateway.config.sockets.write_stall);
+        let mut outlet = Outlet::new(socket, &gateway.config.sockets);
         gateway.signals.socket_opened();
         let close = match self.seat(&gateway).await {
             Ok(seat) => {
@@ -101,6 +145,9 @@ impl Guest {
     }
 
     async fn seat(self, gateway: &Arc<Gateway>) -> Result<Seat, (&'static str, Close)> {
+        if let Some(above) = self.above {
+            return Err((above.code(), Close::TooMany));
+        }
         let claims = self.claims.ok_or(("logged_out", Close::SessionEnded))?;
         let registration = gateway.sessions.register(claims.session);
         let slug = self.slug.ok_or(("no_room", Close::NotAMember))?;

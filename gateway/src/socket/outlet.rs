@@ -1,18 +1,52 @@
 //! A socket's two directions, with the limits of each.
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use super::wire::PAGE_FRAME_BYTES_MAX;
+use crate::config::SocketLimits;
+use axum::extract::{
+    WebSocketUpgrade,
+    ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
+};
 use futures_util::{SinkExt, StreamExt};
-use protocol::frame::Close;
+use protocol::{
+    frame::{Close, JSON_SUBPROTOCOL},
+    limits,
+};
+use service::bucket::{Bucket, Rate};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, error::Elapsed, timeout};
 
 /// How long a peer is given to answer a close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
+/// Bytes that tungstenite reads at once: its default of 128 KiB for each socket would be most of an idle socket's memory.
+const READ_BUFFER_BYTES: usize = 1024;
+/// Bytes that may wait to be written: the queue limit of a socket. A frame is added when the one before has been taken, so
+/// that it holds one frame, and pongs beside it where a peer asks and does not read; with those it may come to be full.
+const WRITE_BUFFER_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of events that are written at once, which is what a peer must take within the stall limit; one event may be more.
+const PIECE_BYTES: usize = 64 * 1024;
 
-/// A WebSocket whose writes have a time-out.
+/// Every frame fits when nothing waits but pongs.
+const _: () = assert!(PAGE_FRAME_BYTES_MAX + 128 * 1024 < WRITE_BUFFER_BYTES_MAX);
+
+/// Bounds what a socket may take of this process's memory. To read: one message of [`limits::FRAME_BYTES_MAX`], whole and in
+/// parts. To write: [`WRITE_BUFFER_BYTES_MAX`], and what the seat has ready (two pages).
+pub fn limited(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
+        .max_message_size(limits::FRAME_BYTES_MAX)
+        .max_frame_size(limits::FRAME_BYTES_MAX)
+        .protocols([JSON_SUBPROTOCOL])
+}
+
+/// A WebSocket whose writes have a time-out and whose frames are counted.
 pub struct Outlet {
     socket: WebSocket,
     stall: Duration,
+    rate: Rate,
+    /// What the peer may still send.
+    frames: Bucket,
 }
 
 /// What came from a peer.
@@ -26,39 +60,56 @@ pub enum Heard {
     Broken(Option<Close>, u16),
 }
 
-/// The peer took nothing for too long, or is gone.
+/// Why something could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteError {
+    /// The peer did not take it in time, however much of it, or what waits for it has reached its limit.
     TooSlow,
     Gone,
 }
 
 impl Outlet {
-    pub const fn new(socket: WebSocket, stall: Duration) -> Self {
-        Self { socket, stall }
+    pub fn new(socket: WebSocket, limits: &SocketLimits) -> Self {
+        let frames = Bucket::full(limits.frames, Instant::now());
+        Self { socket, stall: limits.write_stall, rate: limits.frames, frames }
     }
 
     /// The next thing heard. Cancel safe: a frame that is not whole yet stays in the socket's buffer.
+    ///
+    /// Everything that comes here is counted, whatever it is: who sends more than [`SocketLimits::frames`] is closed for abuse.
+    /// The parts of a message are joined below and not seen here; they are bounded by the message's size and by the rate at
+    /// which a connection is read.
     pub async fn hear(&mut self) -> Heard {
-        match self.socket.next().await {
-            None => Heard::Closed,
+        let heard = match self.socket.next().await {
+            None | Some(Ok(Message::Close(_))) => return Heard::Closed,
             Some(Ok(Message::Text(text))) => Heard::Text(text),
             Some(Ok(Message::Binary(_))) => Heard::Binary,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Heard::Alive,
-            Some(Ok(Message::Close(_))) => Heard::Closed,
-            Some(Err(error)) => broken(error),
+            Some(Err(error)) => return broken(error),
+        };
+        match self.frames.take(self.rate, Instant::now()) {
+            Ok(()) => heard,
+            Err(_) => Heard::Broken(Some(Close::Abuse), Close::Abuse.code()),
         }
     }
 
-    /// Writes frames, all of them with one flush.
-    pub async fn show(&mut self, frames: impl Iterator<Item = Utf8Bytes>) -> Result<(), WriteError> {
+    /// Writes the first of these frames with one flush: as many as make a piece of [`PIECE_BYTES`], and at least one. Gives how
+    /// many.
+    pub async fn show(&mut self, frames: &[Utf8Bytes]) -> Result<usize, WriteError> {
+        let (mut count, mut bytes) = (0, 0);
         let write = async {
             for frame in frames {
-                self.socket.feed(Message::Text(frame)).await?;
+                bytes += frame.len();
+                if count > 0 && bytes > PIECE_BYTES {
+                    break;
+                }
+                self.socket.feed(Message::Text(frame.clone())).await?;
+                count += 1;
             }
             self.socket.flush().await
         };
-        finished(timeout(self.stall, write).await)
+        finished(timeout(self.stall, write).await)?;
+        Ok(count)
     }
 
     /// Writes one frame.
@@ -93,12 +144,19 @@ impl Outlet {
     }
 }
 
-fn finished<E>(write: Result<Result<(), E>, tokio::time::error::Elapsed>) -> Result<(), WriteError> {
+fn finished(write: Result<Result<(), axum::Error>, Elapsed>) -> Result<(), WriteError> {
     match write {
         Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if is_full(&error) => Err(WriteError::TooSlow),
         Ok(Err(_)) => Err(WriteError::Gone),
         Err(_) => Err(WriteError::TooSlow),
     }
+}
+
+/// Whether what waits for the peer has reached [`WRITE_BUFFER_BYTES_MAX`].
+fn is_full(error: &axum::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    matches!(cause, Some(tungstenite::Error::WriteBufferFull(_)))
 }
 
 fn broken(error: axum::Error) -> Heard {

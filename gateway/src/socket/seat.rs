@@ -6,12 +6,13 @@ use super::{
     wire::{Format, Refused},
 };
 use crate::{
-    history::{self, HistoryPage},
+    history,
     room::{Next, Room},
     sessions::Registration,
     state::Gateway,
     writing::{self, Outcome, Request},
 };
+use axum::extract::ws::Utf8Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use protocol::{
     Cursor, MessageId,
@@ -57,7 +58,8 @@ pub struct Seat {
     /// Messages in the order in which they came; the first is with the broker.
     waiting: VecDeque<Request>,
     publishing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
-    pages: FuturesUnordered<BoxFuture<'static, Option<HistoryPage>>>,
+    /// Pages that are read, each as the frame to be written.
+    pages: FuturesUnordered<BoxFuture<'static, Option<String>>>,
     heard_at: Instant,
 }
 
@@ -145,9 +147,22 @@ impl Seat {
         let (page, head) = newest.map_err(|_| Some(Close::Draining))?;
         self.reach(head).await;
         self.cursor = Some(Cursor { stream, seq: head });
-        self.gateway.signals.delivered(page.rows.len());
-        let format = self.format;
-        outlet.show(page.rows.iter().map(|row| format.row(row).into())).await.map_err(too_slow)
+        let frames: Vec<_> = page.rows.iter().map(|row| self.format.row(row).into()).collect();
+        self.show(outlet, &frames).await
+    }
+
+    /// Writes frames piece by piece, so that a slow peer is waited for as long as it takes each in time, and no longer than the
+    /// session lasts.
+    async fn show(&mut self, outlet: &mut Outlet, mut frames: &[Utf8Bytes]) -> Result<(), End> {
+        self.gateway.signals.delivered(frames.len());
+        while !frames.is_empty() {
+            if self.registration.revoked.is_cancelled() {
+                return Err(Some(Close::SessionEnded));
+            }
+            let shown = outlet.show(frames).await.map_err(too_slow)?;
+            frames = &frames[shown..];
+        }
+        Ok(())
     }
 
     async fn reset(&mut self, outlet: &mut Outlet, reason: ResetReason) -> Result<(), End> {
@@ -173,10 +188,9 @@ impl Seat {
         match self.room.after(&self.gateway, cursor, BATCH).await {
             Ok(Next::Events { events, reached }) => {
                 self.read_failures = 0;
-                self.gateway.signals.delivered(events.len());
-                let format = self.format;
                 // Their bytes are shared with every other socket of this format.
-                outlet.show(events.iter().map(|shown| shown.encoded(format))).await.map_err(too_slow)?;
+                let frames: Vec<_> = events.iter().map(|shown| shown.encoded(self.format)).collect();
+                self.show(outlet, &frames).await?;
                 self.cursor = Some(Cursor { seq: reached, ..cursor });
                 Ok(())
             }
@@ -278,15 +292,18 @@ impl Seat {
         if self.pages.len() >= PAGES_MAX {
             return self.refuse(outlet, busy(None)).await;
         }
-        let (gateway, room) = (Arc::clone(&self.gateway), self.room.slug.clone());
-        let read = async move { history::before(&gateway, &room, before, limit).await.ok() };
+        let (gateway, room, format) = (Arc::clone(&self.gateway), self.room.slug.clone(), self.format);
+        let read = async move {
+            let page = history::before(&gateway, &room, before, limit).await.ok()?;
+            Some(format.page(&page))
+        };
         self.pages.push(read.boxed());
         Ok(())
     }
 
-    async fn page(&mut self, outlet: &mut Outlet, page: Option<HistoryPage>) -> Result<(), End> {
+    async fn page(&mut self, outlet: &mut Outlet, page: Option<String>) -> Result<(), End> {
         match page {
-            Some(page) => outlet.say(self.format.page(&page)).await.map_err(too_slow),
+            Some(page) => outlet.say(page).await.map_err(too_slow),
             None => {
                 let (code, message) = (Refusal::Unavailable, "history can't be read now".to_owned());
                 let refused = Refused { id: None, code, message, retry_after_ms: Some(2_000) };

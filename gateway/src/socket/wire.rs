@@ -1,7 +1,10 @@
 //! The two formats of the wire: JSON for programs, HTML fragments (in two languages) for htmx.
 
 use super::view;
-use crate::{history::{HistoryPage, NamedRow}, room::shown::Shown};
+use crate::{
+    history::{HistoryPage, NamedRow},
+    room::shown::Shown,
+};
 use protocol::{
     Cursor, MessageId,
     frame::{Refusal, ResetReason, ServerFrame},
@@ -15,6 +18,10 @@ pub enum Format {
     Json,
     Html(Lang),
 }
+
+/// Bytes of a page's frame, at most (or one event): a page of the longest messages is cut to what fits, and says that there is
+/// more.
+pub const PAGE_FRAME_BYTES_MAX: usize = 256 * 1024;
 
 /// A refusal on its way to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,15 +65,32 @@ impl Format {
         }
     }
 
+    /// A page, cut at its older end to [`PAGE_FRAME_BYTES_MAX`].
     pub fn page(self, page: &HistoryPage) -> String {
+        let whole = self.rows(&page.rows, page.more);
+        if whole.len() <= PAGE_FRAME_BYTES_MAX {
+            return whole;
+        }
+        let around = self.rows(&[], true).len();
+        let mut left = PAGE_FRAME_BYTES_MAX.saturating_sub(around);
+        let fitting = page.rows.iter().rev().take_while(|row| {
+            let rest = left.checked_sub(self.row(row).len() + 1);
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        });
+        let cut = page.rows.len() - fitting.count().max(1);
+        self.rows(&page.rows[cut..], true)
+    }
+
+    fn rows(self, rows: &[NamedRow], more: bool) -> String {
         match self {
             Self::Json => {
-                let events = page.rows.iter().map(view::row_frame).collect();
-                json(&ServerFrame::Page { events, more: page.more })
+                let events = rows.iter().map(view::row_frame).collect();
+                json(&ServerFrame::Page { events, more })
             }
             Self::Html(lang) => {
-                let rows: Vec<_> = page.rows.iter().map(view::row).collect();
-                templates::page_fragment(lang, &rows, page.more)
+                let rows: Vec<_> = rows.iter().map(view::row).collect();
+                templates::page_fragment(lang, &rows, more)
             }
         }
     }
@@ -110,4 +134,61 @@ impl Format {
 
 fn json(frame: &ServerFrame) -> String {
     serde_json::to_string(frame).expect("a frame is plain JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{Body, Event, StoredEvent, Timestamp, UserId, limits};
+
+    const FORMATS: [Format; Format::COUNT] = [Format::Json, Format::Html(Lang::En), Format::Html(Lang::Fr)];
+
+    /// Texts that grow most when they are written.
+    fn longest() -> Vec<String> {
+        ["🙂", "\"", "&", "http://a ", "http://a.b/&", "http://🙂 "]
+            .map(|part| part.chars().cycle().take(limits::BODY_CHARS_MAX).collect())
+            .into()
+    }
+
+    fn shown(seq: u64, text: &str) -> Arc<Shown> {
+        let body = Body::parse(text).unwrap();
+        let event = Event::Message { id: MessageId::new(), author: UserId::new(), body };
+        let stored = StoredEvent { seq, at: Timestamp::from_millis(0), event };
+        Arc::new(Shown::new(stored, seq - 1, "&".repeat(limits::USER_NAME_CHARS_MAX), text.len()))
+    }
+
+    #[test]
+    fn the_longest_event_is_within_a_piece() {
+        for (format, text) in
+            FORMATS.into_iter().flat_map(|format| longest().into_iter().map(move |text| (format, text)))
+        {
+            let bytes = shown(1, &text).encoded(format).len();
+            assert!(bytes <= 64 * 1024, "{bytes} bytes of {format:?} for {}…", &text[..12]);
+        }
+    }
+
+    #[test]
+    fn a_page_of_the_longest_messages_is_cut_at_its_older_end_and_says_so() {
+        for (format, text) in
+            FORMATS.into_iter().flat_map(|format| longest().into_iter().map(move |text| (format, text)))
+        {
+            let events: Vec<_> = (1..=limits::PAGE_EVENTS_MAX as u64).map(|seq| shown(seq, &text)).collect();
+            let frame = format.page(&HistoryPage { events: events.clone(), more: false });
+            assert!(frame.len() <= PAGE_FRAME_BYTES_MAX, "{} bytes of {format:?}", frame.len());
+            assert!(frame.len() > PAGE_FRAME_BYTES_MAX / 2, "{} bytes of {format:?}", frame.len());
+            let has = |shown: &Arc<Shown>| frame.contains(&shown.event.id().to_string());
+            assert!(has(&events[99]) && !has(&events[0]));
+            assert!(frame.contains("\"more\":true") || frame.contains("data-more=\"true\""));
+        }
+    }
+
+    #[test]
+    fn a_page_that_fits_is_whole() {
+        let events: Vec<_> = (1..=50).map(|seq| shown(seq, "short")).collect();
+        for format in FORMATS {
+            let frame = format.page(&HistoryPage { events: events.clone(), more: false });
+            assert!(events.iter().all(|shown| frame.contains(&shown.event.id().to_string())));
+            assert!(frame.contains("\"more\":false") || frame.contains("data-more=\"false\""));
+        }
+    }
 }

@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use axum::extract::Extension;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
@@ -19,6 +19,7 @@ async fn server(limits: HttpLimits) -> Server {
     let router = Router::new()
         .route("/", get(|Extension(peer): Extension<PeerAddr>| async move { peer.0.ip().to_string() }))
         .route("/large", get(|| async { vec![b'x'; 64 * 1024 * 1024] }))
+        .route("/count", post(|body: bytes::Bytes| async move { body.len().to_string() }))
         .route("/socket", get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(until_closed) }))
         .route(
             "/slow",
@@ -123,7 +124,21 @@ async fn a_peer_that_takes_nothing_is_let_go() {
     let mut stream = server.connect().await;
     stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(rest(&mut stream).await.len() < 64 * 1024 * 1024);
+    let taken = rest(&mut stream).await.len();
+    assert!(taken < 2 * 1024 * 1024, "{taken} bytes waited in the kernel for a peer that takes nothing");
+}
+
+#[tokio::test]
+async fn a_peer_that_sends_fast_is_read_at_its_rate_and_loses_nothing() {
+    let server = server(HttpLimits { read_bytes_per_second: 100_000, ..HttpLimits::default() }).await;
+    let mut stream = server.connect().await;
+    let started = Instant::now();
+    let head = "POST /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 300000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b'x'; 300_000]).await.unwrap();
+    assert!(rest(&mut stream).await.ends_with("300000"));
+    let took = started.elapsed();
+    assert!(took > Duration::from_millis(1_500), "300,000 bytes were read in {took:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An address or a network, such as `10.0.0.0/8` or `::1`.
@@ -49,6 +49,15 @@ impl Network {
     }
 }
 
+/// What counts as one address where addresses are counted: an IPv4 address, or an IPv6 /64, of which one person easily has all.
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
 /// What is believed about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -57,9 +66,9 @@ pub struct Origin {
     pub host: Option<String>,
 }
 
-/// Reads who asks: the peer, or what the trusted proxies in front of us say (`Forwarded`, else
-/// `X-Forwarded-For` and `X-Forwarded-Host`). The list is read from our end until an address that is not a
-/// trusted proxy's.
+/// Reads who asks: the peer, or what the trusted proxies in front of us say (`X-Forwarded-For` and `X-Forwarded-Host`, else
+/// `Forwarded`: hardly a proxy writes the latter, so most pass on what the client itself put there). The list is read from our
+/// end until an address that is not a trusted proxy's.
 pub fn origin_of(headers: &HeaderMap, peer: IpAddr, trusted: &[Network]) -> Origin {
     let peer = peer.to_canonical();
     let is_proxy = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
@@ -85,14 +94,12 @@ struct Hop {
 }
 
 fn hops(headers: &HeaderMap) -> Vec<Hop> {
-    let forwarded: Vec<Hop> =
-        items(headers, header::FORWARDED.as_str()).map(|item| forwarded_hop(&item)).collect();
-    if !forwarded.is_empty() {
-        return forwarded;
-    }
     let mut hops: Vec<Hop> = items(headers, "x-forwarded-for")
         .map(|item| Hop { address: address_in(&item), host: None })
         .collect();
+    if hops.is_empty() {
+        return items(headers, header::FORWARDED.as_str()).map(|item| forwarded_hop(&item)).collect();
+    }
     if let Some(host) = items(headers, "x-forwarded-host").last() {
         hops.push(Hop { address: hops.last().and_then(|hop| hop.address), host: Some(host) });
     }
@@ -172,6 +179,12 @@ mod tests {
         }
         let six = headers(&[("forwarded", "For=\"[2001:db8::7]:99\"")]);
         assert_eq!(origin_of(&six, ip("::1"), &trusted()).client, ip("2001:db8::7"));
+    }
+
+    #[test]
+    fn what_a_client_adds_is_not_believed_where_its_proxy_speaks_the_other_way() {
+        let said = headers(&[("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "198.51.100.4")]);
+        assert_eq!(origin_of(&said, ip("127.0.0.1"), &trusted()).client, ip("198.51.100.4"));
     }
 
     #[test]
