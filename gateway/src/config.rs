@@ -19,6 +19,7 @@ pub struct Config {
     pub sockets: SocketLimits,
     pub ring: RingLimits,
     pub head_check: Duration,
+    pub fan_out: Duration,
     pub history_patience: Duration,
     pub publish_deadline: Duration,
     pub drain: Duration,
@@ -159,6 +160,13 @@ impl Settings for Config {
                     "Bytes of an open room's events kept in memory",
                 ),
             },
+            fan_out: ms(
+                s,
+                "fan_out_interval_ms",
+                25,
+                0..=1_000,
+                "In a busy room, how long what comes is gathered before it goes to the members in one write; a quiet room's goes at once",
+            ),
             head_check: ms(
                 s,
                 "head_check_interval_ms",

@@ -3,9 +3,13 @@
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
@@ -148,6 +152,103 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// What is left of a connection when its protocol was upgraded: anybody who holds the way out may write, one may read.
+#[derive(Debug)]
+pub struct Duplex {
+    pub out: Arc<WayOut>,
+    pub ear: Ear,
+    /// What the peer sent behind its request.
+    pub heard: Bytes,
+}
+
+impl Duplex {
+    /// Takes over a connection of [`crate::http::serve`].
+    ///
+    /// # Errors
+    /// The connection, when it is not one of those.
+    pub fn take_over(upgraded: Upgraded) -> Result<Self, Upgraded> {
+        let parts = upgraded.downcast::<TokioIo<Connection>>()?;
+        let Connection { stream, read_rate, read, _place, .. } = parts.io.into_inner();
+        let out = Arc::new(WayOut { stream, _place });
+        let ear = Ear { out: Arc::clone(&out), rate: read_rate, read, paused_until: None };
+        Ok(Self { out, ear, heard: parts.read_buf })
+    }
+}
+
+/// The writing half of an upgraded connection. It has no queue: what the kernel does not take now is the caller's to keep.
+#[derive(Debug)]
+pub struct WayOut {
+    stream: TcpStream,
+    _place: Place,
+}
+
+impl WayOut {
+    /// Writes what the kernel takes now.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when it takes nothing; others when the connection is broken.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.try_write(bytes)
+    }
+
+    /// The same for several pieces with one call.
+    ///
+    /// # Errors
+    /// As [`WayOut::try_write`].
+    pub fn try_write_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.try_write_vectored(pieces)
+    }
+
+    /// Waits until a write may be taken. Cancel safe.
+    ///
+    /// # Errors
+    /// When the runtime ends.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.stream.writable().await
+    }
+}
+
+/// The reading half of an upgraded connection, at the bounded rate of its listener.
+#[derive(Debug)]
+pub struct Ear {
+    out: Arc<WayOut>,
+    rate: Rate,
+    read: Bucket,
+    paused_until: Option<Instant>,
+}
+
+impl Ear {
+    /// Waits until there may be something to read. Cancel safe.
+    ///
+    /// # Errors
+    /// When the runtime ends.
+    pub async fn readable(&mut self) -> io::Result<()> {
+        if let Some(until) = self.paused_until {
+            sleep_until(until).await;
+            self.paused_until = None;
+        }
+        self.out.stream.readable().await
+    }
+}
+
+impl io::Read for Ear {
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when nothing is there, or the peer has sent more than it may: wait for [`Ear::readable`].
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.paused_until.is_some() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let bytes = self.out.stream.try_read(buffer)?;
+        let cost = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(READ_COST_BYTES);
+        let now = Instant::now();
+        let wait = self.read.owe(cost, self.rate, now);
+        self.paused_until = (wait > Duration::ZERO).then(|| now + wait);
+        Ok(bytes)
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod bucket;
 pub mod config;
+pub mod connection;
 pub mod counts;
 pub mod health;
 pub mod http;
@@ -14,5 +15,3 @@ pub mod origin;
 pub mod probe;
 pub mod process;
 pub mod proxies;
-
-mod connection;

@@ -1,6 +1,11 @@
-//! The task that fills an open room's ring: live messages in, holes repaired from the log, in order, once.
+//! The task of an open room: live messages into its ring, holes repaired from the log, in order, once; and the news out to the
+//! members, at once in a quiet room, gathered for a moment in a busy one.
 
-use super::{Room, ring::Ring, shown::Shown};
+use super::{
+    News, Room,
+    ring::Ring,
+    shown::{Entry, Shown},
+};
 use crate::{Error, state::Gateway};
 use broker::{LiveRecord, Record, Subscription};
 use protocol::{Event, RoomSlug, StoredEvent, chain::Link, subject::Shard};
@@ -8,10 +13,13 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Events fetched at once to repair a hole.
 const REPAIR_BATCH: usize = 256;
+/// Events given to the members at once.
+const PIECE_EVENTS: usize = 64;
 /// Longest pause between two tries to repair a hole.
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
@@ -24,7 +32,13 @@ pub(super) async fn open(gateway: &Arc<Gateway>, slug: &RoomSlug) -> Result<Arc<
     let closed = CancellationToken::new();
     let ring = Ring::new(identity, head, gateway.config.ring);
     let room = Arc::new(Room::new(slug.clone(), shard, ring, closed.clone()));
-    let feed = Feed { gateway: Arc::clone(gateway), room: Arc::downgrade(&room), slug: slug.clone(), shard };
+    let feed = Feed {
+        gateway: Arc::clone(gateway),
+        room: Arc::downgrade(&room),
+        slug: slug.clone(),
+        shard,
+        given_at: Instant::now(),
+    };
     // It ends when the room's last socket drops the room.
     tokio::spawn(feed.run(live, closed));
     Ok(room)
@@ -36,17 +50,22 @@ struct Feed {
     room: Weak<Room>,
     slug: RoomSlug,
     shard: Shard,
+    /// When the members were given something last.
+    given_at: Instant,
 }
 
 impl Feed {
-    /// Inputs: the room's end, a head that somebody has seen in the log, another life of the stream, live messages. All are
-    /// signals or a queue that keeps what was not taken, so each branch may be cancelled.
-    async fn run(self, mut live: Subscription, closed: CancellationToken) {
+    /// Inputs: the room's end, a head that somebody has seen in the log, another life of the stream, live messages, the moment
+    /// to give the members what has come. All are signals, clocks, or a queue that keeps what was not taken, so each branch
+    /// may be cancelled.
+    async fn run(mut self, mut live: Subscription, closed: CancellationToken) {
         let Some(mut known_head) = self.room.upgrade().map(|room| room.known_head.subscribe()) else {
             return;
         };
         let mut streams = self.gateway.streams.changes();
         loop {
+            let has_news = self.room.upgrade().is_some_and(|room| room.has_news());
+            let give_at = self.given_at + self.gateway.config.fan_out;
             tokio::select! {
                 // The end first, so that a busy room can close.
                 biased;
@@ -57,6 +76,7 @@ impl Feed {
                     }
                     self.start_anew_if_other_stream().await;
                 }
+                () = tokio::time::sleep_until(give_at), if has_news => self.give().await,
                 record = live.next() => match record {
                     Some(record) => self.take(record).await,
                     None => break,
@@ -71,6 +91,28 @@ impl Feed {
             }
         }
         self.gateway.rooms.sweep();
+    }
+
+    /// Gives the members everything that has come since the last time, in pieces that a socket takes at once.
+    async fn give(&mut self) {
+        let Some(room) = self.room.upgrade() else { return };
+        self.given_at = Instant::now();
+        loop {
+            let piece = match room.take_news(PIECE_EVENTS) {
+                News::Piece(piece) => Arc::new(piece),
+                News::Dropped => {
+                    room.members.leave_behind();
+                    continue;
+                }
+                News::Nothing => return,
+            };
+            let given = room.members.give(&piece).await;
+            self.gateway.signals.delivered(given * piece.events.len());
+            let somebody_left = |shown: &Arc<Shown>| matches!(shown.what, Entry::Event(Event::Left { .. }));
+            if piece.events.iter().any(somebody_left) {
+                room.members.ring();
+            }
+        }
     }
 
     async fn take(&self, live: LiveRecord) {
@@ -121,7 +163,7 @@ impl Feed {
         }
     }
 
-    /// Places consecutive records of the log at the ring's end, and wakes the sockets once for all of them.
+    /// Places consecutive records of the log at the ring's end.
     async fn place(&self, records: &[Record]) {
         let authors: Vec<_> = records.iter().map(|record| Event::decode(&record.payload)).collect();
         let mut names = Vec::with_capacity(authors.len());

@@ -1,10 +1,13 @@
 //! Rooms that have a member at this gateway.
 //!
-//! An open room is one record: a [`ring::Ring`] of its newest events, and one task that fills it from the
-//! broker's live subject ([`feed`]). Sockets read the ring at their own pace.
+//! An open room is one record: a [`ring::Ring`] of its newest events, the lines of its [`members`], and one task that fills the
+//! ring from the broker's live subject and gives the news to the members ([`feed`]). Whoever can't follow reads the ring
+//! at their own pace.
 
 mod feed;
 mod heads;
+pub mod members;
+pub mod piece;
 pub mod ring;
 pub mod shown;
 
@@ -14,6 +17,8 @@ use crate::{Error, history, state::Gateway};
 use protocol::{
     Cursor, MessageId, RoomSlug, StoredEvent, StreamIdentity, UserId, frame::ResetReason, subject::Shard, view::Row,
 };
+use members::Members;
+use piece::Piece;
 use ring::{After, Ring};
 use shown::Shown;
 use std::{
@@ -28,7 +33,8 @@ pub struct Room {
     pub slug: RoomSlug,
     pub shard: Shard,
     inner: Mutex<Inner>,
-    /// Rings whenever the ring has grown or was made anew.
+    pub members: Members,
+    /// Rings whenever the ring has grown or was made anew, for the few that wait for a certain sequence.
     grown: watch::Sender<u64>,
     /// The highest sequence that the log is known to have for this room, from whoever looked.
     known_head: watch::Sender<u64>,
@@ -39,6 +45,8 @@ pub struct Room {
 
 struct Inner {
     ring: Ring,
+    /// Everything up to here has been taken to be given to the members.
+    given: u64,
     /// Whose membership ended while the room was open.
     departed: HashSet<UserId>,
 }
@@ -48,6 +56,14 @@ pub enum Next {
     Events { events: Vec<Arc<Shown>>, reached: u64 },
     Nothing,
     Reset(ResetReason),
+}
+
+/// What a room has for all its members.
+enum News {
+    Piece(Piece),
+    Nothing,
+    /// More came than the ring holds: each member is brought on by its seat.
+    Dropped,
 }
 
 impl Room {
@@ -65,7 +81,7 @@ impl Room {
         Cursor { stream: inner.ring.identity(), seq: inner.ring.seen() }
     }
 
-    /// To be waited on for news.
+    /// To be waited on until the ring has come to a sequence.
     pub fn grown(&self) -> watch::Receiver<u64> {
         self.grown.subscribe()
     }
@@ -88,9 +104,36 @@ impl Room {
     /// told so.
     fn start_anew(&self, ring: Ring) {
         let seen = ring.seen();
-        self.inner().ring = ring;
+        {
+            let mut inner = self.inner();
+            (inner.ring, inner.given) = (ring, seen);
+        }
         self.known_head.send_replace(seen);
         self.grown.send_replace(seen);
+        self.members.leave_behind();
+    }
+
+    /// Whether the ring has something that the members were not given.
+    fn has_news(&self) -> bool {
+        let inner = self.inner();
+        inner.ring.seen() > inner.given
+    }
+
+    /// Takes the next of what the members were not given.
+    fn take_news(&self, limit: usize) -> News {
+        let mut inner = self.inner();
+        let given = inner.given;
+        match inner.ring.after(given, limit) {
+            After::Nothing => News::Nothing,
+            After::Events(events, reached) => {
+                inner.given = reached;
+                News::Piece(Piece::new(given, reached, events))
+            }
+            After::Older => {
+                inner.given = inner.ring.seen();
+                News::Dropped
+            }
+        }
     }
 
     /// The newest rows with the row before them, and up to where the room was read, if the ring alone has as many as `limit`.
@@ -216,7 +259,8 @@ impl Room {
         Self {
             slug,
             shard,
-            inner: Mutex::new(Inner { ring, departed: HashSet::new() }),
+            inner: Mutex::new(Inner { ring, given: seen, departed: HashSet::new() }),
+            members: Members::default(),
             grown: watch::Sender::new(seen),
             known_head: watch::Sender::new(seen),
             fetching: AsyncMutex::new(()),

@@ -1,7 +1,7 @@
 //! An event as members see it: decoded once, and encoded at most once for each wire format.
 
-use crate::socket::wire::Format;
-use axum::extract::ws::Utf8Bytes;
+use crate::socket::{frame, wire::Format};
+use bytes::Bytes;
 use protocol::{Event, MessageId, StoredEvent, Timestamp, UserId};
 use std::sync::OnceLock;
 
@@ -16,7 +16,7 @@ pub struct Shown {
     pub author_name: String,
     /// Bytes of the event in the log, by which rings are measured.
     pub bytes: usize,
-    encoded: [OnceLock<Utf8Bytes>; Format::COUNT],
+    encoded: [OnceLock<Bytes>; Format::COUNT],
 }
 
 /// What stands at a place of the log.
@@ -77,8 +77,8 @@ impl Shown {
         }
     }
 
-    /// The event as a frame of this format. The first call encodes; all others share its bytes.
-    pub fn encoded(&self, format: Format) -> Utf8Bytes {
-        self.encoded[format.index()].get_or_init(|| format.event(self).into()).clone()
+    /// The event as a WebSocket frame of this format. The first call encodes; all others share its bytes.
+    pub fn encoded(&self, format: Format) -> Bytes {
+        self.encoded[format.index()].get_or_init(|| frame::text(&format.event(self))).clone()
     }
 }

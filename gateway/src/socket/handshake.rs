@@ -2,11 +2,7 @@
 //! a missing membership or one socket too many is accepted and then closed with its code; a foreign origin is refused outright,
 //! and so is everybody when this gateway is full.
 
-use super::{
-    outlet::{Outlet, limited},
-    seat::Seat,
-    wire::Format,
-};
+use super::{outlet::Outlet, seat::{Member, Seat}, upgrade::Upgrade, wire::Format};
 use crate::{
     crowd::{Above, Comer, Full},
     edge::{answer, identity, origin},
@@ -14,12 +10,16 @@ use crate::{
 };
 use axum::{
     Extension,
-    extract::{Path, Query, State, WebSocketUpgrade, ws::WebSocket},
+    extract::{Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
-use protocol::{Cursor, RoomSlug, frame::Close, token::Claims};
-use service::{http::PeerAddr, proxies::origin_of};
+use protocol::{
+    Cursor, RoomSlug,
+    frame::{Close, JSON_SUBPROTOCOL},
+    token::Claims,
+};
+use service::{connection::Duplex, http::PeerAddr, proxies::origin_of};
 use std::{net::IpAddr, sync::Arc};
 
 #[derive(serde::Deserialize)]
@@ -36,7 +36,7 @@ pub async fn open(
     (Path(slug), Query(query)): (Path<String>, Query<After>),
     Extension(PeerAddr(peer)): Extension<PeerAddr>,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     match admit(&gateway, (&slug, &query), peer.ip(), (&headers, upgrade)) {
         Ok(accepted) => accepted,
@@ -76,7 +76,7 @@ fn admit(
     gateway: &Arc<Gateway>,
     (slug, query): (&str, &After),
     peer: IpAddr,
-    (headers, upgrade): (&HeaderMap, WebSocketUpgrade),
+    (headers, upgrade): (&HeaderMap, Upgrade),
 ) -> Result<Response, Refusal> {
     let config = &gateway.config;
     origin::check(headers, &config.public_origins).map_err(|why| Refusal {
@@ -99,15 +99,13 @@ fn admit(
     let address = origin_of(headers, peer, &config.trusted_proxies).client;
     let comer = Comer { user: claims.as_ref().map(|claims| claims.user), address };
     let place = gateway.crowd.enter(comer, config.sockets.per_user, config.sockets.per_address)?;
-    let upgrade = limited(upgrade);
-    let format = match upgrade.selected_protocol() {
-        Some(_) => Format::Json,
-        None => Format::Html(identity::language(headers)),
-    };
+    let asks_for_json = upgrade.asks_for(JSON_SUBPROTOCOL);
+    let format = if asks_for_json { Format::Json } else { Format::Html(identity::language(headers)) };
     let guest = Guest { slug: slug.parse().ok(), claims, above: place.above, format, cursor };
     let gateway = Arc::clone(gateway);
-    Ok(upgrade.on_upgrade(move |socket| async move {
-        guest.come_in(gateway, socket).await;
+    let subprotocol = asks_for_json.then_some(JSON_SUBPROTOCOL);
+    Ok(upgrade.accept(subprotocol, move |duplex| async move {
+        guest.come_in(gateway, duplex).await;
         drop((counted, place));
     }))
 }
@@ -125,10 +123,10 @@ struct Guest {
 }
 
 impl Guest {
-    async fn come_in(self, gateway: Arc<Gateway>, socket: WebSocket) {
-        let mut outlet = Outlet::new(socket, &gateway.config.sockets);
+    async fn come_in(self, gateway: Arc<Gateway>, duplex: Duplex) {
+        let mut outlet = Outlet::new(duplex, self.format, &gateway.config.sockets);
         gateway.signals.socket_opened();
-        let close = match self.seat(&gateway).await {
+        let close = match self.seat(&gateway, &outlet).await {
             Ok(seat) => {
                 gateway.signals.handshake("accepted");
                 seat.run(&mut outlet).await
@@ -144,7 +142,7 @@ impl Guest {
         }
     }
 
-    async fn seat(self, gateway: &Arc<Gateway>) -> Result<Seat, (&'static str, Close)> {
+    async fn seat(self, gateway: &Arc<Gateway>, outlet: &Outlet) -> Result<Seat, (&'static str, Close)> {
         if let Some(above) = self.above {
             return Err((above.code(), Close::TooMany));
         }
@@ -155,7 +153,8 @@ impl Guest {
         let room = gateway.rooms.open(gateway, &slug).await.map_err(|_| ("broker", Close::Draining))?;
         match gateway.directory.is_member(claims.user, &slug).await {
             Ok(true) => {
-                Ok(Seat::new(Arc::clone(gateway), room, claims, registration, (self.format, self.cursor)))
+                let member = Member { room, claims, registration, format: self.format };
+                Ok(Seat::new(Arc::clone(gateway), member, &outlet.line, self.cursor))
             }
             Ok(false) => Err(("not_a_member", Close::NotAMember)),
             Err(_) => Err(("broker", Close::Draining)),

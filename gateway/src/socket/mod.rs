@@ -3,10 +3,14 @@
 //! [`handshake`] decides who may come in, [`seat`] is the loop of one socket, [`inbound`] says what a frame means,
 //! [`wire`] writes frames.
 
+pub mod frame;
 mod handshake;
 pub mod inbound;
+pub mod line;
 mod outlet;
+mod queue;
 mod seat;
+mod upgrade;
 pub mod view;
 pub mod wire;
 

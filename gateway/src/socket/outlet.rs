@@ -1,49 +1,49 @@
 //! A socket's two directions, with the limits of each.
 
-use super::wire::PAGE_FRAME_BYTES_MAX;
+use super::{
+    frame,
+    line::Line,
+    queue::{WAITING_BYTES_MAX, WriteError},
+    wire::{Format, PAGE_FRAME_BYTES_MAX},
+};
 use crate::config::SocketLimits;
-use axum::extract::{
-    WebSocketUpgrade,
-    ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
+use bytes::Bytes;
+use protocol::{frame::Close, limits};
+use service::{
+    bucket::{Bucket, Rate},
+    connection::{Duplex, Ear},
 };
-use futures_util::{SinkExt, StreamExt};
-use protocol::{
-    frame::{Close, JSON_SUBPROTOCOL},
-    limits,
+use std::{
+    io::{self, Read, Write},
+    sync::Arc,
+    time::Duration,
 };
-use service::bucket::{Bucket, Rate};
-use std::time::Duration;
-use tokio::time::{Instant, error::Elapsed, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
+use tungstenite::{
+    Error, Message, Utf8Bytes, WebSocket,
+    error::ProtocolError,
+    protocol::{CloseFrame, Role, WebSocketConfig},
+};
 
 /// How long a peer is given to answer a close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Bytes that tungstenite reads at once: its default of 128 KiB for each socket would be most of an idle socket's memory.
-const READ_BUFFER_BYTES: usize = 1024;
-/// Bytes that may wait to be written: the queue limit of a socket. A frame is added when the one before has been taken, so
-/// that it holds one frame, and pongs beside it where a peer asks and does not read; with those it may come to be full.
-const WRITE_BUFFER_BYTES_MAX: usize = 512 * 1024;
-/// Bytes of events that are written at once, which is what a peer must take within the stall limit; one event may be more.
-const PIECE_BYTES: usize = 64 * 1024;
+const READ_BUFFER_BYTES: usize = 512;
 
 /// Every frame fits when nothing waits but pongs.
-const _: () = assert!(PAGE_FRAME_BYTES_MAX + 128 * 1024 < WRITE_BUFFER_BYTES_MAX);
-
-/// Bounds what a socket may take of this process's memory. To read: one message of [`limits::FRAME_BYTES_MAX`], whole and in
-/// parts. To write: [`WRITE_BUFFER_BYTES_MAX`], and what the seat has ready (two pages).
-pub fn limited(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
-    upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
-        .max_message_size(limits::FRAME_BYTES_MAX)
-        .max_frame_size(limits::FRAME_BYTES_MAX)
-        .protocols([JSON_SUBPROTOCOL])
-}
+const _: () = assert!(PAGE_FRAME_BYTES_MAX + 128 * 1024 < WAITING_BYTES_MAX);
 
 /// A WebSocket whose writes have a time-out and whose frames are counted.
+///
+/// What it may take of this process's memory: to read, one message of [`limits::FRAME_BYTES_MAX`], whole and in parts; to write,
+/// [`WAITING_BYTES_MAX`], and what the seat has ready (two pages).
 pub struct Outlet {
-    socket: WebSocket,
+    pub line: Arc<Line>,
+    /// Reads frames, and answers pings and closes.
+    socket: WebSocket<Wire>,
     stall: Duration,
+    /// By when the peer must have taken what waits; `None` while nothing was seen to wait.
+    take_by: Option<Instant>,
     rate: Rate,
     /// What the peer may still send.
     frames: Bucket,
@@ -58,34 +58,54 @@ pub enum Heard {
     Closed,
     /// The peer broke the protocol; this is how the socket ends.
     Broken(Option<Close>, u16),
-}
-
-/// Why something could not be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteError {
-    /// The peer did not take it in time, however much of it, or what waits for it has reached its limit.
-    TooSlow,
-    Gone,
+    /// The peer did not take what is written to it.
+    Stalled(WriteError),
 }
 
 impl Outlet {
-    pub fn new(socket: WebSocket, limits: &SocketLimits) -> Self {
-        let frames = Bucket::full(limits.frames, Instant::now());
-        Self { socket, stall: limits.write_stall, rate: limits.frames, frames }
+    pub fn new(duplex: Duplex, format: Format, limits: &SocketLimits) -> Self {
+        let line = Arc::new(Line::new(duplex.out, format));
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(WAITING_BYTES_MAX)
+            .max_message_size(Some(limits::FRAME_BYTES_MAX))
+            .max_frame_size(Some(limits::FRAME_BYTES_MAX));
+        let wire = Wire { ear: duplex.ear, line: Arc::clone(&line) };
+        let heard = duplex.heard.into();
+        Self {
+            socket: WebSocket::from_partially_read(wire, heard, Role::Server, Some(config)),
+            line,
+            stall: limits.write_stall,
+            take_by: None,
+            rate: limits.frames,
+            frames: Bucket::full(limits.frames, Instant::now()),
+        }
     }
 
-    /// The next thing heard. Cancel safe: a frame that is not whole yet stays in the socket's buffer.
+    /// The next thing heard; meanwhile what waits is written. Cancel safe: a frame that is not whole yet stays in the socket's
+    /// buffer, and what is not written yet in the line's queue.
     ///
     /// Everything that comes here is counted, whatever it is: who sends more than [`SocketLimits::frames`] is closed for abuse.
     /// The parts of a message are joined below and not seen here; they are bounded by the message's size and by the rate at
     /// which a connection is read.
     pub async fn hear(&mut self) -> Heard {
-        let heard = match self.socket.next().await {
-            None | Some(Ok(Message::Close(_))) => return Heard::Closed,
-            Some(Ok(Message::Text(text))) => Heard::Text(text),
-            Some(Ok(Message::Binary(_))) => Heard::Binary,
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Heard::Alive,
-            Some(Err(error)) => return broken(error),
+        let message = loop {
+            match self.socket.read() {
+                Ok(message) => break message,
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Err(stalled) = self.readable_or_written().await {
+                        return Heard::Stalled(stalled);
+                    }
+                }
+                Err(error) => return broken(&error),
+            }
+        };
+        let heard = match message {
+            Message::Close(_) => return Heard::Closed,
+            Message::Text(text) => Heard::Text(text),
+            Message::Binary(_) => Heard::Binary,
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Heard::Alive,
         };
         match self.frames.take(self.rate, Instant::now()) {
             Ok(()) => heard,
@@ -93,81 +113,99 @@ impl Outlet {
         }
     }
 
-    /// Writes the first of these frames with one flush: as many as make a piece of [`PIECE_BYTES`], and at least one. Gives how
-    /// many.
-    pub async fn show(&mut self, frames: &[Utf8Bytes]) -> Result<usize, WriteError> {
-        let (mut count, mut bytes) = (0, 0);
-        let write = async {
-            for frame in frames {
-                bytes += frame.len();
-                if count > 0 && bytes > PIECE_BYTES {
-                    break;
-                }
-                self.socket.feed(Message::Text(frame.clone())).await?;
-                count += 1;
-            }
-            self.socket.flush().await
-        };
-        finished(timeout(self.stall, write).await)?;
-        Ok(count)
+    async fn readable_or_written(&mut self) -> Result<(), WriteError> {
+        let ear = &mut self.socket.get_mut().ear;
+        if self.line.flush()? {
+            self.take_by = None;
+            return ear.readable().await.map_err(|_| WriteError::Gone);
+        }
+        let take_by = *self.take_by.get_or_insert_with(|| Instant::now() + self.stall);
+        // Both only wait for a readiness that stays.
+        tokio::select! {
+            heard = ear.readable() => heard.map_err(|_| WriteError::Gone),
+            taken = timeout_at(take_by, self.line.writable()) => taken.map_err(|_| WriteError::TooSlow),
+        }
     }
 
-    /// Writes one frame.
-    pub async fn say(&mut self, frame: String) -> Result<(), WriteError> {
-        finished(timeout(self.stall, self.socket.send(Message::Text(frame.into()))).await)
+    /// Writes frames as one piece, and waits until the peer has taken them.
+    pub async fn show(&mut self, frames: impl IntoIterator<Item = Bytes>) -> Result<(), WriteError> {
+        self.line.push(frames)?;
+        self.written().await
+    }
+
+    /// Writes one frame, or puts it behind what waits.
+    pub fn say(&self, frame: &str) -> Result<(), WriteError> {
+        self.line.push([frame::text(frame)])
     }
 
     /// Asks for a sign of life, beside a frame that a page's script can see.
-    pub async fn ping(&mut self, frame: String) -> Result<(), WriteError> {
-        let write = async {
-            self.socket.feed(Message::Ping(bytes::Bytes::new())).await?;
-            self.socket.send(Message::Text(frame.into())).await
-        };
-        finished(timeout(self.stall, write).await)
+    pub fn ping(&self, frame: &str) -> Result<(), WriteError> {
+        self.line.push([frame::PING, frame::text(frame)])
+    }
+
+    /// Writes what waits, to the end or until the peer has had its time, however much of it was taken.
+    async fn written(&mut self) -> Result<(), WriteError> {
+        let take_by = *self.take_by.get_or_insert_with(|| Instant::now() + self.stall);
+        while !self.line.flush()? {
+            timeout_at(take_by, self.line.writable()).await.map_err(|_| WriteError::TooSlow)?;
+        }
+        self.take_by = None;
+        Ok(())
     }
 
     /// Closes, and hears the peer out for a moment, so that what was written last is not lost to a reset.
-    pub async fn close(mut self, close: Close) {
+    pub async fn close(&mut self, close: Close) {
         self.close_with(close.code(), close.reason()).await;
     }
 
     /// Closes with any code.
     pub async fn close_with(&mut self, code: u16, reason: &'static str) {
-        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::from_static(reason) };
         let goodbye = async {
-            if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.next().await {}
+            if self.socket.close(Some(frame)).is_err() || self.written().await.is_err() {
+                return;
             }
+            while !matches!(self.hear().await, Heard::Closed | Heard::Broken(..) | Heard::Stalled(_)) {}
         };
         // A peer that does not answer is left alone.
         let _ = timeout(CLOSE_WAIT, goodbye).await;
     }
 }
 
-fn finished(write: Result<Result<(), axum::Error>, Elapsed>) -> Result<(), WriteError> {
-    match write {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) if is_full(&error) => Err(WriteError::TooSlow),
-        Ok(Err(_)) => Err(WriteError::Gone),
-        Err(_) => Err(WriteError::TooSlow),
+/// What tungstenite reads from, and writes its answers to.
+struct Wire {
+    ear: Ear,
+    line: Arc<Line>,
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.ear.read(buffer)
     }
 }
 
-/// Whether what waits for the peer has reached [`WRITE_BUFFER_BYTES_MAX`].
-fn is_full(error: &axum::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
-    matches!(cause, Some(tungstenite::Error::WriteBufferFull(_)))
+impl Write for Wire {
+    /// Takes whole frames, since tungstenite's own buffer is of size 0 and it writes what it has at once.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.line.push([Bytes::copy_from_slice(bytes)]) {
+            Ok(()) => Ok(bytes.len()),
+            Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-fn broken(error: axum::Error) -> Heard {
-    use tungstenite::Error;
-    match error.into_inner().downcast::<Error>().map(|error| *error) {
-        Ok(Error::Capacity(_)) => Heard::Broken(Some(Close::TooBig), Close::TooBig.code()),
+fn broken(error: &Error) -> Heard {
+    match error {
+        Error::Capacity(_) => Heard::Broken(Some(Close::TooBig), Close::TooBig.code()),
         // 1007: RFC 6455 for a text that is no UTF-8.
-        Ok(Error::Utf8(_)) => Heard::Broken(None, 1007),
+        Error::Utf8(_) => Heard::Broken(None, 1007),
         // 1002: RFC 6455 for a peer that breaks the protocol.
-        Ok(Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => Heard::Closed,
-        Ok(Error::Protocol(_)) => Heard::Broken(None, 1002),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Heard::Closed,
+        Error::Protocol(_) => Heard::Broken(None, 1002),
         _ => Heard::Closed,
     }
 }

@@ -1,18 +1,21 @@
 //! The loop of one member's socket: a cursor that walks through the room's events, and the frames the member sends.
 
 use super::{
+    frame,
     inbound::{self, Action},
-    outlet::{Heard, Outlet, WriteError},
+    line::Line,
+    outlet::{Heard, Outlet},
+    queue::WriteError,
     wire::{Format, Refused},
 };
 use crate::{
     history,
-    room::{Next, Room},
+    room::{Next, Room, members::Membership},
     sessions::Registration,
     state::Gateway,
     writing::{self, Outcome, Request},
 };
-use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use protocol::{
     Cursor, MessageId,
@@ -21,10 +24,7 @@ use protocol::{
     token::Claims,
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 /// Events written before the socket listens again.
 const BATCH: usize = 64;
@@ -34,12 +34,22 @@ const WAITING_MAX: usize = 64;
 const PAGES_MAX: usize = 2;
 /// How long a room may take to come to a sequence that the log is known to have.
 const REACH_WAIT: Duration = Duration::from_secs(3);
+/// Bytes of events that are written at once, which is what a peer must take within the stall limit; one event may be more.
+const PIECE_BYTES: usize = 64 * 1024;
 /// Pause after events could not be read.
 const READ_PAUSE: Duration = Duration::from_millis(300);
 /// Failed reads in a row after which the member is told to start anew.
 const READ_FAILURES_MAX: u32 = 40;
 /// Periods of pings without a sign of life after which a peer counts as gone.
 const SILENT_PINGS_MAX: u32 = 4;
+
+/// Who sits where.
+pub struct Member {
+    pub room: Arc<Room>,
+    pub claims: Claims,
+    pub registration: Registration,
+    pub format: Format,
+}
 
 /// One member's place in a room.
 pub struct Seat {
@@ -48,16 +58,19 @@ pub struct Seat {
     claims: Claims,
     registration: Registration,
     format: Format,
+    /// The line among those to which the room's fan-out writes.
+    line: Arc<Line>,
+    _membership: Membership,
+    /// How far the member was brought, unless the fan-out brings it on.
     cursor: Option<Cursor>,
-    grown: watch::Receiver<u64>,
-    /// Events may lie behind the cursor.
+    /// Events may lie behind the cursor: this seat brings the member on.
     behind: bool,
     /// `caught_up` has been said since the cursor was last set.
     caught_up: bool,
     read_failures: u32,
-    /// Messages in the order in which they came; the first is with the broker.
+    /// Requests in the order in which they came; the first is with the broker.
     waiting: VecDeque<Request>,
-    publishing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
+    storing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
     /// Pages that are read, each as the frame to be written.
     pages: FuturesUnordered<BoxFuture<'static, Option<String>>>,
     heard_at: Instant,
@@ -67,15 +80,11 @@ pub struct Seat {
 type End = Option<Close>;
 
 impl Seat {
-    pub fn new(
-        gateway: Arc<Gateway>,
-        room: Arc<Room>,
-        claims: Claims,
-        registration: Registration,
-        (format, cursor): (Format, Option<Cursor>),
-    ) -> Self {
+    pub fn new(gateway: Arc<Gateway>, member: Member, line: &Arc<Line>, cursor: Option<Cursor>) -> Self {
+        let Member { room, claims, registration, format } = member;
         Self {
-            grown: room.grown(),
+            _membership: Membership::of(Arc::clone(&room), Arc::clone(line)),
+            line: Arc::clone(line),
             gateway,
             room,
             claims,
@@ -86,7 +95,7 @@ impl Seat {
             caught_up: false,
             read_failures: 0,
             waiting: VecDeque::new(),
-            publishing: None,
+            storing: None,
             pages: FuturesUnordered::new(),
             heard_at: Instant::now(),
         }
@@ -96,32 +105,30 @@ impl Seat {
     pub async fn run(mut self, outlet: &mut Outlet) -> End {
         let mut draining = std::pin::pin!(self.gateway.drained());
         let revoked = self.registration.revoked.clone();
+        let line = Arc::clone(&self.line);
         let mut end = self.start(outlet).await.err();
         let every = self.gateway.config.sockets.ping_every;
         let mut ping = tokio::time::interval_at(Instant::now() + every, every);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while end.is_none() {
             // In the order of importance: the end, answers, what the room has, what the member says, signs of life.
-            // Futures kept in `self` and signals may be polled again; `hear` keeps what it has not read whole.
+            // Futures kept in `self` and signals may be polled again; `hear` keeps what it has not read or written whole.
             let step = tokio::select! {
                 biased;
                 () = revoked.cancelled() => Err(Some(Close::SessionEnded)),
                 () = &mut draining => Err(Some(Close::Draining)),
-                published = next_publication(&mut self.publishing) => self.published(outlet, published).await,
-                Some(page) = self.pages.next() => self.page(outlet, page).await,
-                changed = self.grown.changed(), if !self.behind => {
-                    self.behind = true;
-                    changed.map_err(|_| Some(Close::Draining))
-                }
+                stored = next_stored(&mut self.storing) => self.stored(outlet, stored),
+                Some(page) = self.pages.next() => self.page(outlet, page),
+                () = line.rung() => self.rung(),
                 heard = outlet.hear() => self.heard(outlet, heard).await,
                 () = std::future::ready(()), if self.behind => self.deliver(outlet).await,
-                _ = ping.tick() => self.ping(outlet).await,
+                _ = ping.tick() => self.ping(outlet),
             };
             end = step.err();
         }
         let end = end.flatten();
         if end == Some(Close::Draining) {
-            self.finish_publishing(outlet).await;
+            self.finish_storing(outlet).await;
         }
         end
     }
@@ -147,64 +154,54 @@ impl Seat {
         let (page, head) = newest.map_err(|_| Some(Close::Draining))?;
         self.reach(head).await;
         self.cursor = Some(Cursor { stream, seq: head });
-        let frames: Vec<_> = page.rows.iter().map(|row| self.format.row(row).into()).collect();
-        self.show(outlet, &frames).await
+        let frames = page.rows.iter().map(|row| frame::text(&self.format.row(row))).collect();
+        self.show(outlet, frames).await
     }
 
     /// Writes frames piece by piece, so that a slow peer is waited for as long as it takes each in time, and no longer than the
     /// session lasts.
-    async fn show(&mut self, outlet: &mut Outlet, mut frames: &[Utf8Bytes]) -> Result<(), End> {
+    async fn show(&mut self, outlet: &mut Outlet, mut frames: Vec<Bytes>) -> Result<(), End> {
         self.gateway.signals.delivered(frames.len());
         while !frames.is_empty() {
             if self.registration.revoked.is_cancelled() {
                 return Err(Some(Close::SessionEnded));
             }
-            let shown = outlet.show(frames).await.map_err(too_slow)?;
-            frames = &frames[shown..];
+            let piece = frames.drain(..in_one_piece(&frames));
+            outlet.show(piece).await.map_err(too_slow)?;
         }
         Ok(())
     }
 
     async fn reset(&mut self, outlet: &mut Outlet, reason: ResetReason) -> Result<(), End> {
         self.caught_up = false;
-        outlet.say(self.format.reset(reason)).await.map_err(too_slow)?;
+        outlet.say(&self.format.reset(reason)).map_err(too_slow)?;
         self.start_at_the_newest(outlet).await
     }
 
     /// Waits until the room has taken in `seq`, which the log is known to have.
     async fn reach(&mut self, seq: u64) {
         self.room.note_head(seq);
-        let room = Arc::clone(&self.room);
-        let reached = self.grown.wait_for(|_| room.head().seq >= seq);
+        let mut grown = self.room.grown();
+        let reached = grown.wait_for(|_| self.room.head().seq >= seq);
         if timeout(REACH_WAIT, reached).await.is_err() {
             tracing::debug!(room = %self.room.slug, seq, "the room is slow to come to its head");
         }
         self.behind = true;
     }
 
-    /// Writes the next events behind the cursor.
+    /// Writes the next events behind the cursor. At the room's end the fan-out takes over.
     async fn deliver(&mut self, outlet: &mut Outlet) -> Result<(), End> {
         let Some(cursor) = self.cursor else { return Err(None) };
         match self.room.after(&self.gateway, cursor, BATCH).await {
             Ok(Next::Events { events, reached }) => {
                 self.read_failures = 0;
                 // Their bytes are shared with every other socket of this format.
-                let frames: Vec<_> = events.iter().map(|shown| shown.encoded(self.format)).collect();
-                self.show(outlet, &frames).await?;
+                let frames = events.iter().map(|shown| shown.encoded(self.format)).collect();
+                self.show(outlet, frames).await?;
                 self.cursor = Some(Cursor { seq: reached, ..cursor });
                 Ok(())
             }
-            Ok(Next::Nothing) => {
-                self.behind = false;
-                if self.room.has_departed(self.claims.user) {
-                    return Err(Some(Close::NotAMember));
-                }
-                if !self.caught_up {
-                    self.caught_up = true;
-                    outlet.say(self.format.caught_up(cursor)).await.map_err(too_slow)?;
-                }
-                Ok(())
-            }
+            Ok(Next::Nothing) => self.go_live(outlet, cursor),
             Ok(Next::Reset(reason)) => self.reset(outlet, reason).await,
             Err(error) => {
                 self.read_failures += 1;
@@ -219,6 +216,40 @@ impl Seat {
         }
     }
 
+    fn go_live(&mut self, outlet: &Outlet, cursor: Cursor) -> Result<(), End> {
+        self.leave_if_departed()?;
+        if !self.caught_up {
+            self.caught_up = true;
+            outlet.say(&self.format.caught_up(cursor)).map_err(too_slow)?;
+        }
+        self.behind = false;
+        self.line.go_live(cursor.seq);
+        // What came between the last look and this was offered while the line did not follow yet.
+        if self.room.head() != cursor
+            && let Some(seq) = self.line.leave()
+        {
+            self.bring_on_from(seq);
+        }
+        Ok(())
+    }
+
+    /// The fan-out has something for this seat: it left the member behind, or the room's members have changed.
+    fn rung(&mut self) -> Result<(), End> {
+        if let Some(seq) = self.line.left_behind() {
+            self.bring_on_from(seq);
+        }
+        self.leave_if_departed()
+    }
+
+    fn bring_on_from(&mut self, seq: u64) {
+        self.cursor = self.cursor.map(|cursor| Cursor { seq, ..cursor });
+        self.behind = true;
+    }
+
+    fn leave_if_departed(&self) -> Result<(), End> {
+        if self.room.has_departed(self.claims.user) { Err(Some(Close::NotAMember)) } else { Ok(()) }
+    }
+
     async fn heard(&mut self, outlet: &mut Outlet, heard: Heard) -> Result<(), End> {
         self.heard_at = Instant::now();
         let action = match heard {
@@ -226,6 +257,7 @@ impl Seat {
             Heard::Binary => inbound::binary(),
             Heard::Alive => return Ok(()),
             Heard::Closed => return Err(None),
+            Heard::Stalled(error) => return Err(too_slow(error)),
             Heard::Broken(Some(close), _) => return Err(Some(close)),
             Heard::Broken(None, code) => {
                 outlet.close_with(code, "the frame is not valid").await;
@@ -233,26 +265,24 @@ impl Seat {
             }
         };
         match action {
-            Action::Store(request) => self.store(outlet, request).await,
+            Action::Store(request) => self.store(outlet, request),
             Action::Typing => Ok(()),
-            Action::Page { before, limit } => self.read_page(outlet, before, limit).await,
-            Action::Refuse(refused) => self.refuse(outlet, refused).await,
+            Action::Page { before, limit } => self.read_page(outlet, before, limit),
+            Action::Refuse(refused) => self.refuse(outlet, refused),
         }
     }
 
-    async fn store(&mut self, outlet: &mut Outlet, request: Request) -> Result<(), End> {
-        if self.room.has_departed(self.claims.user) {
-            return Err(Some(Close::NotAMember));
-        }
+    fn store(&mut self, outlet: &Outlet, request: Request) -> Result<(), End> {
+        self.leave_if_departed()?;
         let id = Some(request.id);
         if self.waiting.len() >= WAITING_MAX {
-            return self.refuse(outlet, busy(id)).await;
+            return self.refuse(outlet, busy(id));
         }
         if let Err(wait) = self.gateway.rates.take(self.claims.user, Instant::now()) {
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
             let message = format!("too many messages at once; wait {wait_ms} ms");
             let refused = Refused { id, code: Refusal::TooFast, message, retry_after_ms: Some(wait_ms) };
-            return self.refuse(outlet, refused).await;
+            return self.refuse(outlet, refused);
         }
         self.waiting.push_back(request);
         self.store_next();
@@ -261,36 +291,36 @@ impl Seat {
 
     /// Gives the next waiting message to the broker: one at a time, so that a member's order is the log's.
     fn store_next(&mut self) {
-        if self.publishing.is_some() {
+        if self.storing.is_some() {
             return;
         }
         let Some(request) = self.waiting.pop_front() else { return };
         let (gateway, room) = (Arc::clone(&self.gateway), self.room.slug.clone());
-        self.publishing =
+        self.storing =
             Some(async move { (request.id, writing::perform(&gateway, &room, &request).await) }.boxed());
     }
 
-    async fn published(
+    fn stored(
         &mut self,
-        outlet: &mut Outlet,
+        outlet: &Outlet,
         (id, outcome): (MessageId, Outcome),
     ) -> Result<(), End> {
-        self.publishing = None;
+        self.storing = None;
         self.store_next();
         match outcome {
             Outcome::Stored { seq, duplicate } => {
-                outlet.say(self.format.ack(id, seq, duplicate)).await.map_err(too_slow)
+                outlet.say(&self.format.ack(id, seq, duplicate)).map_err(too_slow)
             }
             Outcome::Refused { code, retry_after_ms } => {
                 let message = publish_refusal(code).to_owned();
-                self.refuse(outlet, Refused { id: Some(id), code, message, retry_after_ms }).await
+                self.refuse(outlet, Refused { id: Some(id), code, message, retry_after_ms })
             }
         }
     }
 
-    async fn read_page(&mut self, outlet: &mut Outlet, before: u64, limit: usize) -> Result<(), End> {
+    fn read_page(&mut self, outlet: &Outlet, before: u64, limit: usize) -> Result<(), End> {
         if self.pages.len() >= PAGES_MAX {
-            return self.refuse(outlet, busy(None)).await;
+            return self.refuse(outlet, busy(None));
         }
         let (gateway, room, format) = (Arc::clone(&self.gateway), self.room.slug.clone(), self.format);
         let read = async move {
@@ -301,45 +331,55 @@ impl Seat {
         Ok(())
     }
 
-    async fn page(&mut self, outlet: &mut Outlet, page: Option<String>) -> Result<(), End> {
+    fn page(&mut self, outlet: &Outlet, page: Option<String>) -> Result<(), End> {
         match page {
-            Some(page) => outlet.say(page).await.map_err(too_slow),
+            Some(page) => outlet.say(&page).map_err(too_slow),
             None => {
                 let (code, message) = (Refusal::Unavailable, "history can't be read now".to_owned());
                 let refused = Refused { id: None, code, message, retry_after_ms: Some(2_000) };
-                self.refuse(outlet, refused).await
+                self.refuse(outlet, refused)
             }
         }
     }
 
-    async fn refuse(&mut self, outlet: &mut Outlet, refused: Refused) -> Result<(), End> {
+    fn refuse(&mut self, outlet: &Outlet, refused: Refused) -> Result<(), End> {
         self.gateway.signals.refused(refused.code.code());
-        outlet.say(self.format.refused(&refused)).await.map_err(too_slow)
+        outlet.say(&self.format.refused(&refused)).map_err(too_slow)
     }
 
-    async fn ping(&mut self, outlet: &mut Outlet) -> Result<(), End> {
+    fn ping(&mut self, outlet: &Outlet) -> Result<(), End> {
         let silence_max = self.gateway.config.sockets.ping_every * SILENT_PINGS_MAX;
         if self.heard_at.elapsed() > silence_max {
             return Err(Some(Close::TooSlow));
         }
-        outlet.ping(self.format.ping()).await.map_err(too_slow)
+        outlet.ping(&self.format.ping()).map_err(too_slow)
     }
 
     /// Lets what is with the broker come to its end before a drained socket closes.
-    async fn finish_publishing(&mut self, outlet: &mut Outlet) {
+    async fn finish_storing(&mut self, outlet: &Outlet) {
         let deadline = Instant::now() + self.gateway.config.drain;
-        while self.publishing.is_some() {
-            let next = tokio::time::timeout_at(deadline, next_publication(&mut self.publishing)).await;
+        while self.storing.is_some() {
+            let next = tokio::time::timeout_at(deadline, next_stored(&mut self.storing)).await;
             let Ok(published) = next else { return };
-            if self.published(outlet, published).await.is_err() {
+            if self.stored(outlet, published).is_err() {
                 return;
             }
         }
     }
 }
 
-/// The publication in hand; never ready while there is none.
-async fn next_publication(
+/// How many of the first of these frames make one piece: at least one.
+fn in_one_piece(frames: &[Bytes]) -> usize {
+    let mut bytes = 0;
+    let fitting = frames.iter().take_while(|frame| {
+        bytes += frame.len();
+        bytes <= PIECE_BYTES
+    });
+    fitting.count().max(1)
+}
+
+/// What is with the broker; never ready while nothing is.
+async fn next_stored(
     publishing: &mut Option<BoxFuture<'static, (MessageId, Outcome)>>,
 ) -> (MessageId, Outcome) {
     match publishing {

@@ -1,0 +1,114 @@
+//! A socket's way out, shared by its seat, which writes what is meant for one member, and by the room's fan-out, which writes
+//! what is meant for all.
+
+use super::{
+    queue::{Offered, Queue, Takes, WriteError},
+    wire::Format,
+};
+use crate::room::piece::Piece;
+use bytes::Bytes;
+use service::connection::WayOut;
+use std::{
+    io::{self, IoSlice},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::Notify;
+
+pub struct Line {
+    out: Arc<WayOut>,
+    format: Format,
+    queue: Mutex<Queue>,
+    /// Rings when the seat has something to do.
+    bell: Notify,
+}
+
+struct Now<'a>(&'a WayOut);
+
+impl Takes for Now<'_> {
+    fn take(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match pieces {
+            [one] => self.0.try_write(one),
+            several => self.0.try_write_vectored(several),
+        }
+    }
+}
+
+impl Line {
+    pub fn new(out: Arc<WayOut>, format: Format) -> Self {
+        Self { out, format, queue: Mutex::default(), bell: Notify::new() }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the room's news, if this member follows the fan-out and takes it now. Gives whether it was given.
+    pub fn offer(&self, piece: &Piece) -> bool {
+        let bytes = piece.encoded(self.format);
+        let offered = self.queue().offer(piece, bytes, &mut Now(&self.out));
+        if matches!(offered, Offered::Left | Offered::Given { whole: false }) {
+            self.bell.notify_one();
+        }
+        matches!(offered, Offered::Given { .. })
+    }
+
+    /// Writes frames of the seat's own.
+    ///
+    /// # Errors
+    /// [`WriteError`]; then the socket is to end.
+    pub fn push(&self, frames: impl IntoIterator<Item = Bytes>) -> Result<(), WriteError> {
+        self.queue().push(frames, &mut Now(&self.out))
+    }
+
+    /// Writes what can be written of what waits, and tells whether that is all.
+    ///
+    /// # Errors
+    /// [`WriteError::Gone`] when the connection is broken.
+    pub fn flush(&self) -> Result<bool, WriteError> {
+        let mut queue = self.queue();
+        queue.flush(&mut Now(&self.out))?;
+        Ok(queue.is_empty())
+    }
+
+    /// Whether something waits for the peer.
+    pub fn waits(&self) -> bool {
+        !self.queue().is_empty()
+    }
+
+    /// Waits until the peer may take more. Cancel safe.
+    pub async fn writable(&self) {
+        // It fails when the runtime ends; the write that follows tells of a broken connection.
+        let _ = self.out.writable().await;
+    }
+
+    /// From here on the fan-out brings the member the room's events.
+    pub fn go_live(&self, seq: u64) {
+        self.queue().go_live(seq);
+    }
+
+    /// Takes a member that follows the fan-out back to its seat, and gives where it is.
+    pub fn leave(&self) -> Option<u64> {
+        self.queue().leave()
+    }
+
+    /// Leaves the member to its seat, because the fan-out can't bring it to the room's end.
+    pub fn leave_behind(&self) {
+        self.queue().leave_behind();
+        self.bell.notify_one();
+    }
+
+    /// Where the fan-out left the member behind, if it did.
+    pub fn left_behind(&self) -> Option<u64> {
+        self.queue().left_behind()
+    }
+
+    /// Has the seat look at the room.
+    pub fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Waits for the bell. Cancel safe: a ring that nobody waited for is kept.
+    pub async fn rung(&self) {
+        self.bell.notified().await;
+    }
+}
