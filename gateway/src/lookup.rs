@@ -83,7 +83,9 @@ async fn beyond_ring(
     id: MessageId,
     is_meant: impl Fn(&Found) -> bool,
 ) -> Result<Option<Found>, Error> {
-    let is_it = |stored: &StoredEvent| of_stored(stored).is_some_and(|found| found.target.id == id && is_meant(&found));
+    let is_it = |stored: &StoredEvent| {
+        of_stored(stored).is_some_and(|found| found.target.id == id && is_meant(&found))
+    };
     if let Some((applied, rows)) = in_history(gateway, room, id).await {
         if let Some(found) = rows.iter().filter_map(of_row).find(&is_meant) {
             return Ok(Some(found));
@@ -102,7 +104,9 @@ async fn in_history(gateway: &Gateway, room: &RoomSlug, id: MessageId) -> Option
     let shard = gateway.shard(room);
     let query = HistoryQuery::Find { room: room.clone(), id };
     match history::ask_worker(gateway, shard, &query).await? {
-        HistoryAnswer::Found { stream, applied, rows } if history::is_present_life(gateway, shard, stream) => {
+        HistoryAnswer::Found { stream, applied, rows }
+            if history::is_present_life(gateway, shard, stream) =>
+        {
             Some((applied, rows))
         }
         _ => None,
@@ -158,6 +162,7 @@ mod tests {
     fn an_id_of_version_7_tells_when_it_was_made() {
         let id: MessageId = "0197b6f0-7d1c-7a54-9c0e-2f3a6f1d9e10".parse().unwrap();
         assert_eq!(made_at(id), Some(Timestamp::from_millis(0x0197_b6f0_7d1c)));
-        assert_eq!(made_at(MessageId(uuid::Uuid::new_v4())), None);
+        let random: MessageId = "9f1c2b34-5d6e-4f70-8a9b-0c1d2e3f4a5b".parse().unwrap();
+        assert_eq!(made_at(random), None);
     }
 }

@@ -58,15 +58,13 @@ pub async fn perform(gateway: &Gateway, room: &RoomSlug, request: &Request) -> O
             let event = Event::Message { id, author, body };
             publish::message(gateway, room, &event, &mut tries).await
         }
-        What::React { target, reaction, on } => {
-            match found(gateway, room, target, &mut tries).await {
-                Ok(target) => {
-                    let event = Event::Reacted { id, author, target: target.target, reaction, on };
-                    publish::once(gateway, room, &event, &mut tries).await
-                }
-                Err(refused) => refused,
+        What::React { target, reaction, on } => match found(gateway, room, target, &mut tries).await {
+            Ok(target) => {
+                let event = Event::Reacted { id, author, target: target.target, reaction, on };
+                publish::once(gateway, room, &event, &mut tries).await
             }
-        }
+            Err(refused) => refused,
+        },
         What::Edit { target, body } => {
             let change = change::Change { id, author, text: Some(body) };
             change::store(gateway, room, (target, change), &mut tries).await

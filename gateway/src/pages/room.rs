@@ -18,7 +18,13 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use protocol::{MessageId, RoomSlug, frame::Refusal, limits, state::{Role, Room}, token::Claims};
+use protocol::{
+    MessageId, RoomSlug,
+    frame::Refusal,
+    limits,
+    state::{Role, Room},
+    token::Claims,
+};
 use std::sync::Arc;
 use templates::{ErrorKind, InvitePage, OlderFragment, RoomPage};
 use tokio::time::Instant;

@@ -14,11 +14,12 @@ pub mod shown;
 pub use heads::check_heads;
 
 use crate::{Error, history, state::Gateway};
-use protocol::{
-    Cursor, MessageId, RoomSlug, StoredEvent, StreamIdentity, UserId, frame::ResetReason, subject::Shard, view::Row,
-};
 use members::Members;
 use piece::Piece;
+use protocol::{
+    Cursor, MessageId, RoomSlug, StoredEvent, StreamIdentity, UserId, frame::ResetReason, subject::Shard,
+    view::Row,
+};
 use ring::{After, Ring};
 use shown::Shown;
 use std::{

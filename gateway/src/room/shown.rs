@@ -24,7 +24,11 @@ pub struct Shown {
 pub enum Entry {
     Event(Event),
     /// A message, or an edit of one, whose text was erased after it had been shown.
-    Erased { id: MessageId, author: UserId, is_message: bool },
+    Erased {
+        id: MessageId,
+        author: UserId,
+        is_message: bool,
+    },
 }
 
 impl Entry {

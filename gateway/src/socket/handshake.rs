@@ -2,7 +2,12 @@
 //! a missing membership or one socket too many is accepted and then closed with its code; a foreign origin is refused outright,
 //! and so is everybody when this gateway is full.
 
-use super::{outlet::Outlet, seat::{Member, Seat}, upgrade::Upgrade, wire::Format};
+use super::{
+    outlet::Outlet,
+    seat::{Member, Seat},
+    upgrade::Upgrade,
+    wire::Format,
+};
 use crate::{
     crowd::{Above, Comer, Full},
     edge::{answer, identity, origin},

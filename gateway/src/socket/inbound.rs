@@ -13,7 +13,10 @@ use protocol::{
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     Store(Request),
-    Page { before: u64, limit: usize },
+    Page {
+        before: u64,
+        limit: usize,
+    },
     /// The member is writing something.
     Typing,
     Refuse(Refused),
@@ -74,9 +77,11 @@ fn bad_body(id: MessageId, bad: BadBody) -> Refused {
 fn bad_frame(bad: BadFrame) -> Refused {
     match bad {
         BadFrame::NotJson => refused(None, Refusal::NotJson, "a frame is one JSON object".into()),
-        BadFrame::UnknownType(kind) => {
-            refused(None, Refusal::UnknownType, format!("the types are send, edit, delete, react, typing and page, not {kind:?}"))
-        }
+        BadFrame::UnknownType(kind) => refused(
+            None,
+            Refusal::UnknownType,
+            format!("the types are send, edit, delete, react, typing and page, not {kind:?}"),
+        ),
         BadFrame::Field { kind, field, id } => {
             let what = match field {
                 "id" | "target" => "a UUID",

@@ -70,11 +70,6 @@ impl Line {
         Ok(queue.is_empty())
     }
 
-    /// Whether something waits for the peer.
-    pub fn waits(&self) -> bool {
-        !self.queue().is_empty()
-    }
-
     /// Waits until the peer may take more. Cancel safe.
     pub async fn writable(&self) {
         // It fails when the runtime ends; the write that follows tells of a broken connection.

@@ -300,11 +300,7 @@ impl Seat {
             Some(async move { (request.id, writing::perform(&gateway, &room, &request).await) }.boxed());
     }
 
-    fn stored(
-        &mut self,
-        outlet: &Outlet,
-        (id, outcome): (MessageId, Outcome),
-    ) -> Result<(), End> {
+    fn stored(&mut self, outlet: &Outlet, (id, outcome): (MessageId, Outcome)) -> Result<(), End> {
         self.storing = None;
         self.store_next();
         match outcome {
@@ -397,7 +393,9 @@ const fn publish_refusal(code: Refusal) -> &'static str {
     match code {
         Refusal::IdReused => "this id was used for another message",
         Refusal::NoSuchMessage => "there is no such message in this room, or it was deleted",
-        Refusal::NotAllowed => "only its author may edit a message; its author and the room's owner may delete it",
+        Refusal::NotAllowed => {
+            "only its author may edit a message; its author and the room's owner may delete it"
+        }
         Refusal::TooManyEdits => "this message was edited as often as a message may be",
         Refusal::StorageFull => "the server's storage is full",
         Refusal::NotConfirmed => "not confirmed in time; send the same id again",

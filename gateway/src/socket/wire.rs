@@ -139,7 +139,7 @@ fn json(frame: &ServerFrame) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::{Body, Event, StoredEvent, Timestamp, UserId, limits};
+    use protocol::{Body, Event, StoredEvent, Timestamp, UserId, frame::Person, limits, view::Row};
 
     const FORMATS: [Format; Format::COUNT] = [Format::Json, Format::Html(Lang::En), Format::Html(Lang::Fr)];
 
@@ -150,11 +150,25 @@ mod tests {
             .into()
     }
 
-    fn shown(seq: u64, text: &str) -> Arc<Shown> {
+    fn name() -> String {
+        "&".repeat(limits::USER_NAME_CHARS_MAX)
+    }
+
+    fn shown(seq: u64, text: &str) -> Shown {
         let body = Body::parse(text).unwrap();
         let event = Event::Message { id: MessageId::new(), author: UserId::new(), body };
         let stored = StoredEvent { seq, at: Timestamp::from_millis(0), event };
-        Arc::new(Shown::new(stored, seq - 1, "&".repeat(limits::USER_NAME_CHARS_MAX), text.len()))
+        Shown::new(stored, seq - 1, name(), text.len())
+    }
+
+    fn row(seq: u64, text: &str) -> NamedRow {
+        let row = Row::of(&shown(seq, text).stored().unwrap()).unwrap();
+        let author = Person { id: row.author, name: name() };
+        NamedRow { row, prev: seq - 1, author, reactions: Vec::new() }
+    }
+
+    fn has(frame: &str, row: &NamedRow) -> bool {
+        frame.contains(&row.row.id.to_string())
     }
 
     #[test]
@@ -172,22 +186,22 @@ mod tests {
         for (format, text) in
             FORMATS.into_iter().flat_map(|format| longest().into_iter().map(move |text| (format, text)))
         {
-            let events: Vec<_> = (1..=limits::PAGE_EVENTS_MAX as u64).map(|seq| shown(seq, &text)).collect();
-            let frame = format.page(&HistoryPage { events: events.clone(), more: false });
+            let rows = (1..=limits::PAGE_EVENTS_MAX as u64).map(|seq| row(seq, &text)).collect();
+            let page = HistoryPage { rows, more: false };
+            let frame = format.page(&page);
             assert!(frame.len() <= PAGE_FRAME_BYTES_MAX, "{} bytes of {format:?}", frame.len());
             assert!(frame.len() > PAGE_FRAME_BYTES_MAX / 2, "{} bytes of {format:?}", frame.len());
-            let has = |shown: &Arc<Shown>| frame.contains(&shown.event.id().to_string());
-            assert!(has(&events[99]) && !has(&events[0]));
+            assert!(has(&frame, &page.rows[99]) && !has(&frame, &page.rows[0]));
             assert!(frame.contains("\"more\":true") || frame.contains("data-more=\"true\""));
         }
     }
 
     #[test]
     fn a_page_that_fits_is_whole() {
-        let events: Vec<_> = (1..=50).map(|seq| shown(seq, "short")).collect();
+        let page = HistoryPage { rows: (1..=50).map(|seq| row(seq, "short")).collect(), more: false };
         for format in FORMATS {
-            let frame = format.page(&HistoryPage { events: events.clone(), more: false });
-            assert!(events.iter().all(|shown| frame.contains(&shown.event.id().to_string())));
+            let frame = format.page(&page);
+            assert!(page.rows.iter().all(|row| has(&frame, row)));
             assert!(frame.contains("\"more\":false") || frame.contains("data-more=\"false\""));
         }
     }

@@ -86,7 +86,11 @@ async fn may(gateway: &Gateway, room: &RoomSlug, found: &Found, change: &Change)
     }
     let is_deletion = change.text.is_none();
     Ok(is_deletion
-        && gateway.directory.role(change.author, room).await?.is_some_and(protocol::state::Role::may_moderate))
+        && gateway
+            .directory
+            .role(change.author, room)
+            .await?
+            .is_some_and(protocol::state::Role::may_moderate))
 }
 
 /// The answer to a change that was stored before. `seq` is the state's own sequence.
