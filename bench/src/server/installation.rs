@@ -1,0 +1,120 @@
+//! Rooms, members and tokens, written to the broker as the services would have written them.
+
+use super::{Member, Shape, people};
+use broker::{BatchEntry, Broker, Credentials, Error, Expect, Stored};
+use ed25519_dalek::SigningKey;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use protocol::{
+    Cursor, Event, MessageId, RoomSlug, SessionId, Timestamp, UserId,
+    state::{Membership, Profile, Role, Room, SessionKey},
+    subject::{self, Shard},
+    token::{self, Claims},
+};
+use std::time::Duration;
+
+const KEY_ID: &str = "bench";
+const TOKEN_LIFE_S: i64 = 3_600;
+/// Members whose coming is stored in one atomic batch, two messages each: the broker takes 1,000 messages.
+const BATCH_MEMBERS: usize = 400;
+/// Requests to the broker at once.
+const CONCURRENCY: usize = 32;
+/// The set-up step's default.
+const SHARDS: u16 = 1;
+
+/// Makes everything, and gives everybody a token.
+pub fn install(url: &str, shape: Shape) -> Result<Vec<Member>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(make(url, shape)).map_err(|error| format!("rooms can't be made: {error}"))
+}
+
+/// A connection of the benchmark's own.
+///
+/// # Errors
+/// When none comes about.
+pub async fn connect_to_broker(url: &str) -> Result<Broker, Error> {
+    let credentials = Credentials { url: url.to_owned(), user: None, password: None, name: "bench".into() };
+    Broker::connect(&credentials, Duration::from_secs(20)).await
+}
+
+async fn make(url: &str, shape: Shape) -> Result<Vec<Member>, Error> {
+    let broker = connect_to_broker(url).await?;
+    let key = SigningKey::from_bytes(&[7; 32]);
+    publish_key(&broker, &key).await?;
+    let users: Vec<UserId> = people(shape).map(|_| UserId::new()).collect();
+    name_all(&broker, &users).await?;
+    let made = users.chunks(shape.members).enumerate().map(|(number, members)| {
+        let broker = &broker;
+        async move { make_room(broker, number, members).await }
+    });
+    let rooms: Vec<(RoomSlug, Cursor)> = stream::iter(made).buffered(CONCURRENCY).try_collect().await?;
+    let members = people(shape).zip(users).map(|(room, user)| {
+        let (slug, cursor) = &rooms[room];
+        let after = if shape.returning { format!("?after={cursor}") } else { String::new() };
+        Member { room, path: format!("/chat/{slug}/{after}"), token: Some(sign(user, &key)) }
+    });
+    Ok(members.collect())
+}
+
+async fn publish_key(broker: &Broker, key: &SigningKey) -> Result<(), Error> {
+    let state = SessionKey { public: token::public_key_text(&key.verifying_key()), retired_at: None };
+    broker.put(subject::session_key(KEY_ID), Expect::Anything, None, json(&state)).await.map(drop)
+}
+
+fn sign(user: UserId, key: &SigningKey) -> String {
+    let now_s = Timestamp::now().as_millis() / 1_000;
+    let claims =
+        Claims { user, session: SessionId::new(), issued_at_s: now_s, expires_at_s: now_s + TOKEN_LIFE_S };
+    token::sign(&claims, KEY_ID, key)
+}
+
+async fn name_all(broker: &Broker, users: &[UserId]) -> Result<(), Error> {
+    let named = users.iter().enumerate().map(|(number, user)| {
+        let profile = Profile { name: format!("Member {number}") };
+        broker.put(subject::profile(*user), Expect::Anything, None, json(&profile))
+    });
+    stream::iter(named).buffer_unordered(CONCURRENCY).try_for_each(|_| async { Ok(()) }).await
+}
+
+/// Makes a room, its first member's; then the others join. Gives the place of its last event.
+async fn make_room(
+    broker: &Broker,
+    number: usize,
+    members: &[UserId],
+) -> Result<(RoomSlug, Cursor), Error> {
+    let room = RoomSlug::parse(&format!("room_{number}")).expect("lower-case letters and digits");
+    let shard = Shard::of(&room, SHARDS);
+    let owner = members[0];
+    let name = format!("Room {number}");
+    let created = Event::Created { id: MessageId::new(), author: owner, name: name.clone() };
+    let mut entries = vec![entry(shard.room(&room), json(&Room { name, creator: owner }))];
+    entries.extend(member(shard, &room, owner, Role::Owner, &created));
+    let mut last = store(broker, entries).await?;
+    for some in members[1..].chunks(BATCH_MEMBERS) {
+        let entries = some.iter().flat_map(|user| {
+            let joined = Event::Joined { id: MessageId::new(), author: *user };
+            member(shard, &room, *user, Role::Member, &joined)
+        });
+        last = store(broker, entries.collect()).await?;
+    }
+    let stream = broker.stream(&shard.stream()).await?.identity;
+    Ok((room, Cursor { stream, seq: last.seq }))
+}
+
+async fn store(broker: &Broker, entries: Vec<BatchEntry>) -> Result<Stored, Error> {
+    broker.publish_batch(&MessageId::new().to_string(), entries).await
+}
+
+/// A membership's state and its event; the event last, so that a batch ends with an event of the log.
+fn member(shard: Shard, room: &RoomSlug, user: UserId, role: Role, event: &Event) -> [BatchEntry; 2] {
+    let state = Membership::Member { role };
+    [entry(shard.member(user, room), json(&state)), entry(shard.log(room), event.encode())]
+}
+
+const fn entry(subject: String, payload: Vec<u8>) -> BatchEntry {
+    BatchEntry { subject, expect: Expect::Anything, payload }
+}
+
+fn json(state: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(state).expect("a state is plain JSON")
+}

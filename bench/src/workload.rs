@@ -1,0 +1,210 @@
+//! The workloads: what each does in one run against one server, and which figures come of it.
+
+mod ack;
+mod saturation;
+
+use crate::{
+    load::{Connected, Crew, Speech, Talked},
+    machine::{Reading, open_files_max, rss_kib},
+    server::{Server, Shape, Sync},
+};
+use std::{collections::BTreeMap, io, time::Duration};
+
+/// Figures of one run by name; the unit is the name's end.
+pub type Figures = BTreeMap<&'static str, f64>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Workload {
+    Fanout20,
+    Fanout100,
+    Rooms,
+    Saturation,
+    Idle,
+    Storm,
+    StormReturning,
+    Ack,
+}
+
+/// What a run is against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    Ceiling,
+    Gateway,
+}
+
+/// Members of the one room of a fan-out.
+const FANOUT_MEMBERS: usize = 1_000;
+const SETUP_MAX: Duration = Duration::from_secs(60);
+const CONCURRENCY: usize = 100;
+/// Sockets held in the idle workload, in rooms of [`ROOM_MEMBERS`].
+const IDLE_SOCKETS: usize = 10_000;
+/// Files that server and load generator need beside sockets.
+const OTHER_FILES: usize = 200;
+const ROOM_MEMBERS: usize = 10;
+const IDLE_SETTLE: Duration = Duration::from_secs(3);
+/// A whole period of the gateway's pings, so that each socket is asked for a sign of life once.
+const IDLE_HOLD: Duration = Duration::from_secs(15);
+const STORM_SOCKETS: usize = 3_000;
+
+impl Workload {
+    pub const ALL: [Self; 8] = [
+        Self::Fanout20,
+        Self::Fanout100,
+        Self::Rooms,
+        Self::Saturation,
+        Self::Idle,
+        Self::Storm,
+        Self::StormReturning,
+        Self::Ack,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fanout20 => "fanout20",
+            Self::Fanout100 => "fanout100",
+            Self::Rooms => "rooms",
+            Self::Saturation => "saturation",
+            Self::Idle => "idle",
+            Self::Storm => "storm",
+            Self::StormReturning => "storm-returning",
+            Self::Ack => "ack",
+        }
+    }
+
+    /// What it runs against: acknowledgements are measured against the bare broker, in one run.
+    pub const fn targets(self) -> &'static [Target] {
+        match self {
+            Self::Ack => &[Target::Gateway],
+            _ => &[Target::Ceiling, Target::Gateway],
+        }
+    }
+
+    /// Does it once.
+    ///
+    /// # Errors
+    /// One line, when a server does not start or the load can't be made. What a server does wrong under load is in the figures.
+    pub fn run(self, target: Target) -> Result<Figures, String> {
+        let fanout = Shape { rooms: 1, members: FANOUT_MEMBERS, returning: false };
+        let rooms = Shape { rooms: 200, members: ROOM_MEMBERS, returning: false };
+        let storm = Shape { rooms: STORM_SOCKETS / ROOM_MEMBERS, members: ROOM_MEMBERS, returning: false };
+        match self {
+            Self::Fanout20 => talk(&target.start(fanout)?, &speech(20.0)),
+            Self::Fanout100 => talk(&target.start(fanout)?, &speech(100.0)),
+            Self::Rooms => talk(&target.start(rooms)?, &speech(5.0)),
+            Self::Saturation => saturation::search(target),
+            Self::Idle => idle(target),
+            Self::Storm => self::storm(&target.start(storm)?),
+            Self::StormReturning => self::storm(&target.start(Shape { returning: true, ..storm })?),
+            Self::Ack => ack::run(),
+        }
+    }
+}
+
+impl Target {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ceiling => "ceiling",
+            Self::Gateway => "backchat",
+        }
+    }
+
+    fn start(self, shape: Shape) -> Result<Server, String> {
+        match self {
+            Self::Ceiling => Server::ceiling(shape),
+            Self::Gateway => Server::gateway(shape, Sync::Always),
+        }
+    }
+}
+
+const fn speech(rate: f64) -> Speech {
+    let second = Duration::from_secs(1);
+    Speech { publishers: 10, rate, warm: second, measured: Duration::from_secs(5), drain: Duration::from_secs(5) }
+}
+
+/// Brings everybody in; whoever is left outside makes the run void.
+fn assemble(crew: &mut Crew<'_>) -> Result<Connected, String> {
+    let connected = crew.connect(CONCURRENCY, SETUP_MAX).map_err(|error| error.to_string())?;
+    if connected.joined == crew.members() {
+        return Ok(connected);
+    }
+    let trouble = crew.trouble.as_deref().unwrap_or("they have not joined in time");
+    Err(format!("only {} of {} members joined: {trouble}", connected.joined, crew.members()))
+}
+
+fn talk(server: &Server, speech: &Speech) -> Result<Figures, String> {
+    let mut crew = Crew::new(server).map_err(broken)?;
+    assemble(&mut crew)?;
+    let talked = crew.talk(speech).map_err(broken)?;
+    Ok(talk_figures(&mut crew, speech, &talked))
+}
+
+fn talk_figures(crew: &mut Crew<'_>, speech: &Speech, talked: &Talked) -> Figures {
+    let tally = &mut crew.tally;
+    let per_delivery = |cpu_s: f64| cpu_s * 1e6 / tally.arrived.max(1) as f64;
+    let (server, broker) = (talked.usage.of("server"), talked.usage.of("broker"));
+    let mut figures = Figures::from([
+        ("cpu_us_per_delivery", per_delivery(server)),
+        ("broker_cpu_us_per_delivery", per_delivery(broker)),
+        ("all_cpu_us_per_delivery", per_delivery(server + broker)),
+        ("load_cpu_us_per_delivery", per_delivery(talked.usage.own)),
+        ("deliveries_per_s", tally.arrived_in_window as f64 / speech.measured.as_secs_f64()),
+        ("lost", talked.expected as f64 - tally.received as f64),
+        ("duplicated", tally.duplicated as f64),
+        ("reordered", tally.reordered as f64),
+        ("misrouted", tally.misrouted as f64),
+        ("late_ms", talked.late_ms),
+        ("load_share", talked.usage.own_share()),
+        ("others_cores", talked.usage.others_cores()),
+    ]);
+    let [p50, p99, max] = tally.latencies_ms([0.5, 0.99, 1.0]);
+    figures.extend([("p50_ms", p50), ("p99_ms", p99), ("max_ms", max)]);
+    figures.extend([
+        ("published", talked.published as f64),
+        ("refused", crew.refused as f64),
+        ("disconnected", crew.disconnected as f64),
+    ]);
+    figures
+}
+
+fn idle(target: Target) -> Result<Figures, String> {
+    let sockets = IDLE_SOCKETS.min(open_files_max().saturating_sub(OTHER_FILES));
+    let shape = Shape { rooms: sockets / ROOM_MEMBERS, members: ROOM_MEMBERS, returning: false };
+    let server = target.start(shape)?;
+    let process = server.processes["server"];
+    let before_kib = rss_kib(process);
+    let mut crew = Crew::new(&server).map_err(broken)?;
+    let connected = assemble(&mut crew)?;
+    crew.hold(IDLE_SETTLE).map_err(broken)?;
+    let grown_kib = rss_kib(process) - before_kib;
+    let before = Reading::take(&server.processes);
+    crew.hold(IDLE_HOLD).map_err(broken)?;
+    let usage = Reading::take(&server.processes).since(&before);
+    Ok(Figures::from([
+        ("sockets", connected.joined as f64),
+        ("connect_s", connected.took_s),
+        ("rss_kib_per_socket", grown_kib / connected.joined as f64),
+        ("cpu_percent", usage.of("server") / usage.wall_s * 100.0),
+        ("broker_cpu_percent", usage.of("broker") / usage.wall_s * 100.0),
+        ("disconnected", crew.disconnected as f64),
+        ("others_cores", usage.others_cores()),
+    ]))
+}
+
+fn storm(server: &Server) -> Result<Figures, String> {
+    let mut crew = Crew::new(server).map_err(broken)?;
+    let before = Reading::take(&server.processes);
+    let connected = assemble(&mut crew)?;
+    let usage = Reading::take(&server.processes).since(&before);
+    let per_handshake = |cpu_s: f64| cpu_s * 1e6 / connected.joined as f64;
+    Ok(Figures::from([
+        ("handshakes_per_s", connected.joined as f64 / connected.took_s),
+        ("cpu_us_per_handshake", per_handshake(usage.of("server"))),
+        ("broker_cpu_us_per_handshake", per_handshake(usage.of("broker"))),
+        ("load_cpu_us_per_handshake", per_handshake(usage.own)),
+        ("others_cores", usage.others_cores()),
+    ]))
+}
+
+fn broken(error: io::Error) -> String {
+    format!("the load generator failed: {error}")
+}
