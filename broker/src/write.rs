@@ -71,6 +71,24 @@ impl Broker {
         stored(&answer.payload)
     }
 
+    /// Takes a message out of a stream; the broker overwrites it on every replica. Gives whether it was there.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn erase(&self, stream: &str, seq: u64) -> Result<bool, Error> {
+        let request = serde_json::json!({ "seq": seq, "no_erase": false });
+        match self.api(&format!("STREAM.MSG.DELETE.{stream}"), &request).await {
+            Ok(_) => Ok(true),
+            // 10057: the server's code for a message that is not there (any more).
+            Err(Error::Refused(why))
+                if why.contains("10057") || why.contains("10043") || why.contains("10037") =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Stores all entries or none, one after the other without another message between, and gives the last one's
     /// place. All subjects must belong to one stream.
     ///

@@ -23,7 +23,7 @@ pub use fragments::{
 };
 pub use lang::Lang;
 pub use layout::{LastEvent, LastKind, Layout, RoomLink, Viewer};
-pub use rows::{EventRow, RowKind};
+pub use rows::{EventRow, MessageRow, PersonRow, ReactionRow, RowKind};
 pub use security::CONTENT_SECURITY_POLICY;
 pub use views::{
     CreatePage, ErrorKind, ErrorPage, HomePage, InvitePage, JoinPage, LoginPage, LogoutPage, OlderFragment,

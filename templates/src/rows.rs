@@ -21,19 +21,41 @@ pub struct EventRow {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowKind {
-    /// A message with its text as written.
-    Message(String),
+    Message(MessageRow),
+    Erased { row: bool },
+    Edited { target: String, text: String },
+    Deleted { target: String },
+    Reacted { target: String, reaction: String, on: bool },
     Joined,
     Left,
-    Created {
-        room_name: String,
-    },
+    Created { room_name: String },
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageRow {
+    pub text: String,
+    pub edited_at: Option<String>,
+    pub reactions: Vec<ReactionRow>,
+}
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReactionRow {
+    pub reaction: String,
+    pub count: u64,
+    pub by: Vec<PersonRow>,
+}
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PersonRow {
+    pub id: String,
+    pub name: String,
+}
 impl RowKind {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             RowKind::Message(_) => "message",
+            RowKind::Erased { .. } => "erased",
+            RowKind::Edited { .. } => "edited",
+            RowKind::Deleted { .. } => "deleted",
+            RowKind::Reacted { .. } => "reacted",
             RowKind::Joined => "joined",
             RowKind::Left => "left",
             RowKind::Created { .. } => "created",
@@ -71,7 +93,7 @@ impl<'a> Row<'a> {
             initials: initials(&event.author_name),
             colour: colour_of(&event.author_id),
             body: match &event.kind {
-                RowKind::Message(text) => {
+                RowKind::Message(MessageRow { text, .. }) => {
                     Some(Body { html: body_html(text), emoji: is_emoji_only(text), long: is_long(text) })
                 }
                 _ => None,

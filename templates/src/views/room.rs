@@ -28,6 +28,7 @@ pub struct RoomPage<'a> {
     pub renew_after_s: u64,
     /// A fresh message id for the form when it is sent without the script.
     pub form_message_id: &'a str,
+    pub may_moderate: bool,
 }
 
 /// The answer to `/room/<slug>/history/?before=<seq>`: rows, oldest first, and
