@@ -114,7 +114,8 @@ impl Runs {
 
     /// How much of the machine others used, in cores, over all runs.
     pub fn others_cores(&self) -> Option<Spread> {
-        let all: Vec<_> = self.0.values().flatten().filter_map(|run| run.get("others_cores")).copied().collect();
+        let all: Vec<_> =
+            self.0.values().flatten().filter_map(|run| run.get("others_cores")).copied().collect();
         Spread::of(&all)
     }
 
@@ -129,7 +130,9 @@ impl Goal {
     fn judge(self, own: Spread, ratio: Option<Spread>) -> (String, &'static str) {
         let (words, met) = match self {
             Self::RatioAtMost(most) => (format!("ratio ≤ {most}"), ratio.is_some_and(|r| r.median <= most)),
-            Self::RatioAtLeast(least) => (format!("ratio ≥ {least}"), ratio.is_some_and(|r| r.median >= least)),
+            Self::RatioAtLeast(least) => {
+                (format!("ratio ≥ {least}"), ratio.is_some_and(|r| r.median >= least))
+            }
             Self::AtMost(most) => (format!("≤ {most}"), own.median <= most),
         };
         (words, if met { "yes" } else { "no" })

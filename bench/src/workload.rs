@@ -118,7 +118,13 @@ impl Target {
 
 const fn speech(rate: f64) -> Speech {
     let second = Duration::from_secs(1);
-    Speech { publishers: 10, rate, warm: second, measured: Duration::from_secs(5), drain: Duration::from_secs(5) }
+    Speech {
+        publishers: 10,
+        rate,
+        warm: second,
+        measured: Duration::from_secs(5),
+        drain: Duration::from_secs(5),
+    }
 }
 
 /// Brings everybody in; whoever is left outside makes the run void.

@@ -231,10 +231,6 @@ impl EventRow {
         }
     }
 
-    pub fn room(&self) -> Result<RoomSlug, StoreError> {
-        room_in(&self.id)
-    }
-
     /// The row as it is now, without its reactions.
     pub fn row(self) -> Result<Row, StoreError> {
         let what = match (self.kind.as_str(), self.text) {
