@@ -7,6 +7,7 @@ mod accounts;
 mod browser;
 mod escaping;
 mod handshake;
+mod hostile;
 mod limits;
 mod messages;
 mod outages;
