@@ -23,12 +23,11 @@ pub const TEXT_ENDS: u8 = 0x80;
 /// A frame as a client sends it, masked with zeros.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = head(first, payload.len() as u64);
-    frame.extend([0; 4]);
     frame.extend(payload);
     frame
 }
 
-/// The head of a masked frame of this length, without the mask.
+/// The head of a frame of this length.
 pub fn head(first: u8, length: u64) -> Vec<u8> {
     let mut head = vec![first];
     match (u8::try_from(length), u16::try_from(length)) {
@@ -42,6 +41,7 @@ pub fn head(first: u8, length: u64) -> Vec<u8> {
             head.extend(length.to_be_bytes());
         }
     }
+    head.extend([0; 4]);
     head
 }
 
