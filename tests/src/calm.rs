@@ -1,6 +1,6 @@
 //! Members who chat while something else happens, and notice when they are disturbed.
 
-use crate::heard::Heard;
+use crate::heard::{Heard, Seen};
 use crate::json_socket::parse;
 use crate::person::Person;
 use crate::socket::{Came, Socket};
@@ -14,10 +14,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 /// How long a message may be missing before a member gives up.
 const MISSING_MAX: Duration = Duration::from_secs(20);
 
-/// What they say.
+/// Who says what.
 #[derive(Debug, Clone, Copy)]
 pub struct Talk {
-    /// Between two messages.
+    /// Those who only listen, and those who speak.
+    pub listeners: usize,
+    pub speakers: usize,
+    /// Between two messages of one speaker.
     pub every: Duration,
     /// Bytes of a message, at least.
     pub bytes: usize,
@@ -26,7 +29,7 @@ pub struct Talk {
 /// The members. Dropping them ends them.
 pub struct Calm {
     stop: Arc<AtomicBool>,
-    speaker: JoinHandle<usize>,
+    speakers: Vec<JoinHandle<usize>>,
     listeners: Vec<JoinHandle<Vec<Duration>>>,
 }
 
@@ -54,31 +57,37 @@ impl Noticed {
 }
 
 impl Calm {
-    /// So many sockets of `person` in a room, all of which hear what one of them says.
+    /// Sockets of `person` in a room.
     ///
     /// # Panics
     /// When they can't come in.
-    pub async fn in_room(person: &Person, room: &str, (members, talk): (usize, Talk)) -> Self {
+    pub async fn in_room(person: &Person, room: &str, talk: Talk) -> Self {
         let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
-        let mut listeners = Vec::new();
-        for _ in 0..members {
+        let (mut listeners, mut speakers) = (Vec::new(), Vec::new());
+        for _ in 0..talk.listeners {
             let socket = person.dial(room).as_json().connect().await;
-            listeners.push(tokio::spawn(listen(socket, began)));
+            listeners.push(tokio::spawn(listen(socket, (began, talk.speakers))));
         }
-        let socket = person.dial(room).as_json().connect().await;
-        let speaker = tokio::spawn(speak(socket, began, (talk, Arc::clone(&stop))));
-        Self { stop, speaker, listeners }
+        for number in 0..talk.speakers {
+            let socket = person.dial(room).as_json().connect().await;
+            let speaker = Speaker { socket, began, number, stop: Arc::clone(&stop) };
+            speakers.push(tokio::spawn(speaker.speak(talk)));
+        }
+        Self { stop, speakers, listeners }
     }
 
-    /// Says a last message, waits until all have heard everything, and gives what they noticed.
+    /// Lets each say a last word, waits until all have heard everything, and gives what they noticed.
     ///
     /// # Panics
     /// When a message was lost, or a socket ended.
     pub async fn end(mut self) -> Noticed {
         self.stop.store(true, Ordering::SeqCst);
-        let said = (&mut self.speaker).await.expect("the speaker was not disturbed");
+        let mut said = 0;
+        for speaker in &mut self.speakers {
+            said += speaker.await.expect("a speaker was not disturbed");
+        }
         let mut delays = Vec::new();
-        for listener in std::mem::take(&mut self.listeners) {
+        for listener in &mut self.listeners {
             let heard = listener.await.expect("a listener was not disturbed");
             assert_eq!(heard.len(), said, "a member saw each message once");
             delays.extend(heard);
@@ -91,61 +100,75 @@ impl Calm {
 
 impl Drop for Calm {
     fn drop(&mut self) {
-        self.speaker.abort();
+        self.speakers.iter().for_each(JoinHandle::abort);
         self.listeners.iter().for_each(JoinHandle::abort);
     }
 }
 
-/// Says messages that hold when they were said, and at last one that says how many they were.
-async fn speak(mut socket: Socket, began: Instant, (talk, stop): (Talk, Arc<AtomicBool>)) -> usize {
-    let mut ticks = interval(talk.every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut said = 0;
-    while !stop.load(Ordering::SeqCst) {
-        // Both only wait: a frame that is not whole stays in the socket.
-        tokio::select! {
-            _ = ticks.tick() => {
-                say(&mut socket, &format!("{:x<1$}", format!("calm {} ", began.elapsed().as_micros()), talk.bytes)).await;
-                said += 1;
+struct Speaker {
+    socket: Socket,
+    began: Instant,
+    number: usize,
+    stop: Arc<AtomicBool>,
+}
+
+impl Speaker {
+    /// Says messages that hold who said them and when, and at last one that is the end; gives how many came before it.
+    async fn speak(mut self, talk: Talk) -> usize {
+        let mut ticks = interval(talk.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut said = 0;
+        while !self.stop.load(Ordering::SeqCst) {
+            // Both only wait: a frame that is not whole stays in the socket.
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let head = format!("calm {} {} ", self.number, self.began.elapsed().as_micros());
+                    self.say(&format!("{head:x<0$}", talk.bytes)).await;
+                    said += 1;
+                }
+                came = self.socket.next_before(Instant::now() + MISSING_MAX) => drop(text_of(came)),
             }
-            came = socket.next_before(Instant::now() + MISSING_MAX) => heard(came),
         }
+        let end = format!("calm {} end", self.number);
+        self.say(&end).await;
+        // What it said is read until the last is there.
+        while !text_of(self.socket.next_before(Instant::now() + MISSING_MAX).await).contains(&end) {}
+        said
     }
-    say(&mut socket, "calm end").await;
-    // Its own frames are read until the last is there.
-    loop {
-        let came = socket.next_before(Instant::now() + MISSING_MAX).await;
-        if matches!(&came, Some(Came::Text(text)) if text.contains("calm end")) {
-            return said;
-        }
-        heard(came);
+
+    async fn say(&mut self, body: &str) {
+        self.socket.send_text(json!({"type": "send", "body": body}).to_string()).await;
     }
 }
 
-async fn say(socket: &mut Socket, body: &str) {
-    socket.send_text(json!({"type": "send", "body": body}).to_string()).await;
-}
-
-fn heard(came: Option<Came>) {
+fn text_of(came: Option<Came>) -> String {
     match came {
-        Some(Came::Text(text)) => assert!(!text.contains("\"refused\""), "{text}"),
-        other => panic!("the speaker's socket: {other:?}"),
+        Some(Came::Text(text)) if !text.contains("\"refused\"") => text,
+        other => panic!("a member was disturbed: {other:?}"),
     }
 }
 
-/// How late each message was, until the last.
-async fn listen(mut socket: Socket, began: Instant) -> Vec<Duration> {
-    let (mut delays, mut latest) = (Vec::new(), Duration::ZERO);
-    loop {
-        let came = socket.next_before(Instant::now() + MISSING_MAX).await;
-        let Some(Came::Text(text)) = came else { panic!("a listener's socket: {came:?}") };
+/// How late each message was, until the last of each speaker.
+async fn listen(mut socket: Socket, (began, speakers): (Instant, usize)) -> Vec<Duration> {
+    let (mut delays, mut latest, mut ended) = (Vec::new(), vec![0; speakers], 0);
+    while ended < speakers {
+        let text = text_of(socket.next_before(Instant::now() + MISSING_MAX).await);
         let Heard::Event(event) = parse(&text) else { continue };
-        let body = crate::heard::Seen::from(event).body.unwrap_or_default();
-        let Some(said) = body.strip_prefix("calm ") else { continue };
-        let Ok(micros) = said.split(' ').next().unwrap_or_default().parse() else { return delays };
-        let said = Duration::from_micros(micros);
-        assert!(said > latest, "a message came twice, or out of order");
-        latest = said;
-        delays.push(began.elapsed().saturating_sub(said));
+        let Some(body) = Seen::from(event).body.filter(|body| is_said(body)) else { continue };
+        let mut words = body.split(' ').skip(1);
+        let speaker: usize = words.next().and_then(|word| word.parse().ok()).expect("a speaker has a number");
+        let Some(micros) = words.next().and_then(|word| word.parse().ok()) else {
+            ended += 1;
+            continue;
+        };
+        assert!(micros > latest[speaker], "a message came twice, or out of order");
+        latest[speaker] = micros;
+        delays.push(began.elapsed().saturating_sub(Duration::from_micros(micros)));
     }
+    delays
+}
+
+/// Whether a text is one of theirs.
+pub fn is_said(body: &str) -> bool {
+    body.starts_with("calm ")
 }

@@ -5,7 +5,7 @@ use crate::socket::GONE;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Longest wait for a handshake.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -143,29 +143,55 @@ impl Rude {
         End { code, after: began.elapsed() }
     }
 
-    /// Takes one byte.
+    /// Takes one byte every so often, for some time.
+    pub async fn sips(&mut self, every: Duration, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            // A read that is given up has taken nothing.
+            if let Ok(Ok(byte)) = timeout_at(until, self.stream.read_u8()).await {
+                self.kept.push(byte);
+            }
+            sleep(every).await;
+        }
+    }
+
+    /// Takes what came before the socket ended: the texts that are whole.
     ///
     /// # Panics
-    /// When none comes in time.
-    pub async fn sips(&mut self) -> bool {
-        let read = timeout(PATIENCE, self.stream.read_u8()).await.expect("there is something to read");
-        read.is_ok()
+    /// When the socket is still open after some time.
+    pub async fn texts(mut self) -> Vec<String> {
+        let read = self.stream.read_to_end(&mut self.kept);
+        // However it ended: what was read before stays.
+        let _ = timeout(PATIENCE, read).await.expect("the server closes the connection");
+        let mut texts = Vec::new();
+        while let Some((first, payload)) = next_frame(&mut self.kept) {
+            if first == TEXT {
+                texts.push(String::from_utf8_lossy(&payload).into_owned());
+            }
+        }
+        texts
     }
 }
 
 /// Takes whole frames off what was read; the code of a close frame among them.
 fn close_code(kept: &mut Vec<u8>) -> Option<u16> {
     loop {
-        let (first, second) = (*kept.first()?, *kept.get(1)?);
-        let (length, start) = match second {
-            126 => (usize::from(u16::from_be_bytes(kept.get(2..4)?.try_into().ok()?)), 4),
-            127 => (usize::try_from(u64::from_be_bytes(kept.get(2..10)?.try_into().ok()?)).ok()?, 10),
-            short => (usize::from(short), 2),
-        };
-        let payload = kept.get(start..start + length)?;
+        let (first, payload) = next_frame(kept)?;
         if first == 0x88 {
             return Some(payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code)));
         }
-        kept.drain(..start + length);
     }
+}
+
+/// Takes a frame of a server off what was read, if it is whole: its first byte and what it carries.
+fn next_frame(kept: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+    let (first, second) = (*kept.first()?, *kept.get(1)?);
+    let (length, start) = match second {
+        126 => (usize::from(u16::from_be_bytes(kept.get(2..4)?.try_into().ok()?)), 4),
+        127 => (usize::try_from(u64::from_be_bytes(kept.get(2..10)?.try_into().ok()?)).ok()?, 10),
+        short => (usize::from(short), 2),
+    };
+    let payload = kept.get(start..start + length)?.to_vec();
+    kept.drain(..start + length);
+    Some((first, payload))
 }

@@ -17,10 +17,10 @@ use tokio::time::{Instant, sleep, timeout};
 /// As people have it: the limits of the product.
 const USUAL: [(&str, &str); 2] =
     [("BACKCHAT_GATEWAY_MESSAGE_BURST", "30"), ("BACKCHAT_GATEWAY_MESSAGES_PER_SECOND", "10")];
-/// Five messages a second.
-const CHAT: Talk = Talk { every: Duration::from_millis(200), bytes: 20 };
-/// Members who chat.
-const CALM: usize = 5;
+/// Members who chat, five messages a second.
+const CHAT: Talk = Talk { listeners: 5, speakers: 1, every: Duration::from_millis(200), bytes: 20 };
+/// Their sockets.
+const CALM: f64 = 6.0;
 
 /// A gateway of its own, members who chat there, and somebody who is up to no good.
 struct Scene {
@@ -41,9 +41,9 @@ impl Scene {
             (Person::arrives(&address, "Calm").await, Person::arrives(&address, "Rude").await);
         let room = people.creates("Hostile").await;
         rude.joins(&room).await;
-        let calm = Calm::in_room(&people, &room, (CALM, CHAT)).await;
+        let calm = Calm::in_room(&people, &room, CHAT).await;
         let usage = services.gateways[0].usage();
-        becomes("all are in, one who speaks among them", SOON, CALM as f64 + 1.0, || sockets(&usage)).await;
+        becomes("all are in", SOON, CALM, || sockets(&usage)).await;
         Self { handles: usage.handles(), services, rude, room, calm, usage }
     }
 
@@ -55,7 +55,7 @@ impl Scene {
     async fn is_left_as_it_was(self) {
         let Self { calm, usage, handles, .. } = self;
         let now = || async { (usage.handles().saturating_sub(handles + 5), sockets(&usage).await) };
-        becomes("handles and sockets return to where they were", SOON, (0, CALM as f64 + 1.0), now).await;
+        becomes("handles and sockets return to where they were", SOON, (0, CALM), now).await;
         calm.end().await.is_nothing();
         drop(self.services);
     }

@@ -17,4 +17,5 @@ mod rooms;
 mod separate;
 mod sessions;
 mod single_node;
+mod slow;
 mod survival;
