@@ -135,7 +135,7 @@ async fn who_stops_reading_is_let_go_costs_little_and_comes_back_to_everything()
     for sip in sipping {
         unread.push(sip.await.unwrap());
     }
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), usage.processor());
     let back: Vec<_> = unread
         .into_iter()
         .map(|rude| tokio::spawn(comes_back(slow.clone(), room.clone(), (view.stream.clone(), rude))))
@@ -143,6 +143,8 @@ async fn who_stops_reading_is_let_go_costs_little_and_comes_back_to_everything()
     for one in back {
         assert_eq!(one.await.unwrap(), noticed.messages);
     }
+    println!("cpu {:?}", usage.processor() - cpu);
+    println!("{} from log", usage.metric("backchat_gateway_caught_up_total").await);
     println!("back in {:?}, at most {} KiB", began.elapsed(), most.load(Ordering::SeqCst) / 1024);
     watching.abort();
     let most = most.load(Ordering::SeqCst);
@@ -158,6 +160,7 @@ async fn comes_back(person: Person, room: String, (stream, rude): (String, Rude)
             seen.push(event.into());
         }
     }
+    println!("{} seen", seen.len());
     let cursor = format!("{stream}.{}", seen.last().expect("something had come").seq);
     let mut socket = person.connects_after(&room, &cursor).await;
     seen.extend(socket.caught_up().await.0);
