@@ -32,7 +32,7 @@ const fn row(workload: Workload, figure: &'static str, says: &'static str, goal:
     Row { workload, figure, says, goal }
 }
 
-const ROWS: [Row; 31] = [
+const ROWS: [Row; 34] = [
     row(Workload::Fanout20, "cpu_us_per_delivery", "CPU µs per delivery", Some(Goal::RatioAtMost(1.2))),
     row(Workload::Fanout20, "broker_cpu_us_per_delivery", "broker's CPU µs per delivery", None),
     row(Workload::Fanout20, "p50_ms", "latency p50, ms", None),
@@ -53,6 +53,9 @@ const ROWS: [Row; 31] = [
     row(Workload::Rooms, "p50_ms", "latency p50, ms", None),
     row(Workload::Rooms, "p99_ms", "latency p99, ms", Some(Goal::RatioAtMost(3.0))),
     row(Workload::Rooms, "wrong", "lost, duplicated, reordered", Some(Goal::AtMost(0.0))),
+    row(Workload::RoomsUnsynced, "cpu_us_per_delivery", "CPU µs per delivery", None),
+    row(Workload::RoomsUnsynced, "all_cpu_us_per_delivery", "CPU µs per delivery with the broker's", None),
+    row(Workload::RoomsUnsynced, "p99_ms", "latency p99, ms", None),
     row(Workload::Saturation, "messages_per_s", "messages/s kept up with", Some(Goal::RatioAtLeast(8.0))),
     row(Workload::Saturation, "load_share_max", "load generator's share of a core at worst", None),
     row(Workload::Idle, "sockets", "sockets", None),

@@ -18,6 +18,7 @@ pub enum Workload {
     Fanout20,
     Fanout100,
     Rooms,
+    RoomsUnsynced,
     Saturation,
     Idle,
     Storm,
@@ -49,10 +50,11 @@ const IDLE_PINGED: Duration = Duration::from_secs(15);
 const STORM_SOCKETS: usize = 3_000;
 
 impl Workload {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fanout20,
         Self::Fanout100,
         Self::Rooms,
+        Self::RoomsUnsynced,
         Self::Saturation,
         Self::Idle,
         Self::Storm,
@@ -65,6 +67,7 @@ impl Workload {
             Self::Fanout20 => "fanout20",
             Self::Fanout100 => "fanout100",
             Self::Rooms => "rooms",
+            Self::RoomsUnsynced => "rooms-unsynced",
             Self::Saturation => "saturation",
             Self::Idle => "idle",
             Self::Storm => "storm",
@@ -90,13 +93,16 @@ impl Workload {
         let rooms = Shape { rooms: 200, members: ROOM_MEMBERS, returning: false };
         let storm = Shape { rooms: STORM_SOCKETS / ROOM_MEMBERS, members: ROOM_MEMBERS, returning: false };
         match self {
-            Self::Fanout20 => talk(&target.start(fanout)?, &speech(20.0)),
-            Self::Fanout100 => talk(&target.start(fanout)?, &speech(100.0)),
-            Self::Rooms => talk(&target.start(rooms)?, &speech(5.0)),
+            Self::Fanout20 => talk(&target.start(fanout, Sync::Always)?, &speech(20.0)),
+            Self::Fanout100 => talk(&target.start(fanout, Sync::Always)?, &speech(100.0)),
+            Self::Rooms => talk(&target.start(rooms, Sync::Always)?, &speech(5.0)),
+            Self::RoomsUnsynced => talk(&target.start(rooms, Sync::Default)?, &speech(5.0)),
             Self::Saturation => saturation::search(target),
             Self::Idle => idle(target),
-            Self::Storm => self::storm(&target.start(storm)?),
-            Self::StormReturning => self::storm(&target.start(Shape { returning: true, ..storm })?),
+            Self::Storm => self::storm(&target.start(storm, Sync::Always)?),
+            Self::StormReturning => {
+                self::storm(&target.start(Shape { returning: true, ..storm }, Sync::Always)?)
+            }
             Self::Ack => ack::run(),
         }
     }
@@ -110,10 +116,10 @@ impl Target {
         }
     }
 
-    fn start(self, shape: Shape) -> Result<Server, String> {
+    fn start(self, shape: Shape, sync: Sync) -> Result<Server, String> {
         match self {
             Self::Ceiling => Server::ceiling(shape),
-            Self::Gateway => Server::gateway(shape, Sync::Always),
+            Self::Gateway => Server::gateway(shape, sync),
         }
     }
 }
@@ -177,7 +183,7 @@ fn talk_figures(crew: &mut Crew<'_>, speech: &Speech, talked: &Talked) -> Figure
 fn idle(target: Target) -> Result<Figures, String> {
     let sockets = IDLE_SOCKETS.min(open_files_max().saturating_sub(OTHER_FILES));
     let shape = Shape { rooms: sockets / ROOM_MEMBERS, members: ROOM_MEMBERS, returning: false };
-    let server = target.start(shape)?;
+    let server = target.start(shape, Sync::Always)?;
     let process = server.processes["server"];
     let before_kib = rss_kib(process);
     let mut crew = Crew::new(&server).map_err(broken)?;

@@ -3,7 +3,7 @@
 use super::{FANOUT_MEMBERS, Figures, Target, assemble, broken, talk_figures};
 use crate::{
     load::{Crew, Speech},
-    server::Shape,
+    server::{Shape, Sync},
 };
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ fn keeps_up(figures: &Figures) -> bool {
 }
 
 fn run(target: Target, rate: f64) -> Result<Figures, String> {
-    let server = target.start(Shape { rooms: 1, members: FANOUT_MEMBERS, returning: true })?;
+    let server = target.start(Shape { rooms: 1, members: FANOUT_MEMBERS, returning: true }, Sync::Always)?;
     let mut crew = Crew::new(&server).map_err(broken)?;
     assemble(&mut crew)?;
     let speech = Speech {
