@@ -25,8 +25,17 @@ pub enum Heard {
     },
     Refused(Refused),
     Ping,
+    /// A kind that these clients do not know: they pass over it.
+    #[serde(skip)]
+    Other,
     #[serde(untagged)]
     Event(EventFrame),
+}
+
+impl Heard {
+    /// The kinds of frames that must be as the contract says; a client passes over others.
+    pub const KINDS: [&str; 10] =
+        ["ack", "page", "caught_up", "reset", "refused", "ping", "message", "created", "joined", "left"];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -102,7 +102,7 @@ pub async fn run(plan: Plan, say: impl Fn(String)) -> Outcome {
         verdict: judge(history),
         worker_verdict: judge(from_worker),
         opened: reports.iter().map(|report| report.opened).collect(),
-        resets: reports.iter().map(|report| report.resets).sum(),
+        resets: reports.iter().map(|report| report.resets.len()).sum(),
         refusals: reports.iter().flat_map(|report| report.refusals.clone()).collect(),
         took: began.elapsed(),
     }
