@@ -1,6 +1,7 @@
 //! The services as separate processes, as in production, on one machine: a broker, the set-up step, one auth service, one
 //! history worker, and any number of gateways.
 
+use crate::http::Ask;
 use crate::metrics;
 use crate::nats::Nats;
 use crate::ports;
@@ -176,6 +177,11 @@ impl Service {
     pub async fn ready(&mut self) {
         let operations = self.operations();
         self.running().ready_at(&operations, "/readyz", START).await;
+    }
+
+    /// Whether it says of itself that it is ready.
+    pub async fn is_ready(&self) -> bool {
+        Ask::get("/readyz").try_send(&self.operations()).await.is_ok_and(|answer| answer.status == 200)
     }
 
     /// `kill -9`.

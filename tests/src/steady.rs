@@ -62,6 +62,8 @@ pub struct Report {
 
 /// Who stays, and how.
 pub struct Stay {
+    /// How reports call the member.
+    pub name: String,
     pub person: Person,
     pub room: String,
     /// After which the first socket continues.
@@ -84,6 +86,7 @@ impl Steady {
     /// A program that connects where the person is and stays. The first socket continues after `cursor`.
     pub fn member(person: Person, room: &str, cursor: &str) -> Self {
         Self::starts(Stay {
+            name: person.name.clone(),
             ways: vec![person.address.clone()],
             person,
             room: room.to_owned(),
@@ -96,7 +99,7 @@ impl Steady {
     pub fn starts(stay: Stay) -> Self {
         let (outgoing, to_send) = mpsc::channel(WAITING_MAX);
         let report = Arc::new(Mutex::new(Report { cursor: Some(stay.cursor.clone()), ..Report::default() }));
-        let name = stay.person.name.clone();
+        let name = stay.name.clone();
         let member = Member {
             to_send,
             outbox: Outbox::default(),
@@ -129,6 +132,12 @@ impl Steady {
 
     pub fn report(&self) -> Report {
         lock(&self.report).clone()
+    }
+
+    /// Goes, and says what it saw.
+    pub fn goes(self) -> Report {
+        self.running.abort();
+        std::mem::take(&mut lock(&self.report))
     }
 
     /// How many messages are open, and how many events were seen.
