@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use service::body;
 use service::origin::csrf_layer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +38,7 @@ pub fn router(app: Arc<App>) -> Router {
     // Read from below: the last layer is passed first.
     pages
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(body::in_time))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(csrf_layer(&app.public_origins))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_MAX))

@@ -15,7 +15,7 @@ use axum::{
     response::Response,
     routing::{any, get, post},
 };
-use service::{health::Health, origin::csrf_layer};
+use service::{body, health::Health, origin::csrf_layer};
 use std::{sync::Arc, time::Duration};
 use templates::{
     ErrorKind, Layout,
@@ -42,17 +42,16 @@ pub fn router(gateway: &Arc<Gateway>, health: Health) -> Router {
         .route("/language/", post(language::post))
         .fallback(not_found)
         .layer(csrf_layer(&gateway.config.public_origins))
+        .layer(middleware::from_fn(body::in_time))
         .layer(RequestBodyLimitLayer::new(FORM_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PAGE_MAX))
         .layer(middleware::from_fn(page_headers));
     let mut all = pages.route("/chat/{slug}/", get(socket::open)).merge(templates::assets::router());
     if let Some(address) = gateway.config.auth_upstream {
         let upstream = Upstream::new(address);
-        all = all.route(
-            "/auth/{*path}",
-            any(move |state, request| upstream.clone().pass(state, request))
-                .layer(RequestBodyLimitLayer::new(FORM_BYTES_MAX)),
-        );
+        let passed = any(move |state, request| upstream.clone().pass(state, request));
+        let auth = Router::new().route("/auth/{*path}", passed).layer(middleware::from_fn(body::in_time));
+        all = all.merge(auth.layer(RequestBodyLimitLayer::new(FORM_BYTES_MAX)));
     }
     all.layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(Arc::clone(gateway), observed))

@@ -397,7 +397,7 @@ impl Close {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::Abuse => "abuse",
+            Self::Abuse => "too many frames; slow down",
             Self::TooBig => "a frame may have 32 KiB at most",
             Self::Draining => "this gateway is being replaced; connect again",
             Self::SessionEnded => "the session has ended; log in again",

@@ -2,6 +2,7 @@
 //! starts and stops. Nothing here knows of rooms, accounts or history.
 
 pub mod answer;
+pub mod body;
 pub mod bucket;
 pub mod config;
 pub mod connection;

@@ -111,6 +111,7 @@ pub struct Words {
     pub no_longer_member: &'static str,
     pub to_my_rooms: &'static str,
     pub closed_for_abuse: &'static str,
+    pub too_many_windows: &'static str,
     pub reconnect: &'static str,
     pub history_was_reset: &'static str,
     pub not_sent: &'static str,

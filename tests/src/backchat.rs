@@ -3,6 +3,7 @@
 use crate::nats::{self, server};
 use crate::ports;
 use crate::process::{Launch, Program, built, signal};
+use crate::usage::Usage;
 use broker::{Broker, Credentials};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -170,6 +171,11 @@ impl Backchat {
     /// Where the health and the metrics of its gateway are.
     pub fn gateway_operations(&self) -> String {
         self.run().addresses.gateway_operations
+    }
+
+    /// What the program takes and counts.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.id(), &self.gateway_operations())
     }
 
     fn run(&self) -> Run {

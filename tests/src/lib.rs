@@ -4,11 +4,13 @@
 //! broker, or a page in Chromium. Failures panic with a sentence, since the only callers are tests and the programs beside
 //! them. A file per concept: [`nats`] and [`process`] run programs, [`backchat`] and [`services`] are the two editions,
 //! [`proxy`] is the network, [`person`] does over HTTP what a user does, [`json_socket`] and [`html_socket`] speak the two
-//! formats, [`browser`] and [`room_page`] see what a person sees, [`eventually`] waits, [`audit`] counts what was lost.
+//! formats, [`browser`] and [`room_page`] see what a person sees, [`eventually`] waits, [`audit`] counts what was lost,
+//! [`rude`] keeps to no rule, [`calm`] notices whether anybody is disturbed, [`usage`] sees what a process takes.
 
 pub mod audit;
 pub mod backchat;
 pub mod browser;
+pub mod calm;
 pub mod eventually;
 pub mod heard;
 pub mod html;
@@ -23,6 +25,8 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod room_page;
+pub mod rude;
 pub mod services;
 pub mod socket;
 pub mod steady;
+pub mod usage;

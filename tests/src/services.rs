@@ -4,6 +4,7 @@
 use crate::nats::Nats;
 use crate::ports;
 use crate::process::{Launch, Program, built};
+use crate::usage::Usage;
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -160,6 +161,15 @@ impl Service {
     /// Where its health and metrics are.
     pub fn operations(&self) -> String {
         format!("127.0.0.1:{}", self.operations)
+    }
+
+    /// What the process takes and counts.
+    ///
+    /// # Panics
+    /// When it was not started.
+    pub fn usage(&self) -> Usage {
+        let program = self.program.as_ref().expect("the service was started");
+        Usage::of(program.id(), &self.operations())
     }
 
     pub fn log(&self) -> String {

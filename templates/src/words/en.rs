@@ -98,6 +98,7 @@ pub(crate) static EN: Words = Words {
     no_longer_member: "You are no longer a member of this room.",
     to_my_rooms: "Go to my rooms",
     closed_for_abuse: "The server closed this connection because too much was sent.",
+    too_many_windows: "Too many windows of this chat are open. Close some; this one tries again by itself.",
     reconnect: "Connect again",
     history_was_reset: "History was reset. Loading it again…",
     not_sent: "Not sent",

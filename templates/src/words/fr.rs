@@ -98,6 +98,7 @@ pub(crate) static FR: Words = Words {
     no_longer_member: "Vous n’êtes plus membre de ce salon.",
     to_my_rooms: "Aller à mes salons",
     closed_for_abuse: "Le serveur a fermé la connexion : trop d’envois.",
+    too_many_windows: "Trop de fenêtres de ce chat sont ouvertes. Fermez-en ; celle-ci réessaie d’elle-même.",
     reconnect: "Rétablir la connexion",
     history_was_reset: "L’historique a été réinitialisé. Rechargement…",
     not_sent: "Non envoyé",

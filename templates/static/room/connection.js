@@ -31,6 +31,8 @@ const link = {
   /** One round trip, as far as it is known. */
   roundTripMs: firstRoundTrip(),
   renewedMs: Date.now(),
+  /** The server has too many sockets of this person or address, until it takes this one. */
+  isTooMany: false,
   isLeaving: false,
   timer: 0,
 };
@@ -122,6 +124,7 @@ function caughtUp() {
   if (link.phase !== "open") return;
   link.phase = "live";
   link.refusals = 0;
+  link.isTooMany = false;
   showConnection();
   pump();
 }
@@ -138,7 +141,7 @@ function onClose(event) {
     case 1008: end("closedForAbuse", words.reconnect, null); break;
     case 1009: refuseTooLong(); comeBackIn(backoffMs(8000)); break;
     case 4408: comeBackIn(1000 + backoffMs(15000)); break;
-    case 4429: comeBackIn(5000 + backoffMs(30000)); break;
+    case 4429: link.isTooMany = true; comeBackIn(between(10000, 30000)); break;
     default: comeBackIn(backoffMs(8000));
   }
 }
@@ -209,7 +212,8 @@ const isRenewalDue = () => page.renewAfterMs > 0 && Date.now() - link.renewedMs 
 function showConnection() {
   if (link.phase === "ended") return;
   const lostForMs = isUp() ? 0 : Date.now() - link.lostMs;
-  const text = lostForMs < SHOWN_AFTER_MS ? "" : lostForMs < OFFLINE_AFTER_MS ? words.reconnecting : words.offline;
+  const usual = lostForMs < SHOWN_AFTER_MS ? "" : lostForMs < OFFLINE_AFTER_MS ? words.reconnecting : words.offline;
+  const text = link.isTooMany ? words.tooManyWindows : usual;
   if (connectionLine.textContent !== text) connectionLine.textContent = text;
   connectionLine.classList.toggle("is-bad", lostForMs >= OFFLINE_AFTER_MS);
 }

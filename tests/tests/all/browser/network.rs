@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 use tests::backchat::{Backchat, shared};
-use tests::browser::turn;
-use tests::eventually::eventually;
+use tests::browser::{Browser, Screen, turn};
+use tests::eventually::{SOON, eventually};
 use tests::person::Person;
 use tests::proxy::Proxy;
 use tests::room_page::RoomPage;
@@ -96,5 +96,31 @@ async fn a_broker_that_restarts_shows_no_error_page() {
     page.shows(&["before", "during"]).await;
     page.says("after").await;
     page.shows(&["before", "during", "after"]).await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn one_window_too_many_says_so_and_comes_in_when_another_is_closed() {
+    let _turn = turn().await;
+    let backchat = Backchat::with(&[("BACKCHAT_GATEWAY_SOCKETS_PER_USER", "1")]).await;
+    let person = Person::arrives(&backchat.address(), "Windows").await;
+    let room = person.creates("Windows").await;
+    let mut other = person.connects(&room).await;
+    other.caught_up().await;
+    let page = RoomPage { browser: Browser::of(&person, Screen::DESK).await, room: room.clone() };
+    page.browser.goto(&format!("/room/{room}/")).await;
+    page.says_of_connection("Too many windows", SOON).await;
+    let usage = backchat.usage();
+    let closed = || usage.metric("backchat_gateway_sockets_closed_total{why=\"too_many\"}");
+    let tries = closed().await;
+    sleep(Duration::from_secs(8)).await;
+    assert_eq!(closed().await, tries, "it waits a while before it tries again");
+    other.say("from the other").await;
+    drop(other);
+    eventually("the page comes in", Duration::from_secs(60), || async {
+        (page.messages().await == ["from the other"]).then_some(())
+    })
+    .await;
+    page.says_nothing_of_connection(SOON).await;
     page.close().await;
 }
