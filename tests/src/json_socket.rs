@@ -216,6 +216,11 @@ impl JsonSocket {
         }
     }
 
+    /// How many of the frames that were heard and not taken are of this kind.
+    pub fn kept_of(&self, is_meant: impl Fn(&Heard) -> bool) -> usize {
+        self.kept.iter().filter(|heard| is_meant(heard)).count()
+    }
+
     /// Reads on until the socket ends.
     pub async fn closed(&mut self) -> Closed {
         self.socket.closed().await

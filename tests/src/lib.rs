@@ -32,5 +32,5 @@ pub mod rude;
 pub mod services;
 pub mod socket;
 pub mod steady;
-pub mod usage;
 pub mod stored;
+pub mod usage;

@@ -3,7 +3,7 @@
 use crate::eventually::eventually;
 use crate::heard::Seen;
 use broker::Broker;
-use protocol::query::{HistoryAnswer, HistoryQuery, PageAt, PageQuery};
+use protocol::query::{AfterQuery, HistoryAnswer, HistoryQuery};
 use protocol::subject::Shard;
 use protocol::{Event, RoomSlug};
 use std::time::Duration;
@@ -65,23 +65,23 @@ pub async fn worker_history(broker: &Broker, room: &str) -> Vec<Seen> {
     let mut history: Vec<Seen> = Vec::new();
     loop {
         let after = history.last().map_or(0, |event| event.seq);
-        let query = PageQuery { room: room.clone(), at: PageAt::After(after), limit: 100, at_least };
-        let page = eventually("the history worker answers", Duration::from_secs(60), || async {
-            let asked = HistoryQuery::Page(query.clone());
+        let query = AfterQuery { room: room.clone(), after, limit: 100, at_least };
+        let found = eventually("the history worker answers", Duration::from_secs(60), || async {
+            let asked = HistoryQuery::After(query.clone());
             let answer: Result<HistoryAnswer, _> =
                 broker.ask(shard.history_queries(), &asked, Duration::from_secs(5)).await;
             match answer {
-                Ok(HistoryAnswer::Page(page)) => Some(page),
+                Ok(HistoryAnswer::Events(events)) => Some(events.events),
                 _ => None,
             }
         })
         .await;
-        for stored in page.events {
+        if found.is_empty() {
+            return history;
+        }
+        for stored in found {
             let prev = history.last().map_or(0, |event| event.seq);
             history.push(seen(stored.seq, prev, &stored.event));
-        }
-        if !page.more_after {
-            return history;
         }
     }
 }

@@ -13,6 +13,7 @@ mod hostile;
 mod limits;
 mod messages;
 mod outages;
+mod presence;
 mod program;
 mod resume;
 mod rooms;
