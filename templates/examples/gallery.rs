@@ -9,8 +9,8 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use templates::{
     CreatePage, ErrorKind, ErrorPage, EventRow, FormError, HomePage, InvitePage, JoinPage, Lang, LastEvent,
-    LastKind, Layout, LoginPage, LogoutPage, RegisterErrors, RegisterPage, RoomLink, RoomPage, RowKind,
-    Viewer,
+    LastKind, Layout, LoginPage, LogoutPage, MessageRow, PersonRow, ReactionRow, RegisterErrors,
+    RegisterPage, RoomLink, RoomPage, RowKind, Viewer,
 };
 
 const ADDRESS: &str = "127.0.0.1:8099";
@@ -132,6 +132,7 @@ fn room(layout: Layout<'_>, rows: Vec<EventRow>, more_before: bool) -> Result<St
         rooms: rooms("equipe_x7qa"),
         renew_after_s: 0,
         form_message_id: "01936000-0000-7000-8000-000000000000",
+        may_moderate: false,
     }
     .render()
 }
@@ -172,7 +173,7 @@ fn rooms(current: &str) -> Vec<RoomLink> {
 }
 
 fn conversation() -> Vec<EventRow> {
-    let said = |text: &str| RowKind::Message(text.to_owned());
+    let said = |text: &str| message(text, Vec::new());
     let entries = [
         ("24T16:58:02", "grace", RowKind::Created { room_name: "Équipe produit".to_owned() }),
         ("24T16:58:40", "ada", RowKind::Joined),
@@ -190,7 +191,15 @@ fn conversation() -> Vec<EventRow> {
                 "Thank you. I have read the plan and I agree with most of it; only the order of the last two steps seems wrong to me, because the index has to exist before the first page is asked for.",
             ),
         ),
-        ("24T17:04:15", "grace", said("Good catch, you are right.")),
+        (
+            "24T17:04:15",
+            "grace",
+            message(
+                "Good catch, you are right.",
+                vec![reacted("👍", 2, &["ada", "alan"]), reacted("❤️", 1, &["alan"])],
+            ),
+        ),
+        ("24T17:04:40", "alan", RowKind::Erased { row: true }),
         ("25T09:02:00", "alan", RowKind::Joined),
         ("25T09:02:30", "layla", RowKind::Joined),
         (
@@ -211,8 +220,15 @@ fn conversation() -> Vec<EventRow> {
                 "Two small things, then it is good to go:\n1. the time-out is in seconds, not milliseconds\n2. the error needs words",
             ),
         ),
-        ("25T09:30:12", "grace", said("Fixed both.")),
-        ("25T09:31:00", "grace", said("Merged. The new build is on staging in five minutes.")),
+        ("25T09:30:12", "grace", edited("Fixed both, and added a test.")),
+        (
+            "25T09:31:00",
+            "grace",
+            message(
+                "Merged. The new build is on staging in five minutes.",
+                vec![reacted("🎉", 120, &["ada", "alan", "layla"]), reacted("👀", 12, &["alan"])],
+            ),
+        ),
     ];
     entries
         .into_iter()
@@ -227,6 +243,20 @@ fn conversation() -> Vec<EventRow> {
             kind,
         })
         .collect()
+}
+
+fn message(text: &str, reactions: Vec<ReactionRow>) -> RowKind {
+    RowKind::Message(MessageRow { text: text.to_owned(), edited_at: None, reactions })
+}
+
+fn edited(text: &str) -> RowKind {
+    let edited_at = Some("2026-11-25T09:30:50.000Z".to_owned());
+    RowKind::Message(MessageRow { text: text.to_owned(), edited_at, reactions: Vec::new() })
+}
+
+fn reacted(reaction: &str, count: u64, by: &[&str]) -> ReactionRow {
+    let person = |who: &&str| PersonRow { id: format!("u-{who}"), name: full_name(who).to_owned() };
+    ReactionRow { reaction: reaction.to_owned(), count, by: by.iter().map(person).collect() }
 }
 
 fn full_name(author: &str) -> &str {

@@ -54,7 +54,7 @@ struct StatusTemplate<'a> {
     value: &'a str,
 }
 
-/// A new event: one row for the end of `#messages`.
+/// A new event: one row, or one change of another row, for the end of `#messages`.
 #[must_use]
 pub fn event_fragment(lang: Lang, event: &EventRow) -> String {
     written(EventTemplate { w: lang.words(), row: Row::new(event, None) })
@@ -164,7 +164,7 @@ mod tests {
         ack_fragment, caught_up_fragment, event_fragment, page_fragment, ping_fragment, refused_fragment,
         reset_fragment,
     };
-    use crate::{EventRow, Lang, RowKind};
+    use crate::{EventRow, Lang, MessageRow, PersonRow, ReactionRow, RowKind};
 
     const NASTY: &str = "\"><img src=x onerror=document.title=\"x\"><script>x</script>";
 
@@ -180,9 +180,24 @@ mod tests {
         }
     }
 
+    fn message(text: &str) -> RowKind {
+        RowKind::Message(MessageRow { text: text.to_owned(), ..MessageRow::default() })
+    }
+
+    /// One of each kind that has no row of its own.
+    fn changes() -> [RowKind; 4] {
+        let target = "0192f0c1-0000-7000-8000-000000000001".to_owned();
+        [
+            RowKind::Edited { target: target.clone(), text: NASTY.to_owned() },
+            RowKind::Deleted { target: target.clone() },
+            RowKind::Reacted { target, reaction: "👍".to_owned(), on: false },
+            RowKind::Erased { row: false },
+        ]
+    }
+
     #[test]
     fn an_event_is_one_row_for_the_end_of_the_list() {
-        let html = event_fragment(Lang::En, &row(RowKind::Message("hello".to_owned())));
+        let html = event_fragment(Lang::En, &row(message("hello")));
         assert!(html.starts_with("<div hx-swap-oob=\"beforeend:#messages\"><article "), "{html}");
         assert!(html.trim_end().ends_with("</article></div>"), "{html}");
         assert!(html.contains("id=\"0192f0c1-0000-7000-8000-000000000007\""));
@@ -194,27 +209,85 @@ mod tests {
 
     #[test]
     fn nothing_in_an_event_becomes_markup() {
+        let by = vec![PersonRow { id: NASTY.to_owned(), name: NASTY.to_owned() }];
+        let reactions = vec![ReactionRow { reaction: NASTY.to_owned(), count: 1, by }];
+        let edited_at = Some(NASTY.to_owned());
         let kinds = [
-            RowKind::Message(NASTY.to_owned()),
+            RowKind::Message(MessageRow { text: NASTY.to_owned(), edited_at, reactions }),
             RowKind::Joined,
             RowKind::Left,
             RowKind::Created { room_name: NASTY.to_owned() },
+            RowKind::Erased { row: true },
         ];
-        for kind in kinds {
+        for kind in kinds.into_iter().chain(changes()) {
             let html = event_fragment(Lang::Fr, &row(kind));
             assert!(!html.contains("<img") && !html.contains("<script"), "{html}");
         }
     }
 
     #[test]
+    fn a_message_shows_that_it_was_edited_and_who_reacted() {
+        let person = |id: &str, name: &str| PersonRow { id: id.to_owned(), name: name.to_owned() };
+        let by = vec![person("a", "Ada"), person("b", "Ben")];
+        let reactions = vec![ReactionRow { reaction: "👍".to_owned(), count: 2, by }];
+        let edited_at = Some("2026-11-25T10:00:00.000Z".to_owned());
+        let kind = RowKind::Message(MessageRow { text: "hello".to_owned(), edited_at, reactions });
+        let html = event_fragment(Lang::En, &row(kind));
+        assert!(
+            html.contains("data-edited=\"edited\" data-edited-at=\"2026-11-25T10:00:00.000Z\""),
+            "{html}"
+        );
+        assert!(
+            html.contains("data-reaction=\"👍\" data-count=\"2\" data-by=\"a b\" title=\"Ada\nBen\""),
+            "{html}"
+        );
+        assert!(html.contains(">hello</div>"), "the text is the text alone: {html}");
+        let plain = event_fragment(Lang::En, &row(message("hello")));
+        assert!(!plain.contains("data-edited") && !plain.contains("reactions"), "{plain}");
+    }
+
+    #[test]
+    fn a_deleted_message_is_a_quiet_row_without_its_text() {
+        let html = event_fragment(Lang::Fr, &row(RowKind::Erased { row: true }));
+        assert!(
+            html.contains("<article class=\"row note\"") && html.contains("data-kind=\"erased\""),
+            "{html}"
+        );
+        assert!(html.contains("message supprimé") && !html.contains("class=\"body"), "{html}");
+    }
+
+    #[test]
+    fn a_change_is_part_of_the_chain_and_has_no_row() {
+        for kind in changes() {
+            let code = kind.code();
+            let html = event_fragment(Lang::En, &row(kind));
+            assert!(
+                html.starts_with("<div hx-swap-oob=\"beforeend:#messages\"><div class=\"change\" hidden "),
+                "{html}"
+            );
+            assert!(html.contains(&format!("data-seq=\"7\" data-prev=\"5\" data-kind=\"{code}\"")), "{html}");
+            assert!(
+                html.contains("datetime=\"2026-11-25T09:14:37.123Z\"") && !html.contains("<article"),
+                "{html}"
+            );
+            assert_eq!(
+                html.contains("data-target=\"0192f0c1-0000-7000-8000-000000000001\""),
+                code != "erased"
+            );
+            assert_eq!(html.contains("data-reaction=\"👍\" data-on=\"false\""), code == "reacted");
+            assert_eq!(html.contains("class=\"body\""), code == "edited");
+        }
+    }
+
+    #[test]
     fn line_breaks_and_indents_survive_the_template() {
-        let html = event_fragment(Lang::En, &row(RowKind::Message("\n a\n\n    b \n".to_owned())));
+        let html = event_fragment(Lang::En, &row(message("\n a\n\n    b \n")));
         assert!(html.contains(">\n a\n\n    b \n</div>"), "{html}");
     }
 
     #[test]
     fn the_same_event_says_the_same_to_every_member() {
-        let event = row(RowKind::Message("x".to_owned()));
+        let event = row(message("x"));
         assert_eq!(event_fragment(Lang::En, &event), event_fragment(Lang::En, &event));
     }
 
@@ -244,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_page_says_where_the_next_one_begins() {
-        let rows = [row(RowKind::Joined), row(RowKind::Message("x".to_owned()))];
+        let rows = [row(RowKind::Joined), row(message("x"))];
         let html = page_fragment(Lang::En, &rows, true);
         assert!(html.starts_with("<div hx-swap-oob=\"afterbegin:#messages\"><article "));
         assert!(html.contains("data-page data-more=\"true\" data-before=\"7\""));

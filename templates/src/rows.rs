@@ -1,5 +1,6 @@
 //! Rows of the message list: what the services give and what the templates show.
 
+use crate::Words;
 use crate::text::{body_html, colour_of, initials, is_emoji_only, is_long};
 
 /// An event of a room as a row shows it.
@@ -18,37 +19,87 @@ pub struct EventRow {
     pub kind: RowKind,
 }
 
-/// What happened.
+/// What happened. A page has rows alone; what changes another row comes over the socket
+/// and is written as a *change*: an element that is never shown and that the page's
+/// script applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowKind {
     Message(MessageRow),
-    Erased { row: bool },
-    Edited { target: String, text: String },
-    Deleted { target: String },
-    Reacted { target: String, reaction: String, on: bool },
+    /// A message, or a change of one, whose content is gone. With `row`, a message stood
+    /// here and a quiet row says so; without, nothing is shown.
+    Erased {
+        row: bool,
+    },
+    /// The message `target` has a new text. A change.
+    Edited {
+        target: String,
+        text: String,
+    },
+    /// The message `target` is gone. A change.
+    Deleted {
+        target: String,
+    },
+    /// The author gave the message `target` a reaction, or took it back. A change.
+    Reacted {
+        target: String,
+        /// One emoji.
+        reaction: String,
+        on: bool,
+    },
     Joined,
     Left,
-    Created { room_name: String },
+    Created {
+        room_name: String,
+    },
 }
 
+/// A message as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageRow {
+    /// As its author wrote it: no markup.
     pub text: String,
+    /// When the text was changed last; RFC 3339 with milliseconds, UTC.
     pub edited_at: Option<String>,
+    /// In the order in which each was first given.
     pub reactions: Vec<ReactionRow>,
 }
+
+/// Who reacted to a message with one emoji.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReactionRow {
     pub reaction: String,
+    /// How many people; more than `by` names when they are many.
     pub count: u64,
     pub by: Vec<PersonRow>,
 }
+
+/// A person beside their work.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PersonRow {
     pub id: String,
     pub name: String,
 }
+
+impl ReactionRow {
+    /// The ids of the people who are named, with a space between two.
+    pub(crate) fn ids(&self) -> String {
+        joined(self.by.iter().map(|person| person.id.as_str()), " ")
+    }
+
+    /// The names of the people, one a line, and how many more there are.
+    pub(crate) fn names(&self, w: &Words) -> String {
+        let named = self.by.len() as u64;
+        let more = (self.count > named).then(|| w.and_more(self.count - named));
+        joined(self.by.iter().map(|person| person.name.as_str()).chain(more.as_deref()), "\n")
+    }
+}
+
+fn joined<'a>(parts: impl Iterator<Item = &'a str>, between: &str) -> String {
+    parts.collect::<Vec<_>>().join(between)
+}
+
 impl RowKind {
+    /// What the page's script calls it.
     pub(crate) fn code(&self) -> &'static str {
         match self {
             RowKind::Message(_) => "message",
@@ -59,6 +110,27 @@ impl RowKind {
             RowKind::Joined => "joined",
             RowKind::Left => "left",
             RowKind::Created { .. } => "created",
+        }
+    }
+
+    /// Whether it has no row of its own.
+    pub(crate) fn is_change(&self) -> bool {
+        matches!(
+            self,
+            RowKind::Erased { row: false }
+                | RowKind::Edited { .. }
+                | RowKind::Deleted { .. }
+                | RowKind::Reacted { .. }
+        )
+    }
+
+    /// The message that a change is about.
+    pub(crate) fn target(&self) -> Option<&str> {
+        match self {
+            RowKind::Edited { target, .. }
+            | RowKind::Deleted { target }
+            | RowKind::Reacted { target, .. } => Some(target),
+            _ => None,
         }
     }
 }
@@ -73,15 +145,28 @@ pub(crate) struct Row<'a> {
     pub time: &'a str,
     pub initials: String,
     pub colour: u8,
-    /// The message's text as safe HTML; `None` for other kinds.
+    /// The text of a message or of an edit; `None` for other kinds.
     pub body: Option<Body>,
+    /// The reactions of a message.
+    pub reactions: &'a [ReactionRow],
 }
 
+/// A text, ready to be written.
 #[derive(Debug)]
 pub(crate) struct Body {
+    /// Safe HTML.
     pub html: String,
     pub emoji: bool,
     pub long: bool,
+    /// When it was written, if it is not the first text of its message.
+    pub edited_at: Option<String>,
+}
+
+impl Body {
+    fn new(text: &str, edited_at: Option<&String>) -> Self {
+        let edited_at = edited_at.cloned();
+        Self { html: body_html(text), emoji: is_emoji_only(text), long: is_long(text), edited_at }
+    }
 }
 
 impl<'a> Row<'a> {
@@ -93,10 +178,13 @@ impl<'a> Row<'a> {
             initials: initials(&event.author_name),
             colour: colour_of(&event.author_id),
             body: match &event.kind {
-                RowKind::Message(MessageRow { text, .. }) => {
-                    Some(Body { html: body_html(text), emoji: is_emoji_only(text), long: is_long(text) })
-                }
+                RowKind::Message(message) => Some(Body::new(&message.text, message.edited_at.as_ref())),
+                RowKind::Edited { text, .. } => Some(Body::new(text, Some(&event.at))),
                 _ => None,
+            },
+            reactions: match &event.kind {
+                RowKind::Message(message) => &message.reactions,
+                _ => &[],
             },
         }
     }
@@ -133,7 +221,8 @@ fn seconds_of(at: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EventRow, Row, RowKind};
+    use super::{EventRow, MessageRow, PersonRow, ReactionRow, Row, RowKind};
+    use crate::words::{EN, FR};
 
     fn row(seq: u64, at: &str, author: &str, kind: RowKind) -> EventRow {
         EventRow {
@@ -148,7 +237,7 @@ mod tests {
     }
 
     fn message(seq: u64, at: &str, author: &str) -> EventRow {
-        row(seq, at, author, RowKind::Message("x".to_owned()))
+        row(seq, at, author, RowKind::Message(MessageRow { text: "x".to_owned(), ..MessageRow::default() }))
     }
 
     fn runs(events: &[EventRow]) -> Vec<bool> {
@@ -175,6 +264,26 @@ mod tests {
             message(3, "09:00:02", "a"),
         ];
         assert_eq!(runs(&events), [false, false, false]);
+    }
+
+    #[test]
+    fn a_run_ends_where_a_message_was_deleted() {
+        let events = [
+            message(1, "09:00:00", "a"),
+            row(2, "09:00:01", "a", RowKind::Erased { row: true }),
+            message(3, "09:00:02", "a"),
+        ];
+        assert_eq!(runs(&events), [false, false, false]);
+    }
+
+    #[test]
+    fn a_reaction_names_people_and_counts_those_it_does_not_name() {
+        let person = |id: &str, name: &str| PersonRow { id: id.to_owned(), name: name.to_owned() };
+        let by = vec![person("a", "Ada"), person("b", "Ben, the cook")];
+        let reaction = ReactionRow { reaction: "👍".to_owned(), count: 120, by };
+        assert_eq!(reaction.ids(), "a b");
+        assert_eq!(reaction.names(&EN), "Ada\nBen, the cook\nand 118 more");
+        assert_eq!(ReactionRow { count: 2, ..reaction }.names(&FR), "Ada\nBen, the cook");
     }
 
     #[test]

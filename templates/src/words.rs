@@ -97,6 +97,9 @@ pub struct Words {
     pub left: &'static str,
     pub created: &'static str,
     pub created_it: &'static str,
+    pub edited: &'static str,
+    pub erased: &'static str,
+    pub and_more: &'static str,
     pub show_more: &'static str,
     pub show_less: &'static str,
     pub to_the_end: &'static str,
@@ -163,6 +166,9 @@ pub struct RefusalWords {
     pub too_long: &'static str,
     pub control_character: &'static str,
     pub id_reused: &'static str,
+    pub no_such_message: &'static str,
+    pub not_allowed: &'static str,
+    pub too_many_edits: &'static str,
     pub too_fast: &'static str,
     pub not_confirmed: &'static str,
     pub storage_full: &'static str,
@@ -209,6 +215,11 @@ impl Words {
         self.leave_title.replace("{room}", room_name)
     }
 
+    /// How many people are not named.
+    pub(crate) fn and_more(&self, n: u64) -> String {
+        self.and_more.replace("{n}", &n.to_string())
+    }
+
     /// What the code of a `refused` frame means, or `message` for a code not known here.
     pub(crate) fn refusal<'a>(&self, code: &str, message: &'a str) -> &'a str
     where
@@ -219,6 +230,9 @@ impl Words {
             "too_long" => self.refusals.too_long,
             "control_character" => self.refusals.control_character,
             "id_reused" => self.refusals.id_reused,
+            "no_such_message" => self.refusals.no_such_message,
+            "not_allowed" => self.refusals.not_allowed,
+            "too_many_edits" => self.refusals.too_many_edits,
             "too_fast" => self.refusals.too_fast,
             "not_confirmed" => self.refusals.not_confirmed,
             "storage_full" => self.refusals.storage_full,
@@ -243,6 +257,7 @@ mod tests {
                 words.new_messages_other,
                 words.people_joined,
                 words.people_left,
+                words.and_more,
                 words.characters_left_other,
             ] {
                 assert!(text.contains("{n}"), "{text}");

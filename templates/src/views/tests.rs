@@ -5,7 +5,8 @@ use super::{
     RegisterPage, RoomPage,
 };
 use crate::{
-    EventRow, FormError, Lang, LastEvent, LastKind, Layout, RegisterErrors, RoomLink, RowKind, Viewer,
+    EventRow, FormError, Lang, LastEvent, LastKind, Layout, MessageRow, PersonRow, ReactionRow,
+    RegisterErrors, RoomLink, RowKind, Viewer,
 };
 
 const NASTY: &str = "\"'><img src=x onerror=document.title=\"x\"></title><script>x</script>";
@@ -16,10 +17,14 @@ fn layout(lang: Lang) -> Layout<'static> {
 }
 
 fn rows() -> Vec<EventRow> {
+    let by = vec![PersonRow { id: NASTY.to_owned(), name: NASTY.to_owned() }];
+    let reactions = vec![ReactionRow { reaction: NASTY.to_owned(), count: 2, by }];
+    let edited_at = Some(NASTY.to_owned());
     let kinds = [
         RowKind::Created { room_name: NASTY.to_owned() },
         RowKind::Joined,
-        RowKind::Message(NASTY.to_owned()),
+        RowKind::Message(MessageRow { text: NASTY.to_owned(), edited_at, reactions }),
+        RowKind::Erased { row: true },
         RowKind::Left,
     ];
     kinds
@@ -62,12 +67,13 @@ fn room(lang: Lang, more_before: bool) -> String {
         room_name: NASTY,
         created_by: Some(NASTY),
         stream: "1732500000000",
-        head_seq: 4,
+        head_seq: 5,
         rows: rows(),
         more_before,
         rooms: rooms(),
         renew_after_s: 240,
         form_message_id: "0192f0c1-0000-7000-8000-000000000009",
+        may_moderate: false,
     }
     .render()
     .unwrap()
@@ -166,7 +172,7 @@ fn where_to_go_next_travels_between_login_and_registration() {
 #[test]
 fn the_cursor_is_in_the_page() {
     let html = room(Lang::En, true);
-    assert!(html.contains("data-stream=\"1732500000000\" data-head=\"4\""));
+    assert!(html.contains("data-stream=\"1732500000000\" data-head=\"5\""));
     assert!(html.contains("hx-ws:connect=\"/chat/lobby_x7qa/\""));
     assert!(html.contains("data-chars-max=\"4000\""));
 }
@@ -184,8 +190,8 @@ fn an_older_page_is_rows_and_where_the_next_begins() {
     let older = OlderFragment { lang: Lang::En, rows: rows(), more_before: true };
     let html = older.render().unwrap();
     assert!(html.starts_with("<div id=\"older\" data-before=\"1\" data-more=\"true\"></div>"));
-    assert_eq!(html.matches("<article ").count(), 4);
-    assert_eq!(html.matches("</article>").count(), 4);
+    assert_eq!(html.matches("<article ").count(), 5);
+    assert_eq!(html.matches("</article>").count(), 5);
 }
 
 #[test]
@@ -193,6 +199,17 @@ fn an_error_that_may_pass_offers_to_try_again() {
     let html = pages(Lang::En);
     assert!(html[8].contains("Try again") && html[8].contains("Back in a moment"));
     assert!(!html[7].contains("Try again") && html[7].contains("href=\"/join/\""));
+}
+
+/// An edited message of a usual length with a reaction.
+fn talk() -> MessageRow {
+    let by =
+        vec![PersonRow { id: "0197b6ef-0000-7000-8000-00000000a11c".to_owned(), name: "Ada".to_owned() }];
+    MessageRow {
+        text: "Nothing is lost that was said here. ".repeat(3),
+        edited_at: Some("2026-11-25T09:14:37.123Z".to_owned()),
+        reactions: vec![ReactionRow { reaction: "👍".to_owned(), count: 1, by }],
+    }
 }
 
 #[test]
@@ -204,6 +221,7 @@ fn a_page_of_fifty_messages_is_small() {
         row.seq = seq;
         row.author_id = "u".to_owned();
         row.author_name = "Ada Lovelace".to_owned();
+        row.kind = RowKind::Message(talk());
         page_rows.push(row);
     }
     let older = OlderFragment { lang: Lang::Fr, rows: page_rows, more_before: true };
