@@ -47,9 +47,10 @@ const ROOM_SCRIPT: &str = concat!(
     include_str!("../static/room/start.js"),
 );
 
-const FILES: [(&str, &str, &[u8]); 6] = [
+const FILES: [(&str, &str, &[u8]); 7] = [
     ("app.css", CSS, STYLE.as_bytes()),
     ("app.js", SCRIPT, include_bytes!("../static/app.js")),
+    ("rooms.js", SCRIPT, include_bytes!("../static/rooms.js")),
     ("room.js", SCRIPT, ROOM_SCRIPT.as_bytes()),
     ("htmx.min.js", SCRIPT, include_bytes!("../static/htmx.min.js")),
     ("hx-ws.min.js", SCRIPT, include_bytes!("../static/hx-ws.min.js")),

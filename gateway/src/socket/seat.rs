@@ -44,7 +44,7 @@ const READ_PAUSE: Duration = Duration::from_millis(300);
 /// Failed reads in a row after which the member is told to start anew.
 const READ_FAILURES_MAX: u32 = 40;
 /// Periods of pings without a sign of life after which a peer counts as gone.
-const SILENT_PINGS_MAX: u32 = 4;
+pub const SILENT_PINGS_MAX: u32 = 4;
 
 /// Who sits where.
 pub struct Member {
@@ -85,7 +85,7 @@ pub struct Seat {
 }
 
 /// How a socket ends: `None`, the peer is gone.
-type End = Option<Close>;
+pub type End = Option<Close>;
 
 impl Seat {
     pub fn new(gateway: Arc<Gateway>, member: Member, line: &Arc<Line>, cursor: Option<Cursor>) -> Self {
@@ -433,7 +433,7 @@ const fn publish_refusal(code: Refusal) -> &'static str {
     }
 }
 
-const fn too_slow(error: WriteError) -> End {
+pub const fn too_slow(error: WriteError) -> End {
     match error {
         WriteError::TooSlow => Some(Close::TooSlow),
         WriteError::Gone => None,
