@@ -27,6 +27,8 @@ pub mod proxy;
 pub mod random;
 pub mod room_page;
 pub mod services;
+pub mod small_disk;
 pub mod socket;
 pub mod steady;
 pub mod stored;
+pub mod straight;

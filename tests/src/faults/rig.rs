@@ -6,9 +6,10 @@ use crate::cluster::Cluster;
 use crate::process::Memory;
 use crate::proxy::Proxy;
 use crate::services::{Service, Services};
+use crate::straight::change_stream;
 use broker::Broker;
 use protocol::subject::Shard;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -26,8 +27,6 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 /// Longest wait until everything runs again after the last fault.
 const HEALED: Duration = Duration::from_secs(120);
-/// Longest wait for one answer of the broker's API.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// Everything. Dropping it ends it; the logs are kept then, unless [`Rig::is_fine`] was called.
 pub struct Rig {
@@ -202,15 +201,10 @@ impl Rig {
     }
 
     async fn limit_stream(&self, stream: &str, full: bool) -> Result<(), String> {
-        let ask = async |verb: &str, question: &Value| {
-            let asked = self.broker.ask(format!("$JS.API.STREAM.{verb}.{stream}"), question, ANSWER).await;
-            asked.map_err(|error| error.to_string())
-        };
-        let info: Value = ask("INFO", &json!({})).await?;
-        let mut config = info["config"].clone();
-        config["max_bytes"] = if full { info["state"]["bytes"].clone() } else { json!(-1) };
-        let answer: Value = ask("UPDATE", &config).await?;
-        answer.get("error").map_or(Ok(()), |error| Err(error.to_string()))
+        change_stream(&self.broker, stream, |config, state| {
+            config["max_bytes"] = if full { state["bytes"].clone() } else { json!(-1) };
+        })
+        .await
     }
 
     /// Starts again what has ended by itself.
