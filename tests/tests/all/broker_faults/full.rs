@@ -71,7 +71,7 @@ async fn a_full_disk_confirms_nothing_and_what_waited_is_stored_once_after_the_b
         println!("not tried: this machine lets nobody mount a small disk");
         return;
     };
-    let nats = Draft { store: Some(disk.path().join("store")), ..Draft::default() }.start().await;
+    let nats = Draft { store: Some(disk.path()), ..Draft::default() }.start().await;
     let deadline = ("BACKCHAT_GATEWAY_PUBLISH_DEADLINE_MS", "2000");
     let mut services = Services::on(nats, 1, &[deadline]).await;
     let scene = Scene::at(&services, "Disk").await;
