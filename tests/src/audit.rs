@@ -172,8 +172,11 @@ impl Audit {
             }
             look_at_event(name, event, stored, verdict);
         }
-        for event in self.history.iter().filter(|event| event.seq > view.after && !seen.contains(&event.id)) {
-            verdict.lose(format!("{name} never saw {} ({})", event.id, event.seq));
+        let due = self.history.iter().filter(|event| event.seq > view.after);
+        let missed: Vec<_> = due.filter(|event| !seen.contains(&event.id)).map(|event| event.seq).collect();
+        if let [first, .., last] | [first @ last] = missed[..] {
+            verdict.lost += missed.len();
+            verdict.example(format!("lost: {name} never saw {} from {first} to {last}", missed.len()));
         }
     }
 }

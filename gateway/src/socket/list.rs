@@ -31,7 +31,8 @@ pub struct ListSeat {
     watching: Watching,
     has_news: bool,
     written_at: Option<Instant>,
-    heard_at: Instant,
+    /// Pings since the peer was heard.
+    silent_pings: u32,
 }
 
 impl ListSeat {
@@ -52,7 +53,7 @@ impl ListSeat {
             format,
             has_news: false,
             written_at: None,
-            heard_at: Instant::now(),
+            silent_pings: 0,
         })
     }
 
@@ -117,7 +118,7 @@ impl ListSeat {
     }
 
     fn heard(&mut self, heard: Heard) -> Result<(), End> {
-        self.heard_at = Instant::now();
+        self.silent_pings = 0;
         match heard {
             Heard::Text(_) | Heard::Binary | Heard::Alive => Ok(()),
             Heard::Stalled(error) => Err(too_slow(error)),
@@ -126,9 +127,9 @@ impl ListSeat {
         }
     }
 
-    fn ping(&self, outlet: &Outlet) -> Result<(), End> {
-        let silence_max = self.gateway.config.sockets.ping_every * SILENT_PINGS_MAX;
-        if self.heard_at.elapsed() > silence_max {
+    fn ping(&mut self, outlet: &Outlet) -> Result<(), End> {
+        self.silent_pings += 1;
+        if self.silent_pings > SILENT_PINGS_MAX {
             return Err(Some(Close::TooSlow));
         }
         outlet.ping(&self.format.ping()).map_err(too_slow)

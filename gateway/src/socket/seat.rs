@@ -43,7 +43,7 @@ const TYPING_EVERY: Duration = Duration::from_secs(1);
 const READ_PAUSE: Duration = Duration::from_millis(300);
 /// Failed reads in a row after which the member is told to start anew.
 const READ_FAILURES_MAX: u32 = 40;
-/// Periods of pings without a sign of life after which a peer counts as gone.
+/// Pings without a sign of life after them after which a peer counts as gone.
 pub const SILENT_PINGS_MAX: u32 = 4;
 
 /// Who sits where.
@@ -81,7 +81,8 @@ pub struct Seat {
     storing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
     /// Pages that are read, each as the frame to be written.
     pages: FuturesUnordered<BoxFuture<'static, Option<String>>>,
-    heard_at: Instant,
+    /// Pings since the peer was heard.
+    silent_pings: u32,
 }
 
 /// How a socket ends: `None`, the peer is gone.
@@ -108,7 +109,7 @@ impl Seat {
             waiting: VecDeque::new(),
             storing: None,
             pages: FuturesUnordered::new(),
-            heard_at: Instant::now(),
+            silent_pings: 0,
         }
     }
 
@@ -150,8 +151,14 @@ impl Seat {
         if cursor.stream == self.room.identity() && cursor.seq > self.room.head().seq {
             // Another gateway may have shown what this one has not seen yet: the leader's word counts.
             let (stream, subject) = (self.room.shard.stream(), self.room.shard.log(&self.room.slug));
-            match self.gateway.broker.last_confirmed(&stream, &subject).await {
-                Ok(Some(head)) if head.seq >= cursor.seq => self.reach(cursor.seq).await,
+            match self.gateway.broker.last_confirmed_at(&stream, &subject, cursor.seq).await {
+                Ok(Some(head)) if head.seq >= cursor.seq => {
+                    self.reach(cursor.seq).await;
+                    if self.room.head().seq < cursor.seq {
+                        // The log has it and this gateway can't read it now: another may.
+                        return Err(Some(Close::Draining));
+                    }
+                }
                 Ok(_) => return self.reset(outlet, ResetReason::FromTheFuture).await,
                 Err(_) => return Err(Some(Close::Draining)),
             }
@@ -278,7 +285,7 @@ impl Seat {
     }
 
     async fn heard(&mut self, outlet: &mut Outlet, heard: Heard) -> Result<(), End> {
-        self.heard_at = Instant::now();
+        self.silent_pings = 0;
         let action = match heard {
             Heard::Text(text) => inbound::text(self.claims.user, &text),
             Heard::Binary => inbound::binary(),
@@ -374,8 +381,9 @@ impl Seat {
     }
 
     fn ping(&mut self, outlet: &Outlet) -> Result<(), End> {
-        let silence_max = self.gateway.config.sockets.ping_every * SILENT_PINGS_MAX;
-        if self.heard_at.elapsed() > silence_max {
+        // Counted and not timed: a peer can answer only what was sent, and a long catch-up sends no pings.
+        self.silent_pings += 1;
+        if self.silent_pings > SILENT_PINGS_MAX {
             return Err(Some(Close::TooSlow));
         }
         outlet.ping(&self.format.ping()).map_err(too_slow)
