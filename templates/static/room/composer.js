@@ -17,7 +17,9 @@ function onInput() {
   sendButton.disabled = isBlank(text);
   showCount(text);
   grow();
+  if (editing.id) return;
   kept[text ? "set" : "drop"](keyOf("draft"), text);
+  if (!sendButton.disabled) tellTyping();
 }
 
 function showCount(text) {
@@ -41,10 +43,14 @@ function submit() {
     field.focus();
     return;
   }
+  if (editing.id) {
+    submitEdit(text);
+    return;
+  }
   field.value = "";
   onInput();
   place.following = true;
-  enqueue(text);
+  enqueue({ kind: "send", text });
   if (tail.length > 0) jumpToEnd();
   else goToEnd();
   showEndButton();
@@ -52,9 +58,9 @@ function submit() {
 }
 
 function onFieldKey(event) {
-  // While an input method composes, Enter belongs to it. Safari tells of the Enter
+  // While an input method composes, its keys belong to it. Safari tells of the Enter
   // that ends a composition after its end, by the key code alone.
-  if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
+  if (event.isComposing || event.keyCode === 229 || onEditingKey(event) || event.key !== "Enter") return;
   const sends = event.ctrlKey || event.metaKey || (!event.shiftKey && !event.altKey && !breaksOnEnter.matches);
   if (!sends) return;
   event.preventDefault();
