@@ -4,7 +4,6 @@ const form = byId("composer");
 const field = byId("text");
 const count = byId("count");
 const sendButton = form.querySelector(".send");
-const breaksOnEnter = matchMedia("(hover: none) and (pointer: coarse)");
 
 /** Nothing in the text can be seen. */
 const isBlank = (text) => /^[\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]*$/u.test(text);
@@ -61,7 +60,7 @@ function onFieldKey(event) {
   // While an input method composes, its keys belong to it. Safari tells of the Enter
   // that ends a composition after its end, by the key code alone.
   if (event.isComposing || event.keyCode === 229 || onEditingKey(event) || event.key !== "Enter") return;
-  const sends = event.ctrlKey || event.metaKey || (!event.shiftKey && !event.altKey && !breaksOnEnter.matches);
+  const sends = event.ctrlKey || event.metaKey || (!event.shiftKey && !event.altKey && !isTouch.matches);
   if (!sends) return;
   event.preventDefault();
   if (!event.repeat) submit();
@@ -78,6 +77,6 @@ function startComposer() {
     submit();
   });
   onInput();
-  if (!breaksOnEnter.matches) field.focus({ preventScroll: true });
+  if (!isTouch.matches) field.focus({ preventScroll: true });
 }
 

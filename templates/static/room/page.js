@@ -9,8 +9,8 @@ const wire = byId("wire");
 const words = byId("words").dataset;
 const language = document.documentElement.lang || "en";
 
-/** No pointer that hovers: what others see when they point at a row has a button. */
-const isTouch = matchMedia("(hover: none)");
+/** A finger can point at nothing: what others see when they do has a button. */
+const isTouch = matchMedia("(hover: none) and (pointer: coarse)");
 
 const given = document.body.dataset;
 const page = {

@@ -9,6 +9,7 @@ const press = { timer: 0, x: 0, y: 0 };
 const toolsRow = () => (tools.hidden ? null : tools.parentElement.closest(".row"));
 
 function showTools(row) {
+  if (question.open) return;
   if (!isMessage(row) || row.classList.contains("is-going")) {
     hideTools();
     return;
@@ -128,7 +129,7 @@ function startTools() {
     if (event.pointerType === "mouse") showTools(event.target.closest(".row"));
   });
   list.addEventListener("pointerleave", (event) => {
-    if (event.pointerType === "mouse" && !tools.matches(":focus-within")) hideTools();
+    if (event.pointerType === "mouse" && !question.open && !tools.matches(":focus-within")) hideTools();
   });
   list.addEventListener("focusin", (event) => {
     if (!isTouch.matches && !tools.contains(event.target)) showTools(event.target.closest(".row"));
