@@ -4,6 +4,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/backchat/target
 
 LISTEN ?= 127.0.0.1:8080
 DATA ?= ./data
+MINUTES ?= 2
 
 # Where the built programs are, and the tools that `make` installs for itself.
 BIN := $(CARGO_TARGET_DIR)/debug
@@ -11,16 +12,22 @@ TOOLS := $(HOME)/.cache/backchat/tools
 
 CARGO_DENY := 0.20.2
 
+# How often each benchmark is run, and which: none named, all.
+REPEAT ?= 3
+WORKLOADS ?=
+
 # A test run that takes longer than this hangs.
 TEST_TIMEOUT := 45m
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build bin lint
+.PHONY: help run test faults build bin lint bench
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes LISTEN=127.0.0.1:8080 and DATA=./data"
+	@echo "  make bench takes REPEAT=3 and WORKLOADS=\"fanout20 rooms\""
+	@echo "  make faults takes MINUTES=2 and SEED=a number; the same seed strikes the same faults"
 
 run: ## Build the chat and run it: LISTEN is its address, DATA the folder with everything in it
 	@if [ -x $(BIN)/backchat ]; then echo "Building what changed, then starting the chat on $(LISTEN) with its data in $(DATA)."; \
@@ -42,6 +49,17 @@ test: build ## Run every test, the ones with a real NATS server and a real brows
 	@scripts/chromium
 	@command -v curl >/dev/null || scripts/apt-install curl
 	NATS_SERVER=$$(scripts/nats-server) timeout --kill-after=30s $(TEST_TIMEOUT) cargo test --workspace --no-fail-fast
+
+bench: ## Run the benchmarks against a gateway built for speed; BENCHMARKS.md says what the figures mean
+	@scripts/compiler
+	cargo build --release --package gateway --package broker --package bench
+	@ulimit -n $$(ulimit -Hn) \
+	&& NATS_SERVER=$$(scripts/nats-server) $(CARGO_TARGET_DIR)/release/bench --repeat $(REPEAT) \
+		--out $(CARGO_TARGET_DIR)/bench.jsonl $(WORKLOADS) \
+	&& echo "Each run is a line of $(CARGO_TARGET_DIR)/bench.jsonl."
+
+faults: build ## Kill, pause, cut and fill everything under load, then audit what was lost: SEED, MINUTES
+	@NATS_SERVER=$$(scripts/nats-server) $(BIN)/faults --minutes "$(MINUTES)" $(if $(SEED),--seed "$(SEED)")
 
 lint: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY) ## Check form, lints, licences and which crate may use what
 	cargo fmt --all --check

@@ -39,7 +39,9 @@ fn complain(line: &str) {
 
 fn run(args: &Args) -> Result<Runs, String> {
     if !favour("self") {
-        say("Not favoured over other work on this machine: that takes root, and a scheduler that groups by session.");
+        say(
+            "Not favoured over other work on this machine: that takes root, and a scheduler that groups by session.",
+        );
     }
     let open = |path| File::options().create(true).append(true).open(path);
     let mut out = args.out.as_ref().map(open).transpose().map_err(|error| error.to_string())?;

@@ -32,7 +32,7 @@ const fn row(workload: Workload, figure: &'static str, says: &'static str, goal:
     Row { workload, figure, says, goal }
 }
 
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 34] = [
     row(Workload::Fanout20, "cpu_us_per_delivery", "CPU µs per delivery", Some(Goal::RatioAtMost(1.2))),
     row(Workload::Fanout20, "broker_cpu_us_per_delivery", "broker's CPU µs per delivery", None),
     row(Workload::Fanout20, "p50_ms", "latency p50, ms", None),
@@ -53,11 +53,15 @@ const ROWS: [Row; 30] = [
     row(Workload::Rooms, "p50_ms", "latency p50, ms", None),
     row(Workload::Rooms, "p99_ms", "latency p99, ms", Some(Goal::RatioAtMost(3.0))),
     row(Workload::Rooms, "wrong", "lost, duplicated, reordered", Some(Goal::AtMost(0.0))),
+    row(Workload::RoomsUnsynced, "cpu_us_per_delivery", "CPU µs per delivery", None),
+    row(Workload::RoomsUnsynced, "all_cpu_us_per_delivery", "CPU µs per delivery with the broker's", None),
+    row(Workload::RoomsUnsynced, "p99_ms", "latency p99, ms", None),
     row(Workload::Saturation, "messages_per_s", "messages/s kept up with", Some(Goal::RatioAtLeast(8.0))),
-    row(Workload::Saturation, "load_share", "load generator's share of its core", None),
+    row(Workload::Saturation, "load_share_max", "load generator's share of a core at worst", None),
     row(Workload::Idle, "sockets", "sockets", None),
     row(Workload::Idle, "rss_kib_per_socket", "memory per socket, KiB", Some(Goal::AtMost(5.0))),
-    row(Workload::Idle, "cpu_percent", "CPU, % of a core", Some(Goal::AtMost(0.5))),
+    row(Workload::Idle, "quiet_cpu_percent", "CPU in 3 s of silence, % of a core", Some(Goal::AtMost(0.5))),
+    row(Workload::Idle, "cpu_percent", "CPU while each is pinged once, % of a core", None),
     row(Workload::Idle, "broker_cpu_percent", "broker's CPU, % of a core", None),
     row(Workload::Storm, "handshakes_per_s", "handshakes/s", Some(Goal::RatioAtLeast(0.6))),
     row(Workload::Storm, "cpu_us_per_handshake", "CPU µs per handshake", None),
@@ -114,7 +118,8 @@ impl Runs {
 
     /// How much of the machine others used, in cores, over all runs.
     pub fn others_cores(&self) -> Option<Spread> {
-        let all: Vec<_> = self.0.values().flatten().filter_map(|run| run.get("others_cores")).copied().collect();
+        let all: Vec<_> =
+            self.0.values().flatten().filter_map(|run| run.get("others_cores")).copied().collect();
         Spread::of(&all)
     }
 
@@ -129,7 +134,9 @@ impl Goal {
     fn judge(self, own: Spread, ratio: Option<Spread>) -> (String, &'static str) {
         let (words, met) = match self {
             Self::RatioAtMost(most) => (format!("ratio ≤ {most}"), ratio.is_some_and(|r| r.median <= most)),
-            Self::RatioAtLeast(least) => (format!("ratio ≥ {least}"), ratio.is_some_and(|r| r.median >= least)),
+            Self::RatioAtLeast(least) => {
+                (format!("ratio ≥ {least}"), ratio.is_some_and(|r| r.median >= least))
+            }
             Self::AtMost(most) => (format!("≤ {most}"), own.median <= most),
         };
         (words, if met { "yes" } else { "no" })

@@ -5,7 +5,7 @@ mod saturation;
 
 use crate::{
     load::{Connected, Crew, Speech, Talked},
-    machine::{Reading, open_files_max, rss_kib},
+    machine::{Reading, Usage, open_files_max, rss_kib},
     server::{Server, Shape, Sync},
 };
 use std::{collections::BTreeMap, io, time::Duration};
@@ -18,6 +18,7 @@ pub enum Workload {
     Fanout20,
     Fanout100,
     Rooms,
+    RoomsUnsynced,
     Saturation,
     Idle,
     Storm,
@@ -42,15 +43,18 @@ const IDLE_SOCKETS: usize = 10_000;
 const OTHER_FILES: usize = 200;
 const ROOM_MEMBERS: usize = 10;
 const IDLE_SETTLE: Duration = Duration::from_secs(3);
+/// Silence: the first of the gateway's pings are still to come, when the connecting was quick.
+const IDLE_QUIET: Duration = Duration::from_secs(3);
 /// A whole period of the gateway's pings, so that each socket is asked for a sign of life once.
-const IDLE_HOLD: Duration = Duration::from_secs(15);
+const IDLE_PINGED: Duration = Duration::from_secs(15);
 const STORM_SOCKETS: usize = 3_000;
 
 impl Workload {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fanout20,
         Self::Fanout100,
         Self::Rooms,
+        Self::RoomsUnsynced,
         Self::Saturation,
         Self::Idle,
         Self::Storm,
@@ -63,6 +67,7 @@ impl Workload {
             Self::Fanout20 => "fanout20",
             Self::Fanout100 => "fanout100",
             Self::Rooms => "rooms",
+            Self::RoomsUnsynced => "rooms-unsynced",
             Self::Saturation => "saturation",
             Self::Idle => "idle",
             Self::Storm => "storm",
@@ -88,13 +93,16 @@ impl Workload {
         let rooms = Shape { rooms: 200, members: ROOM_MEMBERS, returning: false };
         let storm = Shape { rooms: STORM_SOCKETS / ROOM_MEMBERS, members: ROOM_MEMBERS, returning: false };
         match self {
-            Self::Fanout20 => talk(&target.start(fanout)?, &speech(20.0)),
-            Self::Fanout100 => talk(&target.start(fanout)?, &speech(100.0)),
-            Self::Rooms => talk(&target.start(rooms)?, &speech(5.0)),
+            Self::Fanout20 => talk(&target.start(fanout, Sync::Always)?, &speech(20.0)),
+            Self::Fanout100 => talk(&target.start(fanout, Sync::Always)?, &speech(100.0)),
+            Self::Rooms => talk(&target.start(rooms, Sync::Always)?, &speech(5.0)),
+            Self::RoomsUnsynced => talk(&target.start(rooms, Sync::Default)?, &speech(5.0)),
             Self::Saturation => saturation::search(target),
             Self::Idle => idle(target),
-            Self::Storm => self::storm(&target.start(storm)?),
-            Self::StormReturning => self::storm(&target.start(Shape { returning: true, ..storm })?),
+            Self::Storm => self::storm(&target.start(storm, Sync::Always)?),
+            Self::StormReturning => {
+                self::storm(&target.start(Shape { returning: true, ..storm }, Sync::Always)?)
+            }
             Self::Ack => ack::run(),
         }
     }
@@ -108,17 +116,23 @@ impl Target {
         }
     }
 
-    fn start(self, shape: Shape) -> Result<Server, String> {
+    fn start(self, shape: Shape, sync: Sync) -> Result<Server, String> {
         match self {
             Self::Ceiling => Server::ceiling(shape),
-            Self::Gateway => Server::gateway(shape, Sync::Always),
+            Self::Gateway => Server::gateway(shape, sync),
         }
     }
 }
 
 const fn speech(rate: f64) -> Speech {
     let second = Duration::from_secs(1);
-    Speech { publishers: 10, rate, warm: second, measured: Duration::from_secs(5), drain: Duration::from_secs(5) }
+    Speech {
+        publishers: 10,
+        rate,
+        warm: second,
+        measured: Duration::from_secs(5),
+        drain: Duration::from_secs(5),
+    }
 }
 
 /// Brings everybody in; whoever is left outside makes the run void.
@@ -169,25 +183,34 @@ fn talk_figures(crew: &mut Crew<'_>, speech: &Speech, talked: &Talked) -> Figure
 fn idle(target: Target) -> Result<Figures, String> {
     let sockets = IDLE_SOCKETS.min(open_files_max().saturating_sub(OTHER_FILES));
     let shape = Shape { rooms: sockets / ROOM_MEMBERS, members: ROOM_MEMBERS, returning: false };
-    let server = target.start(shape)?;
+    let server = target.start(shape, Sync::Always)?;
     let process = server.processes["server"];
     let before_kib = rss_kib(process);
     let mut crew = Crew::new(&server).map_err(broken)?;
     let connected = assemble(&mut crew)?;
     crew.hold(IDLE_SETTLE).map_err(broken)?;
     let grown_kib = rss_kib(process) - before_kib;
-    let before = Reading::take(&server.processes);
-    crew.hold(IDLE_HOLD).map_err(broken)?;
-    let usage = Reading::take(&server.processes).since(&before);
+    let quiet = held(&mut crew, IDLE_QUIET)?;
+    let pinged = held(&mut crew, IDLE_PINGED)?;
+    let percent = |usage: &Usage, process| usage.of(process) / usage.wall_s * 100.0;
     Ok(Figures::from([
         ("sockets", connected.joined as f64),
         ("connect_s", connected.took_s),
         ("rss_kib_per_socket", grown_kib / connected.joined as f64),
-        ("cpu_percent", usage.of("server") / usage.wall_s * 100.0),
-        ("broker_cpu_percent", usage.of("broker") / usage.wall_s * 100.0),
+        ("quiet_cpu_percent", percent(&quiet, "server")),
+        ("cpu_percent", percent(&pinged, "server")),
+        ("broker_cpu_percent", percent(&pinged, "broker")),
         ("disconnected", crew.disconnected as f64),
-        ("others_cores", usage.others_cores()),
+        ("others_cores", pinged.others_cores()),
     ]))
+}
+
+/// What is used while nobody says anything.
+fn held(crew: &mut Crew<'_>, time: Duration) -> Result<Usage, String> {
+    let processes = crew.server().processes.clone();
+    let before = Reading::take(&processes);
+    crew.hold(time).map_err(broken)?;
+    Ok(Reading::take(&processes).since(&before))
 }
 
 fn storm(server: &Server) -> Result<Figures, String> {

@@ -101,7 +101,9 @@ impl Broker {
         if let (Some(user), Some(password)) = (&credentials.user, &credentials.password) {
             options = options.user_and_password(user.clone(), password.clone());
         }
-        let client = options.connect(credentials.url.as_str()).await;
+        // The client's own reading of a text knows one address only.
+        let servers: Vec<&str> = credentials.url.split(',').map(str::trim).collect();
+        let client = options.connect(servers.as_slice()).await;
         let client = client.map_err(|error| Error::Refused(format!("{} ({error})", credentials.url)))?;
         state.send_modify(|s| s.connected = true);
         Ok(Self { client, state })

@@ -3,7 +3,8 @@
 //! Few verbs serve every piece: [`Broker::publish`] and [`Broker::publish_batch`] write,
 //! [`Broker::last`], [`Broker::last_many`] and [`Broker::read_after`] read what is stored,
 //! [`Broker::subscribe`] hears what is being stored, [`Follower`] keeps up with a stream through all
-//! faults, and [`Broker::ask`] and [`Broker::serve`] are questions between services.
+//! faults, [`Broker::ask`] and [`Broker::serve`] are
+//! questions between services, [`Broker::tell`] and [`Broker::hear`] what they say in passing.
 //! Nothing here creates a stream but [`setup`].
 
 mod ask;
@@ -14,6 +15,7 @@ mod installation;
 mod live;
 mod read;
 pub mod setup;
+mod soft;
 mod write;
 
 pub use ask::{Question, Questions};
@@ -22,4 +24,5 @@ pub use error::Error;
 pub use follow::Follower;
 pub use live::{LiveRecord, Subscription};
 pub use read::{Batch, Record, StreamInfo};
+pub use soft::Hearing;
 pub use write::{BatchEntry, Expect, Stored};

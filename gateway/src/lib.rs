@@ -14,6 +14,7 @@ mod guests;
 mod history;
 mod lookup;
 mod pages;
+mod presence;
 mod profiles;
 mod rate;
 mod room;
@@ -96,6 +97,7 @@ fn start_background(
     let ready = CancellationToken::new();
     tasks.spawn(sessions::follow_sessions(Arc::clone(gateway), ready.clone(), finished.clone()));
     tasks.spawn(profiles::follow_profiles(Arc::clone(gateway), finished.clone()));
+    tasks.spawn(presence::gateways::watch_gateways(Arc::clone(gateway), finished.clone()));
     tasks.spawn(streams::watch_streams(Arc::clone(gateway), finished.clone()));
     tasks.spawn(room::check_heads(Arc::clone(gateway), finished.clone()));
     ready

@@ -16,6 +16,8 @@ pub struct Signals {
     published: CounterBy,
     publish_seconds: Histogram,
     delivered: Counter,
+    typing_dropped: Counter,
+    gateways_died: Counter,
     holes: Counter,
     repaired: Counter,
     from_log: Counter,
@@ -37,6 +39,10 @@ impl Signals {
             publish_seconds: registry
                 .seconds("publish_seconds", "From a message's frame to the broker's acknowledgement"),
             delivered: registry.counter("delivered", "Events written to sockets"),
+            typing_dropped: registry
+                .counter("typing_dropped", "Notices that somebody writes, above what a room is shown"),
+            gateways_died: registry
+                .counter("gateways_died", "Other gateways that stopped, or said nothing any more"),
             holes: registry.counter("holes", "Holes seen in a room's sequence chain"),
             repaired: registry.counter("repaired", "Events read from the log to repair a hole"),
             from_log: registry.counter("caught_up", "Events read from the log for sockets behind the ring"),
@@ -98,6 +104,15 @@ impl Signals {
     pub fn published(&self, outcome: &'static str, took: Duration) {
         self.published.inc(outcome);
         self.publish_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Somebody's writing was not shown, because enough people of the room are shown to write.
+    pub fn typing_dropped(&self) {
+        self.typing_dropped.inc();
+    }
+    /// Other gateways have gone, and with them the people who were there.
+    pub fn gateways_died(&self, count: usize) {
+        self.gateways_died.inc_by(count as u64);
     }
 
     pub fn hole(&self) {

@@ -1,6 +1,6 @@
 use crate::{
-    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, profiles::Profiles, rate::Rates,
-    room::Rooms, sessions::Sessions, signals::Signals, streams::Streams,
+    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, presence::gateways::Gateways,
+    profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions, signals::Signals, streams::Streams,
 };
 use broker::Broker;
 use protocol::{RoomSlug, subject::Shard};
@@ -17,6 +17,8 @@ pub struct Gateway {
     pub profiles: Profiles,
     pub sessions: Sessions,
     pub rooms: Rooms,
+    /// Which gateways live, this one among them.
+    pub gateways: Gateways,
     pub rates: Rates,
     pub signals: Signals,
     /// Sockets, waited for at the end.
@@ -37,6 +39,7 @@ impl Gateway {
             directory: Directory::new(broker.clone(), shards),
             sessions: Sessions::new(),
             rooms: Rooms::default(),
+            gateways: Gateways::new(),
             rates: Rates::new(config.sockets.messages),
             guests: Guests::new(),
             crowd: Crowd::default(),

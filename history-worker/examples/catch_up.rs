@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use broker::{Broker, Credentials, setup};
 use history_worker::Config;
-use protocol::query::{HistoryAnswer, HistoryQuery, PageAt, PageQuery};
+use protocol::query::{HistoryAnswer, HistoryQuery, PageQuery};
 use protocol::subject::Shard;
 use protocol::{Body, Event, MessageId, RoomSlug, UserId};
 use service::config::load_from;
@@ -101,7 +101,7 @@ async fn write(broker: &Broker, events: u64, rooms: u64) -> Result<u64, Box<dyn 
 }
 
 async fn until_applied(broker: &Broker, head: u64) {
-    let newest = PageQuery { room: room(0), at: PageAt::Before(u64::MAX), limit: 1, at_least: head };
+    let newest = PageQuery { room: room(0), before: u64::MAX, limit: 1, at_least: head };
     let question = HistoryQuery::Page(newest);
     loop {
         let answer = broker.ask(SHARD.history_queries(), &question, Duration::from_secs(5)).await;
@@ -114,12 +114,8 @@ async fn until_applied(broker: &Broker, head: u64) {
 
 /// The time of a page of 50 at the end, in the middle and at the beginning of a room.
 async fn pages(broker: &Broker, per_room: u64) -> Result<(), Box<dyn Error>> {
-    for (name, at) in [
-        ("newest", PageAt::Before(u64::MAX)),
-        ("middle", PageAt::Before(per_room * 25)),
-        ("oldest", PageAt::After(0)),
-    ] {
-        let question = HistoryQuery::Page(PageQuery { room: room(0), at, limit: 50, at_least: 0 });
+    for (name, before) in [("newest", u64::MAX), ("middle", per_room * 25), ("oldest", per_room)] {
+        let question = HistoryQuery::Page(PageQuery { room: room(0), before, limit: 50, at_least: 0 });
         let began = Instant::now();
         for _ in 0..20 {
             let _: HistoryAnswer =

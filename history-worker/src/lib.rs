@@ -3,6 +3,7 @@
 //! It is not an authority on anything: membership, names and order are the broker's. Its database can be emptied and is
 //! filled again from the log. It writes nothing to the broker.
 
+pub mod changes;
 pub mod checkpoint;
 mod config;
 mod error;

@@ -3,8 +3,6 @@
 
 use std::ops::Range;
 
-use protocol::{StoredEvent, query::PageAt};
-
 /// Point reads of one round of the search.
 const PROBES: u64 = 15;
 
@@ -53,47 +51,34 @@ impl Search {
     }
 }
 
-/// The sequence that begins the part of the room behind the place that is asked for.
-pub const fn boundary(at: PageAt) -> u64 {
-    match at {
-        PageAt::Before(seq) => seq,
-        PageAt::After(seq) => seq.saturating_add(1),
-    }
+/// The numbers of a page before the number `place`.
+pub fn window_before(place: u64, limit: u64) -> Range<u64> {
+    place.saturating_sub(limit).max(1)..place
 }
 
-/// The numbers of a page, when the part behind the place begins with the number `place`, in a room of `count` events.
-pub fn window(at: PageAt, place: u64, count: u64, limit: u64) -> Range<u64> {
-    match at {
-        PageAt::Before(_) => place.saturating_sub(limit).max(1)..place,
-        PageAt::After(_) => place..place.saturating_add(limit).min(count + 1),
-    }
+/// The numbers of what begins with the number `place`, in a room of `count` events.
+pub fn window_from(place: u64, count: u64, limit: u64) -> Range<u64> {
+    place..place.saturating_add(limit).min(count + 1)
 }
 
-/// How many events of a page fit into an answer, counted from the end that is next to the place: at least one.
-pub fn fitting(at: PageAt, events: &[StoredEvent]) -> Range<usize> {
-    let size = |event: &StoredEvent| serde_json::to_vec(event).map_or(0, |bytes| bytes.len() + 1);
-    let fits = |sizes: &mut dyn Iterator<Item = usize>| {
-        let mut room = ANSWER_BYTES_MAX;
-        let whole = sizes.take_while(|size| match room.checked_sub(*size) {
-            Some(left) => {
-                room = left;
-                true
-            }
-            None => false,
-        });
-        whole.count().max(1).min(events.len())
-    };
-    match at {
-        PageAt::Before(_) => events.len() - fits(&mut events.iter().rev().map(size))..events.len(),
-        PageAt::After(_) => 0..fits(&mut events.iter().map(size)),
-    }
+/// How many of these fit into an answer, in their order: at least one.
+pub fn fitting<T: serde::Serialize>(items: impl ExactSizeIterator<Item = T>) -> usize {
+    let count = items.len();
+    let mut room = ANSWER_BYTES_MAX;
+    let whole = items.take_while(|item| {
+        let size = serde_json::to_vec(item).map_or(0, |bytes| bytes.len() + 1);
+        let left = room.checked_sub(size);
+        room = left.unwrap_or(0);
+        left.is_some()
+    });
+    whole.count().max(1).min(count)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use protocol::{Body, Event, MessageId, Timestamp, UserId, limits};
+    use protocol::{Body, Event, MessageId, StoredEvent, Timestamp, UserId, limits};
 
     fn search(sequences: &[u64], target: u64) -> (u64, usize) {
         let mut search = Search::new(target, sequences.len() as u64);
@@ -132,15 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_before_a_place_ends_at_it_and_one_after_begins_behind() {
-        let (before, after) = (PageAt::Before(0), PageAt::After(0));
-        assert_eq!(window(before, 101, 100, 50), 51..101);
-        assert_eq!(window(before, 50, 100, 50), 1..50);
-        assert_eq!(window(before, 51, 100, 50), 1..51);
-        assert_eq!(window(before, 1, 100, 50), 1..1);
-        assert_eq!(window(after, 1, 100, 50), 1..51);
-        assert_eq!(window(after, 60, 100, 50), 60..101);
-        assert_eq!(window(after, 101, 100, 50), 101..101);
+    fn a_page_before_a_place_ends_at_it_and_one_from_it_begins_with_it() {
+        assert_eq!(window_before(101, 50), 51..101);
+        assert_eq!(window_before(50, 50), 1..50);
+        assert_eq!(window_before(51, 50), 1..51);
+        assert_eq!(window_before(1, 50), 1..1);
+        assert_eq!(window_from(1, 100, 50), 1..51);
+        assert_eq!(window_from(60, 100, 50), 60..101);
+        assert_eq!(window_from(101, 100, 50), 101..101);
     }
 
     #[test]
@@ -152,11 +136,9 @@ mod tests {
             event: Event::Message { id: MessageId::new(), author: UserId::new(), body: longest.clone() },
         };
         let events: Vec<_> = (0..100).map(event).collect();
-        let newest = fitting(PageAt::Before(0), &events);
-        assert!(newest.end == 100 && newest.start > 0, "{newest:?}");
-        let oldest = fitting(PageAt::After(0), &events);
-        assert!(oldest.start == 0 && oldest.len() == newest.len(), "{oldest:?}");
-        assert!(serde_json::to_vec(&events[oldest]).unwrap().len() <= ANSWER_BYTES_MAX + 2);
-        assert_eq!(fitting(PageAt::After(0), &[]), 0..0);
+        let count = fitting(events.iter());
+        assert!(count > 1 && count < 100, "{count}");
+        assert!(serde_json::to_vec(&events[..count]).unwrap().len() <= ANSWER_BYTES_MAX + 2);
+        assert_eq!(fitting(std::iter::empty::<u8>().collect::<Vec<_>>().iter()), 0);
     }
 }

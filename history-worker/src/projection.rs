@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use broker::Record;
 use bytes::Bytes;
+
+use crate::changes::{Changes, Sent};
 use protocol::event::Unreadable;
 use protocol::subject::{Shard, room_of};
-use protocol::{Event, MessageId, RoomSlug, StoredEvent, Timestamp, UserId, limits};
+use protocol::{Event, MessageId, RoomSlug, StoredEvent, Target, Timestamp, UserId, limits};
 
 /// Which part of the log is projected, and into how many parts it is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub struct RoomState {
     pub count: u64,
     /// The sequence of the last of them.
     pub last_seq: u64,
-    /// The number of the last event that is a message; 0 when there is none.
+    /// The number of the last event that is a message, deleted or not; 0 when there is none.
     pub last_message: u64,
 }
 
@@ -80,7 +82,7 @@ pub struct Numbered {
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     pub rooms: HashMap<RoomSlug, RoomState>,
-    pub sent: HashSet<SentKey>,
+    pub sent: HashMap<SentKey, Sent>,
 }
 
 /// What is to be written for a batch of entries.
@@ -90,6 +92,9 @@ pub struct Batch {
     pub asides: Vec<Aside>,
     /// The rooms that changed, as they are after the batch.
     pub rooms: BTreeMap<RoomSlug, RoomState>,
+    /// What was sent in this batch, or changed by it, as it is after the batch.
+    pub sent: BTreeMap<SentKey, Sent>,
+    pub changes: Changes,
     /// Copies of events that are stored already; they are passed over.
     pub duplicates: u64,
 }
@@ -97,6 +102,10 @@ pub struct Batch {
 impl SentKey {
     pub fn of(room: &RoomSlug, event: &Event) -> Self {
         Self { room: room.clone(), author: event.author(), id: event.id() }
+    }
+
+    pub fn of_target(room: &RoomSlug, target: Target) -> Self {
+        Self { room: room.clone(), author: target.author, id: target.id }
     }
 }
 
@@ -167,17 +176,19 @@ fn room_and_event(part: Part, record: &Record) -> Result<(RoomSlug, Event), Reas
 
 /// The rooms and ids about which [`project`] must know.
 pub fn asked(entries: &[Entry]) -> (HashSet<RoomSlug>, HashSet<SentKey>) {
-    let events = entries.iter().filter_map(|entry| match entry {
-        Entry::Event { room, event } => Some((room.clone(), SentKey::of(room, &event.event))),
-        Entry::Aside(_) => None,
-    });
-    events.unzip()
+    let (mut rooms, mut sent) = (HashSet::new(), HashSet::new());
+    for entry in entries {
+        let Entry::Event { room, event } = entry else { continue };
+        rooms.insert(room.clone());
+        sent.insert(SentKey::of(room, &event.event));
+        sent.extend(event.event.target().map(|target| SentKey::of_target(room, target)));
+    }
+    (rooms, sent)
 }
 
-/// Numbers the events of a batch, in the order of the log, after what is known.
+/// Numbers the events of a batch, in the order of the log, after what is known, and applies the changes among them.
 pub fn project(part_of_log: &[Record], entries: Vec<Entry>, known: &Known) -> Batch {
     let mut batch = Batch::default();
-    let mut sent_here = HashSet::new();
     for (record, entry) in part_of_log.iter().zip(entries) {
         let (room, event) = match entry {
             Entry::Event { room, event } => (room, event),
@@ -187,21 +198,41 @@ pub fn project(part_of_log: &[Record], entries: Vec<Entry>, known: &Known) -> Ba
             }
         };
         let key = SentKey::of(&room, &event.event);
-        if known.sent.contains(&key) || sent_here.contains(&key) {
+        if known.sent.contains_key(&key) || batch.sent.contains_key(&key) {
             batch.duplicates += 1;
             continue;
         }
-        let before = batch.rooms.get(&room).or_else(|| known.rooms.get(&room));
-        match after(before, &event) {
-            Ok(state) => {
-                batch.events.push(Numbered { room: room.clone(), number: state.count, event });
-                batch.rooms.insert(room, state);
-                sent_here.insert(key);
-            }
-            Err(reason) => batch.asides.push(Aside::of(record, reason)),
+        if let Err(reason) = take(&mut batch, known, (room, key), event) {
+            batch.asides.push(Aside::of(record, reason));
         }
     }
     batch
+}
+
+fn take(
+    batch: &mut Batch,
+    known: &Known,
+    (room, key): (RoomSlug, SentKey),
+    event: StoredEvent,
+) -> Result<(), Reason> {
+    let before = batch.rooms.get(&room).or_else(|| known.rooms.get(&room));
+    if let Some(target) = event.event.target() {
+        if before.is_none() {
+            return Err(Reason::Unreadable(Unreadable::NoRoom));
+        }
+        let of_target = SentKey::of_target(&room, target);
+        let state = batch.sent.get(&of_target).or_else(|| known.sent.get(&of_target)).cloned();
+        batch.sent.insert(key, Sent::change(event.seq));
+        if let Some(state) = batch.changes.take(&room, state, &event) {
+            batch.sent.insert(of_target, state);
+        }
+        return Ok(());
+    }
+    let state = after(before, &event)?;
+    batch.sent.insert(key, Sent::row(state.count, &event));
+    batch.events.push(Numbered { room: room.clone(), number: state.count, event });
+    batch.rooms.insert(room, state);
+    Ok(())
 }
 
 /// The room as it is after the event, if the event can happen in it.

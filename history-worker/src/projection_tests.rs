@@ -38,7 +38,7 @@ fn applied(log: &[Record], cuts: &[usize]) -> (Vec<Numbered>, Vec<Aside>, HashMa
         rest = later;
         let entries = now.iter().map(|record| read(PART, record)).collect();
         let batch = project(now, entries, &known);
-        known.sent.extend(batch.events.iter().map(|e| SentKey::of(&e.room, &e.event.event)));
+        known.sent.extend(batch.sent);
         known.rooms.extend(batch.rooms);
         events.extend(batch.events);
         asides.extend(batch.asides);

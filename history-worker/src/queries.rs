@@ -1,11 +1,13 @@
 //! Questions about a shard's history, asked over the broker.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Question};
-use protocol::query::{HistoryAnswer, HistoryQuery, Page, PageQuery};
-use protocol::{RoomSlug, limits, subject};
+use protocol::query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, Page, PageQuery};
+use protocol::view::Row;
+use protocol::{MessageId, RoomSlug, limits, subject};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -16,7 +18,7 @@ use crate::paging::{self, Search};
 use crate::projection::{Part, RoomState};
 use crate::shard::Progress;
 use crate::signals::{QueryOutcome, Signals};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, event_of};
 
 /// Questions that are answered at once, per shard. More are refused, and their askers read the log.
 const AT_ONCE_MAX: usize = 64;
@@ -106,6 +108,8 @@ impl Answers {
     async fn look_up(&self, question: &[u8]) -> Result<HistoryAnswer, NoAnswer> {
         match serde_json::from_slice(question) {
             Ok(HistoryQuery::Page(query)) => self.page(&query).await.map(HistoryAnswer::Page),
+            Ok(HistoryQuery::After(query)) => self.after(&query).await.map(HistoryAnswer::Events),
+            Ok(HistoryQuery::Find { room, id }) => self.find(&room, id).await,
             Ok(HistoryQuery::Last { rooms }) => self.last(&rooms).await,
             Err(_) => Err(NoAnswer::Refused("not a question about the history")),
         }
@@ -128,48 +132,92 @@ impl Answers {
         Ok(answer)
     }
 
+    async fn find(&self, room: &RoomSlug, id: MessageId) -> Result<HistoryAnswer, NoAnswer> {
+        self.check_room(room)?;
+        let Progress { stream, applied } = self.reached(0).await?;
+        let rows = self.store.found(room, id).await?;
+        Ok(HistoryAnswer::Found { stream, applied, rows })
+    }
+
     async fn page(&self, query: &PageQuery) -> Result<Page, NoAnswer> {
-        if query.limit == 0 || query.limit > limits::PAGE_EVENTS_MAX {
-            return Err(NoAnswer::Refused("a page has 1 to 100 events"));
-        }
-        self.check_room(&query.room)?;
-        let progress = self.reached(query.at_least).await?;
-        // Read after the progress, so that the page has at least what it says is applied.
-        let states = self.store.rooms([&query.room]).await?;
-        let nothing = Page {
-            stream: progress.stream,
-            applied: progress.applied,
-            events: Vec::new(),
-            prev: 0,
-            more_after: false,
-        };
-        match states.get(&query.room) {
-            Some(state) => Ok(self.page_of(query, state, nothing).await?),
+        self.check(&query.room, query.limit)?;
+        let Progress { stream, applied } = self.reached(query.at_least).await?;
+        let nothing = Page { stream, applied, rows: Vec::new(), prev: 0 };
+        match self.state(&query.room).await? {
+            Some(state) => Ok(self.page_of(query, &state, nothing).await?),
             None => Ok(nothing),
         }
     }
 
     async fn page_of(&self, query: &PageQuery, state: &RoomState, page: Page) -> Result<Page, StoreError> {
-        let place = self.place(&query.room, state, paging::boundary(query.at)).await?;
-        let numbers = paging::window(query.at, place, state.count, query.limit as u64);
-        // The event before the page is read with it, for its sequence.
+        let place = self.place(&query.room, state, query.before).await?;
+        let numbers = paging::window_before(place, query.limit as u64);
+        // The row before the page is read with it, for its sequence.
         let first = numbers.start.saturating_sub(1).max(1);
-        let mut events = self.store.events(&query.room, first..numbers.end).await?;
-        if events.len() as u64 != numbers.end - first {
-            return Err(StoreError::Malformed("number"));
+        let mut rows = self.rows(&query.room, first..numbers.end).await?;
+        let before = usize::from(first < numbers.start);
+        let fitting = paging::fitting(rows[before.min(rows.len())..].iter().rev());
+        let cut = rows.len() - fitting;
+        let prev = cut.checked_sub(1).map_or(0, |last| rows[last].seq);
+        rows.drain(..cut);
+        Ok(Page { rows, prev, ..page })
+    }
+
+    async fn after(&self, query: &AfterQuery) -> Result<Events, NoAnswer> {
+        self.check(&query.room, query.limit)?;
+        let Progress { stream, applied } = self.reached(query.at_least).await?;
+        let nothing = Events { stream, applied, events: Vec::new(), reached: query.after };
+        match self.state(&query.room).await? {
+            Some(state) => Ok(self.after_of(query, &state, nothing).await?),
+            None => Ok(nothing),
         }
-        let mut prev = 0;
-        if first < numbers.start {
-            prev = events.remove(0).seq;
+    }
+
+    /// Rows and changes, merged by their sequences. What was erased has no text left, but its place is passed.
+    async fn after_of(
+        &self,
+        query: &AfterQuery,
+        state: &RoomState,
+        nothing: Events,
+    ) -> Result<Events, StoreError> {
+        let AfterQuery { room, after, limit, .. } = query;
+        let first = after.saturating_add(1);
+        let place = self.place(room, state, first).await?;
+        let numbers = paging::window_from(place, state.count, *limit as u64);
+        let rows = self.rows(room, numbers.clone()).await?;
+        // Up to the last row alone, while there are more rows: so the changes of a busy room are read in parts, too.
+        let is_last = numbers.end > state.count;
+        let end = rows.last().filter(|_| !is_last).map_or(u64::MAX, |last| last.seq + 1);
+        let mut events = self.store.changes(room, first, end).await?;
+        let mut reached = rows.last().map_or(*after, |last| last.seq);
+        events.extend(rows.into_iter().filter_map(event_of));
+        events.sort_by_key(|event| event.seq);
+        reached = events.last().map_or(reached, |last| last.seq.max(reached));
+        let fitting = paging::fitting(events.iter()).min(*limit);
+        if fitting < events.len() {
+            events.truncate(fitting);
+            reached = events.last().map_or(*after, |last| last.seq);
         }
-        let fitting = paging::fitting(query.at, &events);
-        if fitting.start > 0 {
-            prev = events[fitting.start - 1].seq;
+        Ok(Events { events, reached, ..nothing })
+    }
+
+    /// The rows with these numbers, all of them.
+    async fn rows(&self, room: &RoomSlug, numbers: Range<u64>) -> Result<Vec<Row>, StoreError> {
+        let count = numbers.end - numbers.start;
+        let rows = self.store.rows(room, numbers).await?;
+        if rows.len() as u64 == count { Ok(rows) } else { Err(StoreError::Malformed("number")) }
+    }
+
+    /// The room as it is; to be read after the progress, so that it has at least what is said to be applied.
+    async fn state(&self, room: &RoomSlug) -> Result<Option<RoomState>, StoreError> {
+        Ok(self.store.rooms([room]).await?.remove(room))
+    }
+
+    fn check(&self, room: &RoomSlug, limit: usize) -> Result<(), NoAnswer> {
+        if limit == 0 || limit > limits::PAGE_EVENTS_MAX {
+            return Err(NoAnswer::Refused("1 to 100 events are answered at once"));
         }
-        let last = numbers.start + fitting.end as u64;
-        events.truncate(fitting.end);
-        events.drain(..fitting.start);
-        Ok(Page { events, prev, more_after: last <= state.count, ..page })
+        self.check_room(room)
     }
 
     /// The number of the room's first event with at least this sequence; one more than it has when there is none.

@@ -131,6 +131,7 @@ impl Shard {
         let checkpoint = stored.unwrap_or_else(|| Checkpoint::new(follower.identity()));
         let life = Life { follower, checkpoint, epoch, rooms: HashMap::new() };
         life.check_log(self).await?;
+        life.erase_texts(self).await?;
         self.signals.began(shard, &life.checkpoint);
         self.tell(&life.checkpoint);
         Ok(life)
@@ -203,7 +204,27 @@ impl Life {
             self.rooms.clear();
         }
         self.rooms.extend(batch.rooms);
+        if !batch.changes.texts_to_erase.is_empty() {
+            self.erase_texts(shard).await?;
+        }
         Ok(())
+    }
+
+    /// Takes the texts of deleted messages out of the log. That they are to be erased was written with the deletion, and is
+    /// forgotten when they are: whatever ends this process in between, the next life does it again.
+    async fn erase_texts(&self, shard: &Shard) -> Result<(), Error> {
+        let stream = shard.part.shard.stream();
+        loop {
+            let texts = shard.store.texts_to_erase(shard.part).await?;
+            if texts.is_empty() {
+                return Ok(());
+            }
+            for seq in &texts {
+                shard.broker.erase(&stream, *seq).await?;
+            }
+            shard.store.erased(shard.part, &texts).await?;
+            shard.signals.erased(texts.len());
+        }
     }
 
     async fn project(&mut self, shard: &Shard, records: &[Record]) -> Result<Batch, Error> {

@@ -24,6 +24,9 @@ pub struct Signals {
     shards: Mutex<BTreeMap<Shard, ShardView>>,
     events: Counter,
     duplicates: Counter,
+    changes: Counter,
+    ignored: Counter,
+    erased: Counter,
     asides: CounterBy,
     batch_entries: Histogram,
     batch_seconds: Histogram,
@@ -74,6 +77,12 @@ impl Signals {
             shards: Mutex::default(),
             events: registry.counter("applied_events", "Events written to the history"),
             duplicates: registry.counter("duplicate_events", "Copies of stored events, passed over"),
+            changes: registry.counter("applied_changes", "Edits, deletions and reactions applied to messages"),
+            ignored: registry.counter(
+                "ignored_changes",
+                "Changes of messages that are not there, are deleted, or are somebody else's to edit; reactions above the bound",
+            ),
+            erased: registry.counter("erased_texts", "Texts of deleted messages taken out of the log"),
             asides: registry.counter_by("set_aside", "Entries of the log that can't be applied", "reason"),
             batch_entries: registry.histogram(
                 "batch_entries",
@@ -136,6 +145,8 @@ impl Signals {
     pub fn applied(&self, shard: Shard, batch: &Batch, checkpoint: &Checkpoint, took: Duration) {
         self.events.inc_by(batch.events.len() as u64);
         self.duplicates.inc_by(batch.duplicates);
+        self.changes.inc_by(batch.changes.applied.len() as u64);
+        self.ignored.inc_by(batch.changes.ignored);
         for aside in &batch.asides {
             self.asides.inc(aside.reason.code());
             tracing::warn!(shard = shard.0, seq = aside.seq, bytes = aside.bytes, reason = %aside.reason, "set aside");
@@ -147,6 +158,11 @@ impl Signals {
         tracing::debug!(shard = shard.0, applied = checkpoint.applied, entries, "batch written");
         self.stands_at(shard, checkpoint);
         self.works(shard);
+    }
+
+    /// Texts of deleted messages are out of the log.
+    pub fn erased(&self, texts: usize) {
+        self.erased.inc_by(texts as u64);
     }
 
     /// A question was answered, or not, in this time.

@@ -4,8 +4,11 @@
 //!
 //! | record | holds |
 //! |---|---|
-//! | `event:[room, number]` | an event; a page is a range of numbers |
-//! | `sent:[room, author, id]` | the number of the event with that id, so that a copy is known |
+//! | `event:[room, number]` | an event as it is now; a page is a range of numbers |
+//! | `sent:[room, id, author]` | what was sent under that id, so that a copy is known, and what became of it |
+//! | `change:[room, sequence]` | an edit, a deletion, a reaction; without its text, which the event's row has |
+//! | `reaction:[room, number, reaction, user]` | a reaction that stands |
+//! | `erase:[shard, sequence]` | a text that is still to be taken out of the log |
 //! | `room:[room]` | name, creator, how many events, the last of them |
 //! | `checkpoint:[shard]` | how far the shard's log is applied |
 //! | `aside:[shard, sequence]` | an entry of the log that can't be applied, with its reason |
@@ -21,6 +24,7 @@ mod write;
 
 pub use address::{BadAddress, DatabaseAddress};
 pub use error::StoreError;
+pub use rows::event_of;
 
 use connection::Connection;
 

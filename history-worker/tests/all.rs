@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod all {
+    mod changes;
     mod kill;
     mod nats;
     mod other_log;

@@ -12,6 +12,7 @@ mod golden;
 pub mod ids;
 pub mod limits;
 pub mod path;
+pub mod presence;
 pub mod query;
 pub mod reaction;
 pub mod state;

@@ -11,6 +11,9 @@ pub const PROFILES_STREAM: &str = "PROFILES";
 pub const PROFILES: &str = "chat.profile.>";
 pub const PROFILES_LIVE: &str = "chat.profilelive.>";
 
+/// Signs of life of gateways: never stored.
+pub const GATEWAYS: &str = "chat.presence.gateways";
+
 /// The keys that sign session tokens, and the sessions that were revoked.
 pub const SESSIONS_STREAM: &str = "SESSIONS";
 pub const SESSIONS: &str = "chat.session.>";

@@ -105,7 +105,8 @@ impl Content {
         }
     }
 
-    fn react(&mut self, user: UserId, reaction: &Reaction) {
+    /// Counts a person's reaction in, once.
+    pub fn react(&mut self, user: UserId, reaction: &Reaction) {
         let place = self.reactions.iter().position(|known| known.reaction == *reaction);
         let known = match place {
             Some(place) => &mut self.reactions[place],

@@ -6,7 +6,7 @@
 use askama::Template;
 
 use crate::rows::Row;
-use crate::{EventRow, Lang, Words};
+use crate::{EventRow, Lang, PersonRow, Words};
 
 #[derive(Template)]
 #[template(path = "fragments/event.html")]
@@ -87,6 +87,47 @@ pub fn refused_fragment(
     retry_after_ms: Option<u64>,
 ) -> String {
     written(RefusedTemplate { id, code, text: lang.words().refusal(code, message), retry_after_ms })
+}
+
+/// Who is present in a room: everybody (as far as names are given), or what changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceView {
+    /// How many people are present.
+    pub count: u64,
+    /// `came` is everybody, and who was present before does not count any more.
+    pub is_whole: bool,
+    pub came: Vec<PersonRow>,
+    pub went: Vec<PersonRow>,
+}
+
+#[derive(Template)]
+#[template(
+    source = r#"<div id="presence" hx-swap-oob="true" data-count="{{ view.count }}"{% if view.is_whole %} data-whole{% endif %}>{% for person in view.came %}<bdi data-came="{{ person.id }}">{{ person.name }}</bdi>{% endfor %}{% for person in view.went %}<bdi data-went="{{ person.id }}">{{ person.name }}</bdi>{% endfor %}</div>"#,
+    ext = "html"
+)]
+struct PresenceTemplate<'a> {
+    view: &'a PresenceView,
+}
+
+#[derive(Template)]
+#[template(
+    source = r#"<div id="typing" hx-swap-oob="true" data-user="{{ user.id }}"><bdi>{{ user.name }}</bdi></div>"#,
+    ext = "html"
+)]
+struct TypingTemplate<'a> {
+    user: &'a PersonRow,
+}
+
+/// Who is present in the room.
+#[must_use]
+pub fn presence_fragment(view: &PresenceView) -> String {
+    written(PresenceTemplate { view })
+}
+
+/// Somebody wrote something just now.
+#[must_use]
+pub fn typing_fragment(user: &PersonRow) -> String {
+    written(TypingTemplate { user })
 }
 
 /// Everything up to `cursor` was sent.

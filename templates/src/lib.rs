@@ -18,8 +18,8 @@ mod words;
 pub use askama::Error;
 pub use forms::{FormError, RegisterErrors};
 pub use fragments::{
-    ack_fragment, caught_up_fragment, event_fragment, page_fragment, ping_fragment, refused_fragment,
-    reset_fragment,
+    PresenceView, ack_fragment, caught_up_fragment, event_fragment, page_fragment, ping_fragment,
+    presence_fragment, refused_fragment, reset_fragment, typing_fragment,
 };
 pub use lang::Lang;
 pub use layout::{LastEvent, LastKind, Layout, RoomLink, Viewer};

@@ -1,4 +1,5 @@
-//! The invariant, counted: each acknowledged message is stored once and seen once by everybody, in one order.
+//! The invariant, counted: each acknowledged message is stored once and seen once by everybody, as it was written, in one
+//! order: in the log, in the histories that are given of it, and before everybody's eyes.
 
 use crate::heard::Seen;
 use protocol::MessageId;
@@ -16,10 +17,12 @@ pub struct Audit {
     pub acknowledged: BTreeMap<MessageId, u64>,
     /// What was sent and never acknowledged.
     pub unacknowledged: BTreeSet<MessageId>,
-    /// What the history says, oldest first.
+    /// What is stored, oldest first: the log, or, where a test does not read the log, a history.
     pub history: Vec<Seen>,
     /// What each member saw, in the order of seeing.
     pub views: Vec<View>,
+    /// What others say is stored, from the room's beginning.
+    pub histories: Vec<View>,
 }
 
 #[derive(Debug)]
@@ -41,12 +44,31 @@ pub struct Verdict {
     pub doubled: usize,
     pub out_of_place: usize,
     pub unstored_but_seen: usize,
+    /// Seen with another text than the stored one.
+    pub altered: usize,
     pub examples: Vec<String>,
 }
 
 impl Verdict {
     pub const fn is_clean(&self) -> bool {
-        self.lost == 0 && self.doubled == 0 && self.out_of_place == 0 && self.unstored_but_seen == 0
+        self.lost == 0
+            && self.doubled == 0
+            && self.out_of_place == 0
+            && self.unstored_but_seen == 0
+            && self.altered == 0
+    }
+
+    /// Adds the counts of another room.
+    pub fn add(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.unacknowledged += other.unacknowledged;
+        self.unacknowledged_but_stored += other.unacknowledged_but_stored;
+        self.lost += other.lost;
+        self.doubled += other.doubled;
+        self.out_of_place += other.out_of_place;
+        self.unstored_but_seen += other.unstored_but_seen;
+        self.altered += other.altered;
+        other.examples.into_iter().for_each(|example| self.example(example));
     }
 
     fn example(&mut self, text: String) {
@@ -75,7 +97,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} acknowledged, {} unacknowledged ({} of them stored): {} lost, {} doubled, {} out of place, {} seen but not stored",
+            "{} acknowledged, {} unacknowledged ({} of them stored): {} lost, {} doubled, {} out of place, {} seen but not stored, {} altered",
             self.acknowledged,
             self.unacknowledged,
             self.unacknowledged_but_stored,
@@ -83,10 +105,14 @@ impl fmt::Display for Verdict {
             self.doubled,
             self.out_of_place,
             self.unstored_but_seen,
+            self.altered,
         )?;
         self.examples.iter().try_for_each(|example| write!(f, "\n  {example}"))
     }
 }
+
+/// What is stored, by id.
+type Stored<'a> = BTreeMap<MessageId, &'a Seen>;
 
 impl Audit {
     pub fn verdict(&self) -> Verdict {
@@ -99,21 +125,21 @@ impl Audit {
         for (id, seq) in &self.acknowledged {
             match stored.get(id) {
                 None => verdict.lose(format!("acknowledged {id} ({seq}) is not in the history")),
-                Some(at) if at != seq => {
-                    verdict.misplace(format!("{id} was acknowledged as {seq} and is at {at}"))
+                Some(at) if at.seq != *seq => {
+                    verdict.misplace(format!("{id} was acknowledged as {seq} and is at {}", at.seq));
                 }
                 Some(_) => {}
             }
         }
         verdict.unacknowledged_but_stored =
             self.unacknowledged.iter().filter(|id| stored.contains_key(id)).count();
-        for view in &self.views {
+        for view in self.views.iter().chain(&self.histories) {
             self.look_at_view(view, &stored, &mut verdict);
         }
         verdict
     }
 
-    fn look_at_history(&self, verdict: &mut Verdict) -> BTreeMap<MessageId, u64> {
+    fn look_at_history(&self, verdict: &mut Verdict) -> Stored<'_> {
         let mut stored = BTreeMap::new();
         let mut last = 0;
         for event in &self.history {
@@ -121,14 +147,14 @@ impl Audit {
                 verdict.misplace(format!("{} comes after {last} in the history", event.seq));
             }
             last = last.max(event.seq);
-            if stored.insert(event.id, event.seq).is_some() {
+            if stored.insert(event.id, event).is_some() {
                 verdict.double(format!("{} is twice in the history", event.id));
             }
         }
         stored
     }
 
-    fn look_at_view(&self, view: &View, stored: &BTreeMap<MessageId, u64>, verdict: &mut Verdict) {
+    fn look_at_view(&self, view: &View, stored: &Stored<'_>, verdict: &mut Verdict) {
         let name = &view.name;
         let mut seen = BTreeSet::new();
         let mut last = view.after;
@@ -144,20 +170,26 @@ impl Audit {
             if !seen.insert(event.id) {
                 verdict.double(format!("{name} saw {} twice", event.id));
             }
-            match stored.get(&event.id) {
-                Some(seq) if *seq == event.seq => {}
-                Some(seq) => {
-                    verdict.misplace(format!("{name} saw {} at {} instead of {seq}", event.id, event.seq))
-                }
-                None => {
-                    verdict.unstored_but_seen += 1;
-                    verdict.example(format!("{name} saw {} that is not stored", event.id));
-                }
-            }
+            look_at_event(name, event, stored, verdict);
         }
         for event in self.history.iter().filter(|event| event.seq > view.after && !seen.contains(&event.id)) {
             verdict.lose(format!("{name} never saw {} ({})", event.id, event.seq));
         }
+    }
+}
+
+fn look_at_event(name: &str, event: &Seen, stored: &Stored<'_>, verdict: &mut Verdict) {
+    let Some(written) = stored.get(&event.id) else {
+        verdict.unstored_but_seen += 1;
+        verdict.example(format!("{name} saw {} that is not stored", event.id));
+        return;
+    };
+    if written.seq != event.seq {
+        verdict.misplace(format!("{name} saw {} at {} instead of {}", event.id, event.seq, written.seq));
+    }
+    if written.body != event.body {
+        verdict.altered += 1;
+        verdict.example(format!("{name} saw {:?} instead of {:?}", event.body, written.body));
     }
 }
 
@@ -205,6 +237,9 @@ mod tests {
         let mut invented = history.clone();
         invented.push(Seen { seq: 6, prev: 5, id: MessageId::new(), body: None });
         assert_eq!(counts(invented), (0, 0, 0, 1), "what was never stored");
+        let mut altered = history.clone();
+        altered[2].body = Some("another".into());
+        assert_eq!(audit(&history, altered).verdict().altered, 1);
         let mut lost = audit(&history, history.clone());
         lost.acknowledged.insert(MessageId::new(), 6);
         assert_eq!(lost.verdict().lost, 1);

@@ -29,8 +29,17 @@ pub enum Heard {
         user: Person,
     },
     Presence(PresenceFrame),
+    /// A kind that these clients do not know: they pass over it.
+    #[serde(skip)]
+    Other,
     #[serde(untagged)]
     Event(EventFrame),
+}
+
+impl Heard {
+    /// The kinds of frames that must be as the contract says; a client passes over others.
+    pub const KINDS: [&str; 10] =
+        ["ack", "page", "caught_up", "reset", "refused", "ping", "message", "created", "joined", "left"];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -53,7 +62,7 @@ pub struct Seen {
 impl Heard {
     /// Whether it says something that passes: who is there, who writes, that the server lives.
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Ping | Self::Typing { .. } | Self::Presence(_))
+        matches!(self, Self::Ping | Self::Typing { .. } | Self::Presence(_) | Self::Other)
     }
 }
 

@@ -8,10 +8,7 @@ use crate::heard::Seen;
 use crate::person::Person;
 use crate::random::Random;
 use crate::steady::{Report, Steady};
-use broker::Broker;
-use protocol::query::{HistoryAnswer, HistoryQuery, PageAt, PageQuery};
-use protocol::subject::Shard;
-use protocol::{Event, RoomSlug};
+use crate::stored::worker_history;
 use std::fmt;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -102,7 +99,7 @@ pub async fn run(plan: Plan, say: impl Fn(String)) -> Outcome {
         verdict: judge(history),
         worker_verdict: judge(from_worker),
         opened: reports.iter().map(|report| report.opened).collect(),
-        resets: reports.iter().map(|report| report.resets).sum(),
+        resets: reports.iter().map(|report| report.resets.len()).sum(),
         refusals: reports.iter().flat_map(|report| report.refusals.clone()).collect(),
         took: began.elapsed(),
     }
@@ -163,41 +160,4 @@ fn audit(members: &[Steady], reports: &[Report], after: u64, history: Vec<Seen>)
         audit.views.push(View { name: member.name.clone(), after, events: report.events.clone() });
     }
     audit
-}
-
-/// A room as the history worker alone gives it, oldest first.
-///
-/// # Panics
-/// When it does not answer.
-pub async fn worker_history(broker: &Broker, room: &str) -> Vec<Seen> {
-    let room = RoomSlug::parse(room).expect("a room's code");
-    let installation = broker.installation().await.expect("the broker was set up");
-    let shard = Shard::of(&room, installation.shards);
-    let at_least = broker.stream(&shard.stream()).await.expect("the broker answers").last_seq;
-    let mut history: Vec<Seen> = Vec::new();
-    loop {
-        let after = history.last().map_or(0, |event| event.seq);
-        let query = PageQuery { room: room.clone(), at: PageAt::After(after), limit: 100, at_least };
-        let page = eventually("the history worker answers", Duration::from_secs(60), || async {
-            let asked = HistoryQuery::Page(query.clone());
-            let answer: Result<HistoryAnswer, _> =
-                broker.ask(shard.history_queries(), &asked, Duration::from_secs(5)).await;
-            match answer {
-                Ok(HistoryAnswer::Page(page)) => Some(page),
-                _ => None,
-            }
-        })
-        .await;
-        for stored in page.events {
-            let prev = history.last().map_or(0, |event| event.seq);
-            let body = match &stored.event {
-                Event::Message { body, .. } => Some(body.as_str().to_owned()),
-                _ => None,
-            };
-            history.push(Seen { seq: stored.seq, prev, id: stored.event.id(), body });
-        }
-        if !page.more_after {
-            return history;
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows how a service is made: everything goes through a process's settings and signals, HTTP, WebSockets, the
 //! broker, or a page in Chromium. Failures panic with a sentence, since the only callers are tests and the programs beside
-//! them. A file per concept: [`nats`] and [`process`] run programs, [`backchat`] and [`services`] are the two editions,
+//! them. A file per concept: [`process`] runs programs, [`nats`] and [`cluster`] are brokers, [`backchat`] and [`services`] the two editions,
 //! [`proxy`] is the network, [`person`] does over HTTP what a user does, [`json_socket`] and [`html_socket`] speak the two
 //! formats, [`browser`] and [`room_page`] see what a person sees, [`eventually`] waits, [`audit`] counts what was lost,
 //! [`rude`] keeps to no rule, [`calm`] notices whether anybody is disturbed, [`usage`] sees what a process takes.
@@ -11,13 +11,16 @@ pub mod audit;
 pub mod backchat;
 pub mod browser;
 pub mod calm;
+pub mod cluster;
 pub mod eventually;
+pub mod faults;
 pub mod heard;
 pub mod html;
 pub mod html_socket;
 pub mod http;
 pub mod json_socket;
 pub mod kill_test;
+pub mod metrics;
 pub mod nats;
 pub mod person;
 pub mod ports;
@@ -29,4 +32,5 @@ pub mod rude;
 pub mod services;
 pub mod socket;
 pub mod steady;
+pub mod stored;
 pub mod usage;

@@ -3,8 +3,9 @@
 use crate::eventually::eventually;
 use crate::ports;
 use crate::process::{Launch, Program};
+use crate::services::Servers;
 use broker::{Broker, Credentials};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -18,7 +19,57 @@ const VERSION_NEEDED: (u32, u32) = (2, 12);
 pub struct Nats {
     port: u16,
     program: Option<Program>,
+    launch: Launch,
     folder: TempDir,
+}
+
+/// A server that is to be made.
+pub struct Draft {
+    /// How the harness calls it.
+    pub name: String,
+    pub port: u16,
+    /// Where its streams are kept; a folder of its own when nothing is said.
+    pub store: Option<PathBuf>,
+    /// Lines of its settings besides the usual ones.
+    pub settings: String,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self { name: "nats-server".into(), port: ports::free(), store: None, settings: String::new() }
+    }
+}
+
+impl Draft {
+    /// The server, not running yet.
+    ///
+    /// # Panics
+    /// When there is no server to start.
+    pub fn prepared(self) -> Nats {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let store = self.store.unwrap_or_else(|| folder.path().join("store"));
+        let settings = format!(
+            "listen: \"127.0.0.1:{}\"\nmax_payload: 1MB\njetstream {{ store_dir: {store:?}, sync_interval: always }}\n{}",
+            self.port, self.settings,
+        );
+        let file = folder.path().join("nats.conf");
+        std::fs::write(&file, settings).expect("a file can be written");
+        let launch = Launch::new(&server(), folder.path())
+            .named(&self.name)
+            .argument("-c")
+            .argument(file.to_string_lossy());
+        Nats { port: self.port, program: None, launch, folder }
+    }
+
+    /// The server, running and answering.
+    ///
+    /// # Panics
+    /// When there is no server to start, or it does not answer in time.
+    pub async fn start(self) -> Nats {
+        let mut nats = self.prepared();
+        nats.restart().await;
+        nats
+    }
 }
 
 impl Nats {
@@ -27,16 +78,7 @@ impl Nats {
     /// # Panics
     /// When there is no server to start, or it does not answer in time.
     pub async fn start() -> Self {
-        let folder = tempfile::tempdir().expect("there is room for a folder");
-        let mut nats = Self { port: ports::free(), program: None, folder };
-        let settings = format!(
-            "listen: \"127.0.0.1:{}\"\nmax_payload: 1MB\njetstream {{ store_dir: {:?}, sync_interval: always }}\n",
-            nats.port,
-            nats.folder.path().join("store"),
-        );
-        std::fs::write(nats.folder.path().join("nats.conf"), settings).expect("a file can be written");
-        nats.restart().await;
-        nats
+        Draft::default().start().await
     }
 
     pub fn url(&self) -> String {
@@ -49,11 +91,20 @@ impl Nats {
 
     /// Starts it again on the same port and store; ends it first where it still runs.
     pub async fn restart(&mut self) {
+        self.start_without_waiting();
+        self.greets().await;
+    }
+
+    pub fn start_without_waiting(&mut self) {
         self.program = None;
-        let launch = Launch::new(&server(), self.folder.path())
-            .argument("-c")
-            .argument(self.folder.path().join("nats.conf").to_string_lossy());
-        self.program = Some(Program::start(launch));
+        self.program = Some(Program::start(self.launch.clone()));
+    }
+
+    /// Waits until it takes connections.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub async fn greets(&self) {
         let address = self.address();
         eventually("the NATS server greets", Duration::from_secs(30), || greets(&address)).await;
     }
@@ -80,6 +131,16 @@ impl Nats {
         self.running().resume();
     }
 
+    /// Memory that it takes, while it runs.
+    pub fn memory(&self) -> Option<crate::process::Memory> {
+        self.program.as_ref()?.memory()
+    }
+
+    /// The folder with its settings, its log, and what it stored.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     fn running(&mut self) -> &mut Program {
         self.program.as_mut().expect("the server was started")
     }
@@ -90,6 +151,20 @@ impl Nats {
     /// When none comes about.
     pub async fn connect(&self) -> Broker {
         connect(Credentials { url: self.url(), user: None, password: None, name: "tests".into() }).await
+    }
+}
+
+impl Servers for Nats {
+    fn urls(&self) -> String {
+        self.url()
+    }
+
+    fn replicas(&self) -> usize {
+        1
+    }
+
+    fn folders(&self) -> Vec<&Path> {
+        vec![self.folder()]
     }
 }
 

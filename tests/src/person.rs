@@ -20,6 +20,8 @@ pub struct Person {
     /// `host:port` of the server that is spoken to.
     pub address: String,
     jar: Arc<Mutex<Jar>>,
+    /// Held while a token is renewed: of several tabs one does it for all.
+    renewing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Cookies by name, with the path that each is for.
@@ -39,7 +41,12 @@ pub struct RoomView {
 impl Person {
     /// Somebody without an account, at the server `address`.
     pub fn stranger(address: &str) -> Self {
-        Self { name: String::new(), address: address.to_owned(), jar: Arc::default() }
+        Self {
+            name: String::new(),
+            address: address.to_owned(),
+            jar: Arc::default(),
+            renewing: Arc::default(),
+        }
     }
 
     /// Somebody new, registered and logged in. The name gets a suffix, so that tests share a server.
@@ -61,7 +68,7 @@ impl Person {
     /// # Panics
     /// When the server refuses.
     pub async fn elsewhere(&self) -> Self {
-        let other = Self { jar: Arc::default(), ..self.clone() };
+        let other = Self { jar: Arc::default(), renewing: Arc::default(), ..self.clone() };
         let logged_in = other.log_in(&self.name, PASSWORD, "/").await;
         assert_eq!(logged_in.status, 303, "{} can't log in: {}", self.name, logged_in.body);
         other
@@ -103,6 +110,19 @@ impl Person {
 
     pub async fn renew(&self) -> Answer {
         self.post("/auth/renew/", &[]).await
+    }
+
+    /// Gets a new token in place of one that does no more, unless another tab has. Nothing happens when nobody answers.
+    pub async fn renew_instead_of(&self, token: Option<String>) {
+        let _one_at_a_time = self.renewing.lock().await;
+        if self.cookie("backchat_token") != token {
+            return;
+        }
+        let path = "/auth/renew/";
+        let ask = Ask::post(path, &[]).header("cookie", &self.cookies_for(path));
+        if let Ok(answer) = ask.try_send(&self.address).await {
+            self.keep(&answer);
+        }
     }
 
     /// Makes a room and gives its code.

@@ -86,6 +86,13 @@ pub struct Ended {
     pub output: String,
 }
 
+/// Memory of a running program that is not swapped out, in KiB: now, and at most since its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    pub resident_kib: u64,
+    pub peak_kib: u64,
+}
+
 /// A program that runs. Dropping it kills it and what it started.
 pub struct Program {
     launch: Launch,
@@ -168,6 +175,16 @@ impl Program {
             assert!(tokio::time::Instant::now() < deadline, "{name} is not ready after {patience:?}: {last}");
             tokio::time::sleep(Duration::from_millis(40)).await;
         }
+    }
+
+    /// Memory that it takes; `None` when it has ended.
+    pub fn memory(&self) -> Option<Memory> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let kib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()
+        };
+        Some(Memory { resident_kib: kib("VmRSS:")?, peak_kib: kib("VmHWM:")? })
     }
 
     /// What it has said so far, on both its outputs.

@@ -26,4 +26,9 @@ impl Random {
     pub fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.next_u64() % (to - from).max(1)
     }
+
+    /// A place in a list of `len`, which has at least one.
+    pub fn index(&mut self, len: usize) -> usize {
+        self.between(0, len as u64) as usize
+    }
 }

@@ -1,9 +1,11 @@
 //! The services as separate processes, as in production, on one machine: a broker, the set-up step, one auth service, one
 //! history worker, and any number of gateways.
 
+use crate::http::Ask;
+use crate::metrics;
 use crate::nats::Nats;
 use crate::ports;
-use crate::process::{Launch, Program, built};
+use crate::process::{Launch, Memory, Program, built};
 use crate::usage::Usage;
 use std::path::Path;
 use std::time::Duration;
@@ -13,11 +15,23 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(40);
 
-pub struct Services {
+/// What services reach the broker at: one server, or several that are one.
+pub trait Servers {
+    /// The addresses of all servers, with commas between.
+    fn urls(&self) -> String;
+
+    /// On how many servers each stream is to be kept.
+    fn replicas(&self) -> usize;
+
+    /// The folders with the servers' settings and logs.
+    fn folders(&self) -> Vec<&Path>;
+}
+
+pub struct Services<N = Nats> {
     pub gateways: Vec<Service>,
     pub auth: Service,
     pub worker: Service,
-    pub nats: Nats,
+    pub nats: N,
     settings: Vec<(String, String)>,
     folder: TempDir,
 }
@@ -38,12 +52,18 @@ impl Services {
 
     /// Starts everything with these variables set besides.
     pub async fn with(gateways: usize, settings: &[(&str, &str)]) -> Self {
-        let nats = Nats::start().await;
+        Self::on(Nats::start().await, gateways, settings).await
+    }
+}
+
+impl<N: Servers> Services<N> {
+    /// Sets this empty broker up and starts everything else on it.
+    pub async fn on(nats: N, gateways: usize, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
-        set_up(&nats, folder.path()).await;
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let settings: Vec<_> = crate::backchat::UNLIMITED.iter().chain(settings).map(owned).collect();
-        let place = Place { nats: &nats, folder: folder.path(), settings: &settings };
+        let place = Place { urls: nats.urls(), folder: folder.path(), settings: &settings };
+        place.set_up(nats.replicas()).await;
         let auth = place.service("auth-service", "auth-service", Some("auth"));
         let worker = place.service("history-worker", "history-worker", Some("history"));
         let mut services = Self { gateways: Vec::new(), auth, worker, nats, settings, folder };
@@ -57,19 +77,17 @@ impl Services {
 
     /// One more gateway; gives its place among them.
     pub async fn add_gateway(&mut self) -> usize {
-        let url = self.nats.url();
-        self.add_gateway_at(&url).await
+        let urls = self.nats.urls();
+        self.add_gateway_at(&urls).await
     }
 
-    /// One more gateway, which reaches the broker at this address.
-    pub async fn add_gateway_at(&mut self, nats_url: &str) -> usize {
+    /// One more gateway, which reaches the broker at this address, or these with commas between.
+    pub async fn add_gateway_at(&mut self, nats_urls: &str) -> usize {
         let number = self.gateways.len();
-        let place = Place { nats: &self.nats, folder: self.folder.path(), settings: &self.settings };
+        let place =
+            Place { urls: nats_urls.to_owned(), folder: self.folder.path(), settings: &self.settings };
         let mut gateway = place.service("gateway", &format!("gateway-{number}"), None);
-        gateway.launch = gateway
-            .launch
-            .set("BACKCHAT_GATEWAY_AUTH_UPSTREAM", self.auth.address())
-            .set("BACKCHAT_GATEWAY_NATS_URL", nats_url);
+        gateway.launch = gateway.launch.set("BACKCHAT_GATEWAY_AUTH_UPSTREAM", self.auth.address());
         gateway.start().await;
         self.gateways.push(gateway);
         number
@@ -79,11 +97,30 @@ impl Services {
     pub fn address(&self, gateway: usize) -> String {
         self.gateways[gateway].address()
     }
+
+    /// Copies what every program said into a folder, to be looked at later.
+    ///
+    /// # Errors
+    /// When the folder can't be written.
+    pub fn save_logs(&self, into: &Path) -> std::io::Result<()> {
+        std::fs::create_dir_all(into)?;
+        for folder in self.nats.folders().into_iter().chain([self.folder.path()]) {
+            for entry in std::fs::read_dir(folder)? {
+                let path = entry?.path();
+                if let Some(name) =
+                    path.file_name().filter(|_| path.extension().is_some_and(|it| it == "log"))
+                {
+                    std::fs::copy(&path, into.join(name))?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What all services of one installation share.
 struct Place<'a> {
-    nats: &'a Nats,
+    urls: String,
     folder: &'a Path,
     settings: &'a [(String, String)],
 }
@@ -91,10 +128,10 @@ struct Place<'a> {
 impl Place<'_> {
     fn service(&self, program: &str, name: &str, database: Option<&str>) -> Service {
         let (public, operations) = (ports::free(), ports::free());
-        let prefix = format!("BACKCHAT_{}", program.to_uppercase().replace('-', "_"));
+        let prefix = prefix(program);
         let mut launch = Launch::new(&built(program), self.folder)
             .named(name)
-            .set(&format!("{prefix}_NATS_URL"), self.nats.url())
+            .set(&format!("{prefix}_NATS_URL"), &self.urls)
             .set(&format!("{prefix}_OPERATIONS"), format!("127.0.0.1:{operations}"));
         if program != "history-worker" {
             launch = launch.set(&format!("{prefix}_LISTEN"), format!("127.0.0.1:{public}"));
@@ -104,17 +141,26 @@ impl Place<'_> {
             launch = launch
                 .set(&format!("{prefix}_DATABASE"), format!("surrealkv://{}?sync=every", path.display()));
         }
-        for (variable, value) in self.settings.iter().filter(|(variable, _)| variable.starts_with(&prefix)) {
-            launch = launch.set(variable, value);
-        }
-        Service { launch, program: None, operations, public }
+        Service { launch: self.with_settings(launch, &prefix), program: None, operations, public }
+    }
+
+    async fn set_up(&self, replicas: usize) {
+        let launch = Launch::new(&built("backchat-setup"), self.folder)
+            .set("BACKCHAT_SETUP_NATS_URL", &self.urls)
+            .set("BACKCHAT_SETUP_REPLICAS", replicas);
+        let ended = self.with_settings(launch, "BACKCHAT_SETUP").to_the_end(START).await;
+        assert_eq!(ended.code, 0, "the set-up failed: {}", ended.output);
+    }
+
+    fn with_settings(&self, launch: Launch, prefix: &str) -> Launch {
+        let own = self.settings.iter().filter(|(variable, _)| variable.starts_with(prefix));
+        own.fold(launch, |launch, (variable, value)| launch.set(variable, value))
     }
 }
 
-async fn set_up(nats: &Nats, folder: &Path) {
-    let launch = Launch::new(&built("backchat-setup"), folder).set("BACKCHAT_SETUP_NATS_URL", nats.url());
-    let ended = launch.to_the_end(START).await;
-    assert_eq!(ended.code, 0, "the set-up failed: {}", ended.output);
+/// How the names of a program's settings begin.
+fn prefix(program: &str) -> String {
+    format!("BACKCHAT_{}", program.to_uppercase().replace('-', "_"))
 }
 
 impl Service {
@@ -132,6 +178,11 @@ impl Service {
     pub async fn ready(&mut self) {
         let operations = self.operations();
         self.running().ready_at(&operations, "/readyz", START).await;
+    }
+
+    /// Whether it says of itself that it is ready.
+    pub async fn is_ready(&self) -> bool {
+        Ask::get("/readyz").try_send(&self.operations()).await.is_ok_and(|answer| answer.status == 200)
     }
 
     /// `kill -9`.
@@ -153,6 +204,10 @@ impl Service {
         self.running().resume();
     }
 
+    pub fn is_running(&mut self) -> bool {
+        self.program.as_mut().is_some_and(Program::is_running)
+    }
+
     /// Where its pages and sockets are.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.public)
@@ -170,6 +225,23 @@ impl Service {
     pub fn usage(&self) -> Usage {
         let program = self.program.as_ref().expect("the service was started");
         Usage::of(program.id(), &self.operations())
+    }
+
+    /// How the harness calls it.
+    pub fn name(&self) -> &str {
+        &self.launch.name
+    }
+
+    /// One of its metrics now: `sockets`, or `published_total{outcome="stored"}`; without a label, all series of the name
+    /// together. `None` when it does not answer.
+    pub async fn metric(&self, name: &str) -> Option<u64> {
+        let program = self.launch.program.file_name()?.to_string_lossy().replace('-', "_");
+        metrics::read(&self.operations(), &format!("backchat_{program}_{name}")).await
+    }
+
+    /// Memory that it takes, while it runs.
+    pub fn memory(&self) -> Option<Memory> {
+        self.program.as_ref()?.memory()
     }
 
     pub fn log(&self) -> String {

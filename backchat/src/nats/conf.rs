@@ -21,18 +21,36 @@ struct User {
 /// creation of consumers, which no service gets.
 const READ: [&str; 3] = ["$JS.API.DIRECT.GET.>", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*"];
 
+/// Taking the text of a deleted message out of the log: this edition has one shard, and no other stream may be touched.
+const ERASE: &str = "$JS.API.STREAM.MSG.DELETE.CHAT_0";
+
 /// Each may do its own work and no more; the set-up step, which also serves a person's tools, may do everything.
 const USERS: [User; 4] = [
     User {
         user: "gateway",
         name: "gateway",
-        publish: &["chat.log.>", "chat.member.>", "chat.room.>", "chat.query.>"],
-        subscribe: &["chat.live.>", "chat.profilelive.>", "chat.sessionlive.>"],
+        publish: &[
+            "chat.log.>",
+            "chat.member.>",
+            "chat.room.>",
+            "chat.message.>",
+            "chat.query.>",
+            "chat.presence.>",
+            "chat.head.>",
+            ERASE,
+        ],
+        subscribe: &[
+            "chat.live.>",
+            "chat.profilelive.>",
+            "chat.sessionlive.>",
+            "chat.presence.>",
+            "chat.head.>",
+        ],
     },
     User {
         user: "worker",
         name: "history-worker",
-        publish: &[],
+        publish: &[ERASE],
         subscribe: &["chat.live.>", "chat.query.>"],
     },
     User {
@@ -160,5 +178,26 @@ mod tests {
         }
         assert!(text.contains(r#"store_dir: "/srv/a \"b\"/store""#), "{text}");
         assert!(conf.url().starts_with("nats://127.0.0.1:"));
+    }
+
+    #[test]
+    fn gateway_and_worker_may_erase_from_the_log_and_from_nothing_else() {
+        let text = Conf::new().unwrap().text(Path::new("/srv/store"), Path::new("/srv/log"));
+        let line = |user: &str| {
+            let begin = format!("{{ user: {user},");
+            text.lines().find(|line| line.trim_start().starts_with(&begin)).unwrap().to_owned()
+        };
+        let log = protocol::subject::Shard(0).stream();
+        let erase = format!("\"$JS.API.STREAM.MSG.DELETE.{log}\"");
+        assert_eq!(text.matches("MSG.DELETE").count(), 2, "{text}");
+        for user in ["gateway", "worker"] {
+            assert!(line(user).contains(&erase), "{}", line(user));
+        }
+        let (publish, subscribe) =
+            line("gateway").split_once("subscribe:").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        assert!(publish.contains("\"chat.message.>\""), "{publish}");
+        for soft in ["\"chat.presence.>\"", "\"chat.head.>\""] {
+            assert!(publish.contains(soft) && subscribe.contains(soft), "{publish} {subscribe}");
+        }
     }
 }

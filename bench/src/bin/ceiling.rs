@@ -104,7 +104,9 @@ impl Ceiling {
                 if is_new {
                     here.push(id);
                 }
-                for (frame, other) in said.iter().flat_map(|frame| here.iter().map(move |other| (frame, other))) {
+                for (frame, other) in
+                    said.iter().flat_map(|frame| here.iter().map(move |other| (frame, other)))
+                {
                     if let Some(other) = self.members.get_mut(other) {
                         other.link.send(frame);
                     }

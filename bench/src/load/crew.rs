@@ -87,6 +87,10 @@ impl<'a> Crew<'a> {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
+    pub const fn server(&self) -> &'a Server {
+        self.server
+    }
+
     /// How many there are to be.
     pub const fn members(&self) -> usize {
         self.sockets.len()

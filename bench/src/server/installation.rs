@@ -77,11 +77,7 @@ async fn name_all(broker: &Broker, users: &[UserId]) -> Result<(), Error> {
 }
 
 /// Makes a room, its first member's; then the others join. Gives the place of its last event.
-async fn make_room(
-    broker: &Broker,
-    number: usize,
-    members: &[UserId],
-) -> Result<(RoomSlug, Cursor), Error> {
+async fn make_room(broker: &Broker, number: usize, members: &[UserId]) -> Result<(RoomSlug, Cursor), Error> {
     let room = RoomSlug::parse(&format!("room_{number}")).expect("lower-case letters and digits");
     let shard = Shard::of(&room, SHARDS);
     let owner = members[0];

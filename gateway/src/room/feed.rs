@@ -6,7 +6,11 @@ use super::{
     ring::Ring,
     shown::{Entry, Shown},
 };
-use crate::{Error, state::Gateway};
+use crate::{
+    Error,
+    presence::{self, Presence},
+    state::Gateway,
+};
 use broker::{LiveRecord, Record, Subscription};
 use protocol::{Event, RoomSlug, StoredEvent, chain::Link, subject::Shard};
 use std::{
@@ -31,7 +35,9 @@ pub(super) async fn open(gateway: &Arc<Gateway>, slug: &RoomSlug) -> Result<Arc<
     let head = gateway.broker.last(&shard.stream(), &shard.log(slug)).await?.map_or(0, |head| head.seq);
     let closed = CancellationToken::new();
     let ring = Ring::new(identity, head, gateway.config.ring);
-    let room = Arc::new(Room::new(slug.clone(), shard, ring, closed.clone()));
+    let presence = Presence::new(gateway);
+    let room = Arc::new(Room::new((slug.clone(), shard), ring, presence, closed.clone()));
+    presence::start(gateway, &room, closed.clone()).await?;
     let feed = Feed {
         gateway: Arc::clone(gateway),
         room: Arc::downgrade(&room),

@@ -13,7 +13,7 @@ pub mod shown;
 
 pub use heads::check_heads;
 
-use crate::{Error, history, state::Gateway};
+use crate::{Error, history, presence::Presence, state::Gateway};
 use members::Members;
 use piece::Piece;
 use protocol::{
@@ -35,6 +35,7 @@ pub struct Room {
     pub shard: Shard,
     inner: Mutex<Inner>,
     pub members: Members,
+    pub presence: Arc<Presence>,
     /// Rings whenever the ring has grown or was made anew, for the few that wait for a certain sequence.
     grown: watch::Sender<u64>,
     /// The highest sequence that the log is known to have for this room, from whoever looked.
@@ -255,13 +256,19 @@ impl Rooms {
 }
 
 impl Room {
-    fn new(slug: RoomSlug, shard: Shard, ring: Ring, closed: CancellationToken) -> Self {
+    fn new(
+        (slug, shard): (RoomSlug, Shard),
+        ring: Ring,
+        presence: Presence,
+        closed: CancellationToken,
+    ) -> Self {
         let seen = ring.seen();
         Self {
             slug,
             shard,
             inner: Mutex::new(Inner { ring, given: seen, departed: HashSet::new() }),
             members: Members::default(),
+            presence: Arc::new(presence),
             grown: watch::Sender::new(seen),
             known_head: watch::Sender::new(seen),
             fetching: AsyncMutex::new(()),

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     history,
+    presence::{Present, told::Place},
     room::{Next, Room, members::Membership},
     sessions::Registration,
     state::Gateway,
@@ -36,6 +37,8 @@ const PAGES_MAX: usize = 2;
 const REACH_WAIT: Duration = Duration::from_secs(3);
 /// Bytes of events that are written at once, which is what a peer must take within the stall limit; one event may be more.
 const PIECE_BYTES: usize = 64 * 1024;
+/// One socket's notice that its member writes is passed on so often.
+const TYPING_EVERY: Duration = Duration::from_secs(1);
 /// Pause after events could not be read.
 const READ_PAUSE: Duration = Duration::from_millis(300);
 /// Failed reads in a row after which the member is told to start anew.
@@ -61,6 +64,11 @@ pub struct Seat {
     /// The line among those to which the room's fan-out writes.
     line: Arc<Line>,
     _membership: Membership,
+    _present: Present,
+    /// Up to where the member was told of presence and typing.
+    told: Place,
+    /// When this socket last said that its member is writing.
+    typed_at: Option<Instant>,
     /// How far the member was brought, unless the fan-out brings it on.
     cursor: Option<Cursor>,
     /// Events may lie behind the cursor: this seat brings the member on.
@@ -84,6 +92,9 @@ impl Seat {
         let Member { room, claims, registration, format } = member;
         Self {
             _membership: Membership::of(Arc::clone(&room), Arc::clone(line)),
+            told: room.presence.told.place(),
+            _present: Present::enter(Arc::clone(&room), claims.user),
+            typed_at: None,
             line: Arc::clone(line),
             gateway,
             room,
@@ -119,7 +130,7 @@ impl Seat {
                 () = &mut draining => Err(Some(Close::Draining)),
                 stored = next_stored(&mut self.storing) => self.stored(outlet, stored),
                 Some(page) = self.pages.next() => self.page(outlet, page),
-                () = line.rung() => self.rung(),
+                () = line.rung() => self.rung(outlet),
                 heard = outlet.hear() => self.heard(outlet, heard).await,
                 () = std::future::ready(()), if self.behind => self.deliver(outlet).await,
                 _ = ping.tick() => self.ping(outlet),
@@ -221,6 +232,7 @@ impl Seat {
         if !self.caught_up {
             self.caught_up = true;
             outlet.say(&self.format.caught_up(cursor)).map_err(too_slow)?;
+            self.tell(outlet)?;
         }
         self.behind = false;
         self.line.go_live(cursor.seq);
@@ -233,12 +245,27 @@ impl Seat {
         Ok(())
     }
 
-    /// The fan-out has something for this seat: it left the member behind, or the room's members have changed.
-    fn rung(&mut self) -> Result<(), End> {
+    /// The room has something for this seat: it left the member behind, its members have changed, or somebody came, went or writes.
+    fn rung(&mut self, outlet: &Outlet) -> Result<(), End> {
         if let Some(seq) = self.line.left_behind() {
             self.bring_on_from(seq);
         }
-        self.leave_if_departed()
+        self.leave_if_departed()?;
+        if self.caught_up { self.tell(outlet) } else { Ok(()) }
+    }
+
+    /// Tells the member what is new of presence and typing.
+    fn tell(&mut self, outlet: &Outlet) -> Result<(), End> {
+        let news = self.room.presence.told.news(&mut self.told, self.claims.user, self.format);
+        if news.is_empty() { Ok(()) } else { outlet.line.push(news).map_err(too_slow) }
+    }
+
+    /// The member is writing something; the others are told once in a second.
+    fn types(&mut self) {
+        if self.typed_at.is_none_or(|at| at.elapsed() >= TYPING_EVERY) {
+            self.typed_at = Some(Instant::now());
+            self.room.presence.types(self.claims.user);
+        }
     }
 
     fn bring_on_from(&mut self, seq: u64) {
@@ -266,7 +293,10 @@ impl Seat {
         };
         match action {
             Action::Store(request) => self.store(outlet, request),
-            Action::Typing => Ok(()),
+            Action::Typing => {
+                self.types();
+                Ok(())
+            }
             Action::Page { before, limit } => self.read_page(outlet, before, limit),
             Action::Refuse(refused) => self.refuse(outlet, refused),
         }

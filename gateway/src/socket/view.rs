@@ -6,10 +6,10 @@ use crate::{
 };
 use protocol::{
     Event, Timestamp,
-    frame::{EventFrame, EventHead, MessageFrame, Person},
+    frame::{EventFrame, EventHead, MessageFrame, Person, PresenceFrame},
     view::What,
 };
-use templates::{EventRow, MessageRow, PersonRow, ReactionRow, RowKind};
+use templates::{EventRow, MessageRow, PersonRow, PresenceView, ReactionRow, RowKind};
 
 /// An event of the log as a frame.
 pub fn event_frame(shown: &Shown) -> EventFrame {
@@ -120,8 +120,22 @@ pub fn row(named: &NamedRow) -> EventRow {
     }
 }
 
+pub fn person(person: &Person) -> PersonRow {
+    PersonRow { id: person.id.to_string(), name: person.name.clone() }
+}
+
+/// Who is present, for the templates.
+pub fn presence(presence: &PresenceFrame) -> PresenceView {
+    let people = |people: &[Person]| people.iter().map(person).collect();
+    PresenceView {
+        count: presence.count,
+        is_whole: presence.present.is_some(),
+        came: people(presence.present.as_ref().unwrap_or(&presence.came)),
+        went: people(&presence.went),
+    }
+}
+
 fn reaction_row(given: &protocol::frame::ReactionFrame) -> ReactionRow {
-    let person = |person: &Person| PersonRow { id: person.id.to_string(), name: person.name.clone() };
     ReactionRow {
         reaction: given.reaction.as_str().to_owned(),
         count: given.count,

@@ -7,7 +7,7 @@ use crate::{
 };
 use protocol::{
     Cursor, MessageId,
-    frame::{Refusal, ResetReason, ServerFrame},
+    frame::{Person, PresenceFrame, Refusal, ResetReason, ServerFrame},
 };
 use templates::Lang;
 
@@ -124,6 +124,20 @@ impl Format {
         }
     }
 
+    pub fn presence(self, presence: &PresenceFrame) -> String {
+        match self {
+            Self::Json => json(&ServerFrame::Presence(presence.clone())),
+            Self::Html(_) => templates::presence_fragment(&view::presence(presence)),
+        }
+    }
+
+    pub fn typing(self, user: &Person) -> String {
+        match self {
+            Self::Json => json(&ServerFrame::Typing { user: user.clone() }),
+            Self::Html(_) => templates::typing_fragment(&view::person(user)),
+        }
+    }
+
     pub fn ping(self) -> String {
         match self {
             Self::Json => json(&ServerFrame::Ping),
@@ -139,7 +153,7 @@ fn json(frame: &ServerFrame) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::{Body, Event, StoredEvent, Timestamp, UserId, frame::Person, limits, view::Row};
+    use protocol::{Body, Event, StoredEvent, Timestamp, UserId, limits, view::Row};
 
     const FORMATS: [Format; Format::COUNT] = [Format::Json, Format::Html(Lang::En), Format::Html(Lang::Fr)];
 

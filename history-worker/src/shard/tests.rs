@@ -72,7 +72,7 @@ async fn two_workers_of_one_database_apply_each_event_once_and_one_takes_over_fr
     for worker in workers {
         worker.stop().await;
     }
-    let events = store.events(&room, 1..10_000).await.unwrap();
+    let events = store.rows(&room, 1..10_000).await.unwrap();
     assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), log);
     let checkpoint = store.checkpoint(PART).await.unwrap().unwrap();
     assert_eq!((checkpoint.applied, checkpoint.totals.events), (*log.last().unwrap(), log.len() as u64));

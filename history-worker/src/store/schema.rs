@@ -7,7 +7,7 @@ use surrealdb::types::Variables;
 use super::{Store, StoreError};
 
 /// The layout that this code writes and reads.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -18,6 +18,9 @@ const TABLES: &str = "
     DEFINE TABLE IF NOT EXISTS room SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS checkpoint SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS aside SCHEMALESS;
+    DEFINE TABLE IF NOT EXISTS reaction SCHEMALESS;
+    DEFINE TABLE IF NOT EXISTS change SCHEMALESS;
+    DEFINE TABLE IF NOT EXISTS erase SCHEMALESS;
     INSERT IGNORE INTO meta { id: 'schema', version: $version };
 ";
 
@@ -32,6 +35,9 @@ impl Store {
                 Ok(())
             }
             Some(VERSION) => Ok(()),
+            Some(older) if older < VERSION => Err(StoreError::Refused(format!(
+                "the history database has layout {older}, from an earlier backchat, and this one makes layout {VERSION}: move the history database away, and it is made again from the log"
+            ))),
             Some(newer) => Err(StoreError::Refused(format!(
                 "the history database has layout {newer}, but this backchat knows layouts up to {VERSION}: use a newer backchat"
             ))),

@@ -1,4 +1,4 @@
-use protocol::query::{HistoryAnswer, HistoryQuery, PageAt, PageQuery};
+use protocol::query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, PageQuery};
 use protocol::subject::Shard;
 
 use super::nats::Nats;
@@ -6,8 +6,16 @@ use super::worker::{Worker, ask, created, message, page, post, room, whole};
 
 const SHARD: Shard = Shard(0);
 
-fn query(name: &str, at: PageAt, limit: usize, at_least: u64) -> PageQuery {
-    PageQuery { room: room(name), at, limit, at_least }
+fn query(name: &str, before: u64, limit: usize, at_least: u64) -> PageQuery {
+    PageQuery { room: room(name), before, limit, at_least }
+}
+
+async fn after(broker: &broker::Broker, name: &str, after: u64, limit: usize, at_least: u64) -> Events {
+    let query = HistoryQuery::After(AfterQuery { room: room(name), after, limit, at_least });
+    match ask(broker, SHARD, &query).await {
+        Ok(HistoryAnswer::Events(events)) => events,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// One room of each of these sizes, written through each other.
@@ -31,33 +39,30 @@ async fn pages_meet_without_hole_or_repeat_at_every_edge() {
         let expected = &log[place];
         assert_eq!(whole(&broker, SHARD, &room(&name), head).await, *expected);
         for limit in [1, 49, 50, 51, 100] {
-            let newest = page(&broker, SHARD, &query(&name, PageAt::Before(u64::MAX), limit, head)).await;
+            let newest = page(&broker, SHARD, &query(&name, u64::MAX, limit, head)).await;
             let from = expected.len().saturating_sub(limit);
             assert_eq!(
-                newest.events.iter().map(|e| e.seq).collect::<Vec<_>>(),
+                newest.rows.iter().map(|e| e.seq).collect::<Vec<_>>(),
                 expected[from..],
                 "{name} {limit}"
             );
             assert_eq!(newest.prev, if from == 0 { 0 } else { expected[from - 1] });
-            assert!(!newest.more_after);
-            let first = page(&broker, SHARD, &query(&name, PageAt::After(0), limit, head)).await;
+            let first = after(&broker, &name, 0, limit, head).await;
             let to = expected.len().min(limit);
             assert_eq!(
                 first.events.iter().map(|e| e.seq).collect::<Vec<_>>(),
                 expected[..to],
                 "{name} {limit}"
             );
-            assert_eq!((first.prev, first.more_after), (0, to < expected.len()));
+            assert_eq!(first.reached, expected[to - 1]);
         }
         // Sequences of other rooms lie between two events of this one.
         for cut in [0, expected.len() / 2, expected.len() - 1] {
             let between = expected[cut] + 1;
-            let before = page(&broker, SHARD, &query(&name, PageAt::Before(between), 7, head)).await;
-            assert_eq!(before.events.last().unwrap().seq, expected[cut]);
-            assert_eq!(before.more_after, cut + 1 < expected.len());
-            let after = page(&broker, SHARD, &query(&name, PageAt::After(expected[cut]), 7, head)).await;
-            assert_eq!(after.events.first().map(|e| e.seq), expected.get(cut + 1).copied());
-            assert_eq!(after.prev, expected[cut]);
+            let before = page(&broker, SHARD, &query(&name, between, 7, head)).await;
+            assert_eq!(before.rows.last().unwrap().seq, expected[cut]);
+            let behind = after(&broker, &name, expected[cut], 7, head).await;
+            assert_eq!(behind.events.first().map(|e| e.seq), expected.get(cut + 1).copied());
         }
     }
     assert_eq!(worker.terminate().await, 0);
@@ -74,10 +79,10 @@ async fn questions_wait_for_what_was_just_written_and_nonsense_is_refused() {
     post(&broker, SHARD, &tea, &created()).await;
     for round in 0..50 {
         let seq = post(&broker, SHARD, &tea, &message(&format!("{round}"))).await;
-        let asked = HistoryQuery::Page(query("tea_x7qa", PageAt::Before(u64::MAX), 1, seq));
+        let asked = HistoryQuery::Page(query("tea_x7qa", u64::MAX, 1, seq));
         let answer = ask(&broker, SHARD, &asked).await.unwrap();
         assert!(
-            matches!(&answer, HistoryAnswer::Page(page) if page.events[0].seq == seq && page.applied >= seq),
+            matches!(&answer, HistoryAnswer::Page(page) if page.rows[0].seq == seq && page.applied >= seq),
             "{answer:?}"
         );
     }
@@ -86,15 +91,14 @@ async fn questions_wait_for_what_was_just_written_and_nonsense_is_refused() {
     let HistoryAnswer::Last { events } = answer else { panic!("{answer:?}") };
     assert!(events.len() == 1 && events[0].0 == tea);
 
-    let unknown = page(&broker, SHARD, &query("nowhere", PageAt::Before(u64::MAX), 50, 0)).await;
-    assert!(unknown.events.is_empty() && unknown.prev == 0 && !unknown.more_after);
+    let unknown = page(&broker, SHARD, &query("nowhere", u64::MAX, 50, 0)).await;
+    assert!(unknown.rows.is_empty() && unknown.prev == 0);
 
-    let future = HistoryQuery::Page(query("tea_x7qa", PageAt::After(0), 1, 1_000_000));
+    let future = HistoryQuery::Page(query("tea_x7qa", u64::MAX, 1, 1_000_000));
     let answer = ask(&broker, SHARD, &future).await.unwrap();
     assert!(matches!(answer, HistoryAnswer::Behind { applied: 51 }), "{answer:?}");
     for limit in [0, 101] {
-        let answer =
-            ask(&broker, SHARD, &HistoryQuery::Page(query("tea_x7qa", PageAt::After(0), limit, 0))).await;
+        let answer = ask(&broker, SHARD, &HistoryQuery::Page(query("tea_x7qa", u64::MAX, limit, 0))).await;
         assert!(matches!(answer, Ok(HistoryAnswer::Refused { .. })), "{answer:?}");
     }
     let nonsense: HistoryAnswer =

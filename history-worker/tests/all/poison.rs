@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use broker::Broker;
 use bytes::Bytes;
-use protocol::query::{HistoryAnswer, HistoryQuery, PageAt, PageQuery};
+use protocol::query::{HistoryAnswer, HistoryQuery, PageQuery};
 use protocol::subject::Shard;
 use protocol::{MessageId, UserId};
 use tokio::time::Instant;
@@ -49,10 +49,10 @@ async fn entries_that_are_no_events_are_set_aside_and_the_next_good_one_is_there
     let sent = Instant::now();
     let last = post(&broker, SHARD, &tea, &message("after all")).await;
     good.push(last);
-    let newest = PageQuery { room: tea.clone(), at: PageAt::Before(u64::MAX), limit: 1, at_least: last };
+    let newest = PageQuery { room: tea.clone(), before: u64::MAX, limit: 1, at_least: last };
     eventually("the last good message is in the history", async || {
         let answer = ask(&broker, SHARD, &HistoryQuery::Page(newest.clone())).await;
-        matches!(answer, Ok(HistoryAnswer::Page(page)) if page.events[0].seq == last).then_some(())
+        matches!(answer, Ok(HistoryAnswer::Page(page)) if page.rows[0].seq == last).then_some(())
     })
     .await;
     assert!(sent.elapsed() < Duration::from_secs(5));

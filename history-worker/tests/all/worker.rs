@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use broker::Broker;
-use protocol::query::{HistoryAnswer, HistoryQuery, Page, PageAt, PageQuery};
+use protocol::query::{HistoryAnswer, HistoryQuery, Page, PageQuery};
 use protocol::subject::Shard;
 use protocol::{Body, Event, MessageId, RoomSlug, UserId};
 use service::probe;
@@ -134,13 +134,13 @@ pub async fn whole(broker: &Broker, shard: Shard, room: &RoomSlug, at_least: u64
     let mut all = Vec::new();
     let mut before = u64::MAX;
     loop {
-        let query = PageQuery { room: room.clone(), at: PageAt::Before(before), limit: 100, at_least };
+        let query = PageQuery { room: room.clone(), before, limit: 100, at_least };
         let page = page(broker, shard, &query).await;
-        let sequences = page.events.iter().map(|event| event.seq);
+        let sequences = page.rows.iter().map(|event| event.seq);
         all.splice(0..0, sequences);
         if page.prev == 0 {
             return all;
         }
-        before = page.events[0].seq;
+        before = page.rows[0].seq;
     }
 }

@@ -1,7 +1,6 @@
 //! Clients that wish no good, or are broken: each costs bounded memory, its own connection, and nobody else anything.
 
 use std::time::Duration;
-use tests::backchat::Backchat;
 use tests::calm::{Calm, Talk};
 use tests::eventually::{SOON, becomes};
 use tests::http::Ask;
@@ -10,9 +9,7 @@ use tests::rude::{BINARY, End, PING, PONG, Rude, TEXT, TEXT_BEGINS, TEXT_ENDS, T
 use tests::services::Services;
 use tests::socket::{Came, Dial, Dialled};
 use tests::usage::Usage;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 /// As people have it: the limits of the product.
 const USUAL: [(&str, &str); 2] =
@@ -52,7 +49,7 @@ impl Scene {
     }
 
     /// That nobody noticed, and that nothing of all that is left.
-    async fn is_left_as_it_was(self) {
+    async fn ends_as_it_began(self) {
         let Self { calm, usage, handles, .. } = self;
         let now = || async { (usage.handles().saturating_sub(handles + 5), sockets(&usage).await) };
         becomes("handles and sockets return to where they were", SOON, (0, CALM), now).await;
@@ -93,7 +90,7 @@ async fn who_sends_more_frames_than_anybody_needs_is_closed_with_1008() {
     assert!(scene.closed("abuse").await >= floods.len() as f64);
     let grown = scene.usage.resident_bytes().saturating_sub(before);
     assert!(grown < 32 << 20, "{grown} bytes more");
-    scene.is_left_as_it_was().await;
+    scene.ends_as_it_began().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +108,7 @@ async fn a_flood_whose_answers_are_not_read_ends_too() {
     }
     let grown = scene.usage.resident_bytes().saturating_sub(before);
     assert!(grown < 32 << 20, "{grown} bytes more");
-    scene.is_left_as_it_was().await;
+    scene.ends_as_it_began().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +142,7 @@ async fn what_breaks_the_protocol_closes_the_socket_by_name() {
     drop(plain);
     let grown = scene.usage.resident_bytes().saturating_sub(before);
     assert!(grown < 16 << 20, "{grown} bytes more");
-    scene.is_left_as_it_was().await;
+    scene.ends_as_it_began().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +160,7 @@ async fn a_message_may_come_in_parts_of_one_byte_with_pings_between() {
     rude.writes(&parts).await;
     while listener.message().await != "piece by piece" {}
     drop((rude, listener));
-    scene.is_left_as_it_was().await;
+    scene.ends_as_it_began().await;
 }
 
 /// Parts of a message are joined where this server does not see them, so they are bounded by how fast a connection is read.
@@ -192,7 +189,7 @@ async fn a_message_of_empty_parts_without_end_costs_little_and_is_no_sign_of_lif
     assert!(share < 0.5, "ten such sockets took {share} of a processor");
     let grown = scene.usage.resident_bytes().saturating_sub(memory);
     assert!(grown < 16 << 20, "{grown} bytes more");
-    scene.is_left_as_it_was().await;
+    scene.ends_as_it_began().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,7 +210,7 @@ async fn who_gives_no_sign_of_life_is_let_go_and_who_answers_pings_stays() {
     assert!((3..9).contains(&end.after.as_secs()), "{:?}", end.after);
     answering.is_alive().await;
     drop((answering, mute));
-    scene.is_left_as_it_was().await;
+    scene.ends_as_it_began().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,7 +236,7 @@ async fn sockets_above_a_persons_limit_are_told_so() {
     })
     .await;
     drop(open);
-    scene.is_left_as_it_was().await;
+    scene.ends_as_it_began().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,7 +268,7 @@ async fn sockets_above_an_addresss_limit_are_told_so_and_far_above_refused() {
     assert_eq!(refused.refused(), 429);
     assert!(told >= 100, "{told} were told");
     drop(open);
-    scene.is_left_as_it_was().await;
+    scene.ends_as_it_began().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,7 +291,7 @@ async fn a_full_gateway_refuses_handshakes_and_serves_pages() {
     assert_eq!(scene.usage.metric("backchat_gateway_handshakes_total{outcome=\"full\"}").await, 1.0);
     scene.rude.opens(&scene.room).await;
     drop(open);
-    scene.is_left_as_it_was().await;
+    scene.ends_as_it_began().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -324,5 +321,5 @@ async fn a_flood_of_handshakes_from_one_address_leaves_nothing_behind() {
     }
     let grown = scene.usage.resident_bytes().saturating_sub(memory);
     assert!(tries > 300 && grown < 48 << 20, "{tries} handshakes left {grown} bytes");
-    scene.is_left_as_it_was().await;
+    scene.ends_as_it_began().await;
 }

@@ -3,6 +3,7 @@
 use protocol::frame::Refusal;
 use std::time::Duration;
 use tests::backchat::{Backchat, shared};
+use tests::heard::bodies;
 use tests::html_socket::HtmlSocket;
 use tests::json_socket::JsonSocket;
 use tests::person::Person;
@@ -62,6 +63,19 @@ async fn a_text_up_to_the_limit_is_stored_whole() {
         assert_eq!(&page.row().await.text, text);
     }
     assert_eq!(person.opens(&room).await.messages(), texts);
+}
+
+#[tokio::test]
+async fn a_page_of_the_longest_messages_is_cut_and_the_whole_history_still_comes() {
+    let Both { person, room, mut program, .. } = both("Longest").await;
+    let texts: Vec<_> = (0..60).map(|n| format!("{n:02}{}", "🙂".repeat(3_998))).collect();
+    program.say_all(texts.clone()).await;
+    let (page, more) = program.page(i64::MAX as u64, 100).await;
+    assert!(more && page.last().is_some_and(|last| last.body.as_ref() == texts.last()));
+    let history = program.whole_history(100).await;
+    assert_eq!(bodies(&history), texts);
+    let (newest, _) = person.connects(&room).await.caught_up().await;
+    assert_eq!(bodies(&newest), texts[10..], "the last 50 of a room come whole, piece by piece");
 }
 
 #[tokio::test]

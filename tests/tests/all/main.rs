@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod accounts;
+mod broker_faults;
 mod browser;
 mod changes;
 mod escaping;
@@ -12,6 +13,7 @@ mod hostile;
 mod limits;
 mod messages;
 mod outages;
+mod presence;
 mod program;
 mod resume;
 mod rooms;

@@ -8,12 +8,12 @@ use tests::audit::{Audit, View};
 use tests::eventually::eventually;
 use tests::heard::bodies;
 use tests::http::Ask;
-use tests::kill_test::worker_history;
 use tests::person::Person;
 use tests::proxy::Proxy;
 use tests::random::Random;
 use tests::services::Services;
 use tests::steady::Steady;
+use tests::stored::worker_history;
 use tokio::time::sleep;
 
 #[tokio::test]

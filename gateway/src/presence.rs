@@ -1,0 +1,241 @@
+//! Who is present in a room, and who is writing: soft state of the gateways, never stored.
+//!
+//! [`roster`] is the state machine of one room, [`told`] what its members are told, [`gateways`] knows which gateways live, and the
+//! task here moves a room's roster by what its sockets and the other gateways say.
+
+pub mod gateways;
+mod roster;
+pub mod told;
+
+use crate::{Error, room::Room, state::Gateway};
+use broker::Hearing;
+use protocol::{
+    Timestamp, UserId,
+    frame::{Person, PresenceFrame},
+    presence::Note,
+};
+use roster::{Roster, Shown};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+use told::Told;
+
+/// People of a room whose writing is shown within a second, at most.
+const TYPING_PER_SECOND_MAX: usize = 5;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The presence of one open room.
+pub struct Presence {
+    roster: Mutex<Roster>,
+    /// What the members are told.
+    pub told: Told,
+    /// Who at this gateway has begun to write.
+    writing: Mutex<Vec<UserId>>,
+    /// Rings when one of the two has something to do.
+    news: Notify,
+}
+
+/// A socket among those present; dropping it counts it out.
+pub struct Present {
+    room: Arc<Room>,
+    user: UserId,
+}
+
+impl Presence {
+    pub fn new(gateway: &Gateway) -> Self {
+        let version = u64::try_from(Timestamp::now().as_millis()).unwrap_or(1);
+        Self {
+            roster: Mutex::new(Roster::new(gateway.gateways.me, version, Instant::now())),
+            told: Told::default(),
+            writing: Mutex::default(),
+            news: Notify::new(),
+        }
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Vec<UserId>> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody at this gateway is writing. Beyond what can be shown within a second, nobody is told.
+    pub fn types(&self, user: UserId) {
+        let mut writing = self.writing();
+        if writing.len() < TYPING_PER_SECOND_MAX && !writing.contains(&user) {
+            writing.push(user);
+            self.news.notify_one();
+        }
+    }
+}
+
+impl Present {
+    pub fn enter(room: Arc<Room>, user: UserId) -> Self {
+        room.presence.roster().enter(user, Instant::now());
+        room.presence.news.notify_one();
+        Self { room, user }
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.room.presence.roster().leave(self.user, Instant::now());
+        self.room.presence.news.notify_one();
+    }
+}
+
+/// Starts the presence of an open room; it ends when `closed` comes.
+///
+/// # Errors
+/// When the broker's client has shut down.
+pub async fn start(gateway: &Arc<Gateway>, room: &Arc<Room>, closed: CancellationToken) -> Result<(), Error> {
+    let subject = room.shard.presence(&room.slug);
+    let hearing = gateway.broker.hear(subject.clone()).await?;
+    let task = Task {
+        gateway: Arc::clone(gateway),
+        presence: Arc::clone(&room.presence),
+        room: Arc::downgrade(room),
+        subject,
+        second_began: Instant::now(),
+        typed: 0,
+    };
+    tokio::spawn(task.run(hearing, closed));
+    Ok(())
+}
+
+struct Task {
+    gateway: Arc<Gateway>,
+    presence: Arc<Presence>,
+    /// Weak, so that the room closes when its last socket is gone.
+    room: Weak<Room>,
+    subject: String,
+    /// Since when people who write are counted, and how many were shown since.
+    second_began: Instant,
+    typed: usize,
+}
+
+impl Task {
+    /// Inputs: the room's end, what other gateways say, what sockets here do, gateways that died, a new connection, the clock. All
+    /// are signals, or a queue that keeps what was not taken, so each branch may be cancelled.
+    async fn run(mut self, mut hearing: Hearing<Note>, closed: CancellationToken) {
+        let mut deaths = self.gateway.gateways.deaths();
+        let mut connection = self.gateway.broker.connection();
+        connection.mark_unchanged();
+        loop {
+            let due_at = self.presence.roster().next_due();
+            tokio::select! {
+                biased;
+                () = closed.cancelled() => break,
+                note = hearing.next() => match note {
+                    Some(note) => self.hear(note).await,
+                    None => break,
+                },
+                () = self.presence.news.notified() => {}
+                changed = deaths.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    self.forget_the_dead();
+                }
+                changed = connection.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    self.presence.roster().ask_all();
+                }
+                () = tokio::time::sleep_until(due_at) => {}
+            }
+            self.act().await;
+        }
+        self.tell(&Note::Gone { gateway: self.gateway.gateways.me }).await;
+    }
+
+    async fn hear(&mut self, note: Note) {
+        let gateways = &self.gateway.gateways;
+        if note.gateway() == gateways.me {
+            return;
+        }
+        gateways.hear(note.gateway(), Instant::now());
+        if let Note::Typing { user, .. } = note {
+            self.show_typing(user).await;
+        } else {
+            self.presence.roster().hear(note, Instant::now());
+        }
+    }
+
+    fn forget_the_dead(&self) {
+        let mut roster = self.presence.roster();
+        for gateway in roster.others() {
+            if !self.gateway.gateways.lives(gateway) {
+                roster.forget(gateway, Instant::now());
+            }
+        }
+    }
+
+    /// Does what is due: tells the other gateways, tells the members.
+    async fn act(&mut self) {
+        let due = self.presence.roster().due(Instant::now());
+        for note in &due.publish {
+            self.tell(note).await;
+        }
+        let writing = std::mem::take(&mut *self.presence.writing());
+        for user in writing {
+            self.tell(&Note::Typing { gateway: self.gateway.gateways.me, user }).await;
+            self.show_typing(user).await;
+        }
+        if let Some(shown) = due.show {
+            self.show(shown).await;
+        }
+    }
+
+    async fn tell(&self, note: &Note) {
+        if let Err(error) = self.gateway.broker.tell(self.subject.clone(), note).await {
+            tracing::debug!(%error, "the other gateways can't be told who is present");
+        }
+    }
+
+    async fn show_typing(&mut self, user: UserId) {
+        let now = Instant::now();
+        if now >= self.second_began + SECOND {
+            (self.second_began, self.typed) = (now, 0);
+        }
+        self.typed += 1;
+        if self.typed > TYPING_PER_SECOND_MAX {
+            self.gateway.signals.typing_dropped();
+            return;
+        }
+        self.presence.told.types(self.gateway.profiles.person(user).await);
+        self.ring();
+    }
+
+    async fn show(&self, shown: Shown) {
+        let Shown { count, present, came, went } = shown;
+        let change = PresenceFrame {
+            count,
+            present: None,
+            came: self.people(came).await,
+            went: self.people(went).await,
+        };
+        let present = Some(self.people(present).await);
+        self.presence.told.say(PresenceFrame { count, present, ..PresenceFrame::default() }, change);
+        self.ring();
+    }
+
+    async fn people(&self, users: Vec<UserId>) -> Vec<Person> {
+        let mut people = Vec::with_capacity(users.len());
+        for user in users {
+            people.push(self.gateway.profiles.person(user).await);
+        }
+        people
+    }
+
+    fn ring(&self) {
+        if let Some(room) = self.room.upgrade() {
+            room.members.ring();
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What came of a run: the log, the histories and the members compared, and what the processes took.
+
+use super::Plan;
+use super::crowd::{Crowd, Room};
+use super::rig::Rig;
+use crate::audit::{Audit, Verdict, View};
+use crate::process::Memory;
+use crate::steady::Report;
+use crate::steady::format::Format;
+use crate::stored;
+use broker::Broker;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Longest wait until gateways have let go of sockets whose other end is gone.
+const LET_GO: Duration = Duration::from_secs(60);
+/// Events in a page that is asked for.
+const PAGE: usize = 100;
+/// Lines of each kind that are shown, at most.
+const SHOWN: usize = 5;
+/// What one process may take, in KiB.
+const MEMORY_KIB_MAX: u64 = 1024 * 1024;
+/// Refusals that may come while the broker is hurt, and after which the same message goes through.
+const EXPECTED: [&str; 3] = ["not_confirmed", "storage_full", "busy"];
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    pub plan: Plan,
+    pub faults: usize,
+    /// All rooms together.
+    pub verdict: Verdict,
+    /// Sockets of members, and open ones as the gateways count them.
+    pub sockets: (usize, u64),
+    /// Sockets opened, in all.
+    pub opened: usize,
+    /// Why sockets ended, by close code.
+    pub closes: BTreeMap<u16, usize>,
+    /// Refusals after which a message was sent again, by code.
+    pub postponed: BTreeMap<String, usize>,
+    /// Messages of one page that were stored in another order than the one in which it sent them.
+    pub reordered: usize,
+    pub memory: Vec<(String, Memory)>,
+    /// Services that ended by themselves and were started again.
+    pub restarts: usize,
+    /// Everything else that should not have happened.
+    pub complaints: Vec<String>,
+    pub took: Duration,
+}
+
+impl Outcome {
+    pub fn is_clean(&self) -> bool {
+        self.verdict.is_clean()
+            && self.verdict.acknowledged > 0
+            && self.sockets.0 as u64 == self.sockets.1
+            && self.reordered == 0
+            && self.complaints.is_empty()
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.verdict)?;
+        writeln!(
+            f,
+            "sockets: {} members, {} at the gateways, {} opened in all",
+            self.sockets.0, self.sockets.1, self.opened
+        )?;
+        writeln!(f, "closes by code: {:?}; refused for a while: {:?}", self.closes, self.postponed)?;
+        writeln!(
+            f,
+            "stored in another order than a page sent: {}; services started again: {}",
+            self.reordered, self.restarts
+        )?;
+        for (name, memory) in &self.memory {
+            writeln!(
+                f,
+                "memory of {name}: {} MiB, {} at most",
+                memory.resident_kib / 1024,
+                memory.peak_kib / 1024
+            )?;
+        }
+        for complaint in self.complaints.iter().take(SHOWN) {
+            writeln!(f, "{complaint}")?;
+        }
+        writeln!(f, "again: {}", self.plan.command())?;
+        if self.is_clean() {
+            write!(f, "clean: {} faults, {} s", self.faults, self.took.as_secs())
+        } else {
+            write!(
+                f,
+                "NOT CLEAN: {} faults, {} s; logs are in {}",
+                self.faults,
+                self.took.as_secs(),
+                self.plan.logs().display()
+            )
+        }
+    }
+}
+
+/// Looks at everything, once all is healed and settled.
+pub async fn of(rig: &mut Rig, crowd: &mut Crowd, plan: Plan) -> Outcome {
+    let members = crowd.members().count();
+    let mut outcome = Outcome {
+        plan,
+        faults: 0,
+        verdict: Verdict::default(),
+        sockets: (members, sockets_become(rig, members as u64).await),
+        opened: 0,
+        closes: BTreeMap::new(),
+        postponed: BTreeMap::new(),
+        reordered: 0,
+        memory: rig.memory(),
+        restarts: rig.restarts,
+        complaints: std::mem::take(&mut rig.complaints),
+        took: Duration::ZERO,
+    };
+    for room in &mut crowd.rooms {
+        outcome.look_at_room(rig.broker(), room).await;
+    }
+    outcome.complain();
+    outcome
+}
+
+/// Waits until the gateways count so many sockets; gives what they count at last.
+async fn sockets_become(rig: &Rig, wanted: u64) -> u64 {
+    let deadline = Instant::now() + LET_GO;
+    loop {
+        let count = rig.sockets().await;
+        if count == wanted || Instant::now() > deadline {
+            return count;
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+}
+
+impl Outcome {
+    async fn look_at_room(&mut self, broker: &Broker, room: &mut Room) {
+        let mut audit = Audit { history: stored::log(broker, &room.code).await, ..Audit::default() };
+        let whole = |name: &str, events| View { name: format!("{name} of {}", room.code), after: 0, events };
+        room.keeper.renew().await;
+        let paged = room.keeper.connects(&room.code).await.whole_history(PAGE).await;
+        let asked = stored::worker_history(broker, &room.code).await;
+        audit.histories = vec![whole("the pages", paged), whole("the worker's history", asked)];
+        let after = room.after;
+        for (name, format, report) in room.reports() {
+            self.look_at_report(&name, format, &report);
+            audit.acknowledged.extend(report.acknowledged);
+            audit.unacknowledged.extend(report.given_up.into_iter().chain(report.open));
+            audit.views.push(View { name, after, events: report.events });
+        }
+        self.verdict.add(audit.verdict());
+    }
+
+    fn look_at_report(&mut self, name: &str, format: Format, report: &Report) {
+        self.opened += report.opened;
+        for code in &report.closes {
+            *self.closes.entry(*code).or_default() += 1;
+        }
+        for (code, count) in &report.postponed {
+            *self.postponed.entry(code.clone()).or_default() += count;
+        }
+        for reason in &report.resets {
+            self.complaints.push(format!("{name} was told to start anew: {reason}"));
+        }
+        for refusal in &report.refusals {
+            self.complaints.push(format!("{name} was refused for good: {refusal}"));
+        }
+        if format == Format::Page {
+            // Ids rise in the order of writing.
+            let places: Vec<_> = report.acknowledged.values().collect();
+            self.reordered += places.windows(2).filter(|pair| pair[0] > pair[1]).count();
+        }
+    }
+
+    fn complain(&mut self) {
+        for (code, count) in &self.postponed {
+            if !EXPECTED.contains(&code.as_str()) {
+                self.complaints.push(format!("{count} messages were refused as {code}"));
+            }
+        }
+        for (name, memory) in &self.memory {
+            if memory.peak_kib > MEMORY_KIB_MAX {
+                self.complaints.push(format!("{name} took {} MiB", memory.peak_kib / 1024));
+            }
+        }
+    }
+}
