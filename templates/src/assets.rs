@@ -30,6 +30,7 @@ const STYLE: &str = concat!(
     include_str!("../static/css/rooms.css"),
     include_str!("../static/css/room.css"),
     include_str!("../static/css/messages.css"),
+    include_str!("../static/css/changes.css"),
 );
 
 /// The room's script is one file for the browser and several for its readers. They
@@ -37,10 +38,15 @@ const STYLE: &str = concat!(
 const ROOM_SCRIPT: &str = concat!(
     include_str!("../static/room/page.js"),
     include_str!("../static/room/rows.js"),
+    include_str!("../static/room/reactions.js"),
     include_str!("../static/room/scroll.js"),
     include_str!("../static/room/pages.js"),
     include_str!("../static/room/outbox.js"),
+    include_str!("../static/room/changes.js"),
     include_str!("../static/room/composer.js"),
+    include_str!("../static/room/editing.js"),
+    include_str!("../static/room/tools.js"),
+    include_str!("../static/room/presence.js"),
     include_str!("../static/room/connection.js"),
     include_str!("../static/room/incoming.js"),
     include_str!("../static/room/keys.js"),

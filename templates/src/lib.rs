@@ -23,6 +23,7 @@ pub use fragments::{
 };
 pub use lang::Lang;
 pub use layout::{LastEvent, LastKind, Layout, RoomLink, Viewer};
+pub(crate) use rows::QUICK_REACTIONS;
 pub use rows::{EventRow, MessageRow, PersonRow, ReactionRow, RowKind};
 pub use security::CONTENT_SECURITY_POLICY;
 pub use views::{

@@ -3,6 +3,9 @@
 use crate::Words;
 use crate::text::{body_html, colour_of, initials, is_emoji_only, is_long};
 
+/// The reactions that a row offers.
+pub(crate) const QUICK_REACTIONS: [&str; 8] = ["👍", "❤️", "😂", "🎉", "😮", "😢", "🙏", "👀"];
+
 /// An event of a room as a row shows it.
 #[derive(Clone, Debug)]
 pub struct EventRow {
@@ -274,6 +277,13 @@ mod tests {
             message(3, "09:00:02", "a"),
         ];
         assert_eq!(runs(&events), [false, false, false]);
+    }
+
+    #[test]
+    fn every_reaction_on_offer_is_one_that_can_be_given() {
+        for reaction in super::QUICK_REACTIONS {
+            assert!(protocol::Reaction::parse(reaction).is_ok(), "{reaction}");
+        }
     }
 
     #[test]

@@ -100,6 +100,12 @@ pub struct Words {
     pub edited: &'static str,
     pub erased: &'static str,
     pub and_more: &'static str,
+    pub tools: &'static str,
+    pub react: &'static str,
+    pub edit: &'static str,
+    pub editing: &'static str,
+    pub delete_title: &'static str,
+    pub delete_text: &'static str,
     pub show_more: &'static str,
     pub show_less: &'static str,
     pub to_the_end: &'static str,
@@ -120,12 +126,19 @@ pub struct Words {
     pub not_sent: &'static str,
     pub try_again: &'static str,
     pub delete: &'static str,
+    pub dismiss: &'static str,
+    pub more: &'static str,
     pub sending: &'static str,
     pub too_long: &'static str,
     pub new_messages_one: &'static str,
     pub new_messages_other: &'static str,
     pub people_joined: &'static str,
     pub people_left: &'static str,
+    pub people_here_one: &'static str,
+    pub people_here_other: &'static str,
+    pub typing_one: &'static str,
+    pub typing_two: &'static str,
+    pub typing_many: &'static str,
     pub older_failed: &'static str,
     pub characters_left_one: &'static str,
     pub characters_left_other: &'static str,
@@ -258,10 +271,13 @@ mod tests {
                 words.people_joined,
                 words.people_left,
                 words.and_more,
+                words.people_here_other,
                 words.characters_left_other,
             ] {
                 assert!(text.contains("{n}"), "{text}");
             }
+            assert!(words.typing_one.contains("{a}"));
+            assert!(words.typing_two.contains("{a}") && words.typing_two.contains("{b}"));
             for text in [words.too_long, words.refusals.too_long] {
                 assert!(text.contains("4,000") || text.contains("4\u{a0}000"), "{text}");
             }

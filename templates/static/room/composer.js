@@ -4,7 +4,6 @@ const form = byId("composer");
 const field = byId("text");
 const count = byId("count");
 const sendButton = form.querySelector(".send");
-const breaksOnEnter = matchMedia("(hover: none) and (pointer: coarse)");
 
 /** Nothing in the text can be seen. */
 const isBlank = (text) => /^[\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]*$/u.test(text);
@@ -17,7 +16,9 @@ function onInput() {
   sendButton.disabled = isBlank(text);
   showCount(text);
   grow();
+  if (editing.id) return;
   kept[text ? "set" : "drop"](keyOf("draft"), text);
+  if (!sendButton.disabled) tellTyping();
 }
 
 function showCount(text) {
@@ -41,10 +42,14 @@ function submit() {
     field.focus();
     return;
   }
+  if (editing.id) {
+    submitEdit(text);
+    return;
+  }
   field.value = "";
   onInput();
   place.following = true;
-  enqueue(text);
+  enqueue({ kind: "send", text });
   if (tail.length > 0) jumpToEnd();
   else goToEnd();
   showEndButton();
@@ -52,10 +57,10 @@ function submit() {
 }
 
 function onFieldKey(event) {
-  // While an input method composes, Enter belongs to it. Safari tells of the Enter
+  // While an input method composes, its keys belong to it. Safari tells of the Enter
   // that ends a composition after its end, by the key code alone.
-  if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
-  const sends = event.ctrlKey || event.metaKey || (!event.shiftKey && !event.altKey && !breaksOnEnter.matches);
+  if (event.isComposing || event.keyCode === 229 || onEditingKey(event) || event.key !== "Enter") return;
+  const sends = event.ctrlKey || event.metaKey || (!event.shiftKey && !event.altKey && !isTouch.matches);
   if (!sends) return;
   event.preventDefault();
   if (!event.repeat) submit();
@@ -72,6 +77,6 @@ function startComposer() {
     submit();
   });
   onInput();
-  if (!breaksOnEnter.matches) field.focus({ preventScroll: true });
+  if (!isTouch.matches) field.focus({ preventScroll: true });
 }
 

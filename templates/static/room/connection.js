@@ -215,6 +215,7 @@ function showConnection() {
   const usual = lostForMs < SHOWN_AFTER_MS ? "" : lostForMs < OFFLINE_AFTER_MS ? words.reconnecting : words.offline;
   const text = link.isTooMany ? words.tooManyWindows : usual;
   if (connectionLine.textContent !== text) connectionLine.textContent = text;
+  presence.classList.toggle("is-stale", lostForMs >= SHOWN_AFTER_MS);
   connectionLine.classList.toggle("is-bad", lostForMs >= OFFLINE_AFTER_MS);
 }
 

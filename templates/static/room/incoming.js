@@ -5,11 +5,14 @@ const ANNOUNCE_MS = 2000;
 const announcer = { waiting: [], timer: 0 };
 /** Rows that the running swap puts into the list. */
 let arrived = [];
+/** Changes of rows that came with it. */
+let changes = [];
 
 function onBeforeSwap(event) {
   const { ctx, tasks } = event.detail;
   if (ctx.sourceElement !== wire) return;
   arrived = [];
+  changes = [];
   for (const task of tasks) {
     const content = task.fragment.firstElementChild;
     if (task.target === list && content) {
@@ -22,11 +25,15 @@ function onBeforeSwap(event) {
       task.swapSpec = { ...task.swapSpec, style: "beforebegin", strip: true };
     } else if (content?.id === "status") {
       onStatus(content);
+    } else if (content?.id === "presence" || content?.id === "typing") {
+      if (content.id === "presence") onPresence(content);
+      else onTyping(content);
+      task.swapSpec = { style: "none" };
     }
   }
 }
 
-/** Whether a row is to be shown now. */
+/** Whether a row is to be shown now. A change is kept for after the swap. */
 function accept(row) {
   const seq = seqOf(row);
   const isShown = seq <= page.head;
@@ -34,14 +41,17 @@ function accept(row) {
     if (isUp()) resume();
     return false;
   }
+  if (!isRow(row)) {
+    takeChange(row, isShown);
+    return false;
+  }
   const hadFocus = entries.get(row.id)?.row.contains(document.activeElement) ?? false;
   if (entries.has(row.id)) settle(row.id);
+  stoppedTyping(row.dataset.author);
   if (isShown || byId(row.id)) return false;
   page.head = seq;
   link.lastRowMs = Date.now();
-  const isMine = row.dataset.author === page.viewer;
-  if (!isMine && isLive()) announce(row);
-  if (!isMine && !place.following) place.fresh += 1;
+  if (!isMine(row)) noteNews(row);
   if (tail.length > 0 || (!place.following && rows().length >= ROWS_MAX)) {
     addToTail(seq);
     return false;
@@ -52,10 +62,37 @@ function accept(row) {
   return true;
 }
 
+function takeChange(change, isShown) {
+  if (isShown) {
+    settle(change.id);
+    return;
+  }
+  page.head = seqOf(change);
+  link.lastRowMs = Date.now();
+  changes.push(change);
+}
+
+/** Somebody else's row: told to those who listen, counted for those who look elsewhere. */
+function noteNews(row) {
+  if (isLive()) announce(row);
+  if (!place.following) place.fresh += 1;
+  if (document.hidden && row.dataset.kind === "message") countUnseen();
+}
+
+function applyChanges(fresh) {
+  for (const change of fresh) {
+    keepingPlace(() => {
+      applyChange(change);
+      if (entries.has(change.id)) settle(change.id);
+    }, byId(change.dataset.target));
+  }
+}
+
 function onAfterSwap(event) {
   if (event.detail.ctx.sourceElement !== wire) return;
   const fresh = arrived;
   arrived = [];
+  if (changes.length > 0) applyChanges(changes.splice(0));
   showEndButton();
   if (fresh.length === 0) return;
   refoldAll(fresh);
@@ -114,11 +151,10 @@ function announce(row) {
 /** The list of rooms shows what was said last in this one. */
 function showLastInRooms(row) {
   const entry = document.querySelector('.room-link[aria-current] .room-last');
-  const body = row.querySelector(":scope > .body");
-  if (!entry || !body) return;
+  if (!entry || !(isMessage(row) || row.dataset.kind === "erased")) return;
   const name = document.createElement("bdi");
-  name.textContent = row.querySelector(":scope > .who").textContent;
-  entry.replaceChildren(name, `: ${body.textContent.slice(0, 120)}`);
+  name.textContent = row.querySelector(".who").textContent;
+  entry.replaceChildren(name, isMessage(row) ? `: ${bodyOf(row).textContent.slice(0, 120)}` : ` ${words.erased}`);
   const time = entry.parentElement.querySelector("time");
   if (time) {
     time.dateTime = row.querySelector(":scope > time").dateTime;

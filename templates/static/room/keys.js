@@ -1,4 +1,5 @@
-// Everything without a mouse: F6 goes round the zones, arrows go through messages.
+// Everything without a mouse: F6 goes round the zones, arrows go through messages,
+// Enter goes to what can be done with one.
 
 function zones() {
   const rooms = byId("rooms");
@@ -24,6 +25,7 @@ function goRound(step) {
 }
 
 function onListKey(event) {
+  if (onToolsKey(event)) return;
   if (event.key === "Escape") {
     field.focus();
     return;

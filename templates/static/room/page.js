@@ -9,6 +9,9 @@ const wire = byId("wire");
 const words = byId("words").dataset;
 const language = document.documentElement.lang || "en";
 
+/** A finger can point at nothing: what others see when they do has a button. */
+const isTouch = matchMedia("(hover: none) and (pointer: coarse)");
+
 const given = document.body.dataset;
 const page = {
   room: given.room,
@@ -18,13 +21,17 @@ const page = {
   head: Number(given.head),
   charsMax: Number(given.charsMax),
   renewAfterMs: Number(given.renewAfterS) * 1000,
+  mayModerate: given.mayModerate !== undefined,
 };
 
 const plurals = new Intl.PluralRules(language);
 
 /** The words for a number of things: `name` with `One` or `Other`. */
 const counted = (name, n) =>
-  (words[name + (plurals.select(n) === "one" ? "One" : "Other")]).replace("{n}", n.toLocaleString(language));
+  filled(words[name + (plurals.select(n) === "one" ? "One" : "Other")], n);
+
+/** A text with what belongs into its place. */
+const filled = (text, n) => text.replace("{n}", n.toLocaleString(language));
 
 /** Storage that is full or forbidden loses its convenience, never the page. */
 function keeper(store) {

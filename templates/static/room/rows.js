@@ -58,8 +58,22 @@ function dress(row, before = above(row)) {
     time.textContent = formats.time.format(timeOf(row));
     time.title = formats.full.format(timeOf(row));
   }
-  const body = row.querySelector(":scope > .body.long");
-  if (body) body.after(moreButton(body));
+  if (!isMessage(row)) return;
+  dressBody(row);
+  if (isTouch.matches) row.append(newRowMore());
+  catchUp(row);
+  if (isMessage(row) && (row.querySelector(":scope > .reactions") || hasEntries(row.id))) paint(row);
+}
+
+const hasEntries = (id) => [...entries.values()].some((entry) => entry.target === id);
+
+/** A long text gets its "show more", an edited one says when. */
+function dressBody(row) {
+  const body = row.querySelector(":scope > .body");
+  row.querySelector(":scope > .more")?.remove();
+  if (body.classList.contains("long")) body.after(moreButton(body));
+  const { edited, editedAt } = body.dataset;
+  if (editedAt) body.title = `${edited}, ${formats.full.format(new Date(editedAt))}`;
 }
 
 function showDay(row, newDay) {

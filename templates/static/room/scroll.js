@@ -42,18 +42,23 @@ function anchor() {
     if (all[middle].getBoundingClientRect().bottom > top) high = middle;
     else low = middle + 1;
   }
-  const row = all[low];
-  return row && { row, offset: row.getBoundingClientRect().top - top };
+  return all[low] && at(all[low]);
 }
 
-/** Changes the list and keeps what is seen where it is. */
-function keepingPlace(change) {
+const at = (row) => ({ row, offset: row.getBoundingClientRect().top - list.getBoundingClientRect().top });
+
+/**
+ * Changes the list and keeps what is seen where it is. Where `touched`, the row that changes, is cut
+ * by the top edge, the row below it keeps its place.
+ */
+function keepingPlace(change, touched = null) {
   if (place.following) {
     change();
     goToEnd();
     return;
   }
-  const before = anchor();
+  let before = anchor();
+  if (before?.row === touched && before.offset < 0 && isRow(touched.nextElementSibling)) before = at(touched.nextElementSibling);
   change();
   if (before?.row.isConnected) putAt(before.row, before.offset);
 }

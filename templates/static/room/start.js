@@ -6,6 +6,7 @@ function watch() {
   const now = Date.now();
   watchConnection(now);
   watchOutbox(now);
+  watchTyping(now);
 }
 
 document.documentElement.classList.add("scripted");
@@ -13,6 +14,9 @@ dressAll([...rows()]);
 scheduleMidnight();
 restoreOutbox();
 startComposer();
+startEditing();
+startTools();
+startPresence();
 startConnection();
 const placed = restorePlace();
 
