@@ -48,7 +48,8 @@ pub fn router(gateway: &Arc<Gateway>, health: Health) -> Router {
         .layer(middleware::from_fn(page_headers));
     let mut all = pages
         .route("/chat/", get(socket::open_list))
-        .route("/chat/{slug}/", get(socket::open)).merge(templates::assets::router());
+        .route("/chat/{slug}/", get(socket::open))
+        .merge(templates::assets::router());
     if let Some(address) = gateway.config.auth_upstream {
         let upstream = Upstream::new(address);
         let passed = any(move |state, request| upstream.clone().pass(state, request));

@@ -1,6 +1,7 @@
 use crate::{
-    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, heads::Heads, presence::gateways::Gateways,
-    profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions, signals::Signals, streams::Streams,
+    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, heads::Heads,
+    presence::gateways::Gateways, profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions,
+    signals::Signals, streams::Streams,
 };
 use broker::Broker;
 use protocol::{RoomSlug, subject::Shard};

@@ -169,7 +169,13 @@ fn rooms(current: &str) -> Vec<RoomLink> {
             "Alan",
             LastKind::Joined,
         ),
-        RoomLink { seq: 1, slug: "new_q1w2".to_owned(), name: "Brand new".to_owned(), last: None, current: false },
+        RoomLink {
+            seq: 1,
+            slug: "new_q1w2".to_owned(),
+            name: "Brand new".to_owned(),
+            last: None,
+            current: false,
+        },
     ]
 }
 

@@ -192,7 +192,9 @@ impl Guest {
             Wanted::Room { slug, cursor } => (slug.ok_or(("no_room", Close::NotAMember))?, cursor),
             Wanted::List => {
                 let seat = ListSeat::new(gateway, (claims, registration), self.format).await;
-                return seat.map(|seat| Seated::List(Box::new(seat))).map_err(|_| ("broker", Close::Draining));
+                return seat
+                    .map(|seat| Seated::List(Box::new(seat)))
+                    .map_err(|_| ("broker", Close::Draining));
             }
         };
         // The room is opened before the membership is asked for: who leaves in between is seen leaving.

@@ -7,14 +7,7 @@ use super::{
     seat::{End, SILENT_PINGS_MAX, too_slow},
     wire::Format,
 };
-use crate::{
-    Error,
-    directory::MyRoom,
-    heads::Watching,
-    pages,
-    sessions::Registration,
-    state::Gateway,
-};
+use crate::{Error, directory::MyRoom, heads::Watching, pages, sessions::Registration, state::Gateway};
 use protocol::{RoomSlug, frame::Close, token::Claims};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
@@ -89,9 +82,7 @@ impl ListSeat {
         (self.has_news, self.written_at) = (false, Some(Instant::now()));
         let fresh = self.watching.list.take();
         match self.frames(&fresh).await {
-            Ok(frames) => {
-                outlet.show(frames.iter().map(|frame| frame::text(frame))).await.map_err(too_slow)
-            }
+            Ok(frames) => outlet.show(frames.iter().map(|frame| frame::text(frame))).await.map_err(too_slow),
             Err(error) => {
                 tracing::debug!(%error, "news of rooms can't be read yet");
                 self.watching.list.put_back(fresh);
@@ -107,7 +98,9 @@ impl ListSeat {
         // The one that moved last comes last, and stands at the top in the end.
         for room in rooms.iter().rev() {
             frames.extend(match self.format {
-                Format::Json => pages::last_row(&self.gateway, room).await.map(|row| self.format.head(&room.slug, &row)),
+                Format::Json => {
+                    pages::last_row(&self.gateway, room).await.map(|row| self.format.head(&room.slug, &row))
+                }
                 Format::Html(lang) => {
                     let link = pages::room_link(&self.gateway, room, None).await;
                     Some(templates::room_head_fragment(lang, &link))
