@@ -126,10 +126,10 @@ impl Roster {
 
     fn changed_here(&mut self, now: Instant) {
         self.announce_at.get_or_insert(now + GATHER);
-        self.to_show(now);
+        self.show_soon(now);
     }
 
-    fn to_show(&mut self, now: Instant) {
+    fn show_soon(&mut self, now: Instant) {
         let every = if self.shown.len() > limits::PEOPLE_NAMED_MAX { SHOW_EVERY_LARGE } else { SHOW_EVERY };
         let soonest = now + GATHER;
         let at = self.shown_at.map_or(soonest, |shown| soonest.max(shown + every));
@@ -166,7 +166,7 @@ impl Roster {
                 let other = self.others.entry(gateway).or_default();
                 if other.take_part(version, (part, parts), people) {
                     other.gone = None;
-                    self.to_show(now);
+                    self.show_soon(now);
                 }
             }
             Note::Typing { .. } => {}
@@ -193,7 +193,7 @@ impl Roster {
         for user in &went {
             other.people.remove(user);
         }
-        self.to_show(now);
+        self.show_soon(now);
     }
 
     fn ask(&mut self, of: GatewayId) {
@@ -211,7 +211,7 @@ impl Roster {
     /// A gateway has gone, with all who were there.
     pub fn forget(&mut self, gateway: GatewayId, now: Instant) {
         if self.others.remove(&gateway).is_some_and(|other| !other.people.is_empty()) {
-            self.to_show(now);
+            self.show_soon(now);
         }
     }
 
@@ -260,7 +260,7 @@ impl Roster {
         self.leaving.retain(|_, since| *since + GRACE > now);
         if self.leaving.len() < before {
             self.announce_at = Some(now);
-            self.to_show(now);
+            self.show_soon(now);
         }
     }
 
