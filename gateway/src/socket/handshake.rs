@@ -163,7 +163,7 @@ impl Guest {
     async fn come_in(self, gateway: Arc<Gateway>, duplex: Duplex) {
         let mut outlet = Outlet::new(duplex, self.format, &gateway.config.sockets);
         gateway.signals.socket_opened();
-        let close = match self.seat(&gateway, &outlet).await {
+        let close = match Box::pin(self.seat(&gateway, &outlet)).await {
             Ok(seated) => {
                 gateway.signals.handshake("accepted");
                 match seated {
@@ -178,7 +178,7 @@ impl Guest {
         };
         gateway.signals.socket_ended(close);
         if let Some(close) = close {
-            outlet.close(close).await;
+            Box::pin(outlet.close(close)).await;
         }
     }
 

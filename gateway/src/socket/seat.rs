@@ -118,7 +118,8 @@ impl Seat {
         let mut draining = std::pin::pin!(self.gateway.drained());
         let revoked = self.registration.revoked.clone();
         let line = Arc::clone(&self.line);
-        let mut end = self.start(outlet).await.err();
+        // Boxed, like what else is seldom in hand: an idle socket then takes no memory for it.
+        let mut end = Box::pin(self.start(outlet)).await.err();
         let every = self.gateway.config.sockets.ping_every;
         let mut ping = tokio::time::interval_at(Instant::now() + every, every);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -132,15 +133,15 @@ impl Seat {
                 stored = next_stored(&mut self.storing) => self.stored(outlet, stored),
                 Some(page) = self.pages.next() => self.page(outlet, page),
                 () = line.rung() => self.rung(outlet),
-                heard = outlet.hear() => self.heard(outlet, heard).await,
-                () = std::future::ready(()), if self.behind => self.deliver(outlet).await,
+                heard = outlet.hear() => Box::pin(self.heard(outlet, heard)).await,
+                () = std::future::ready(()), if self.behind => Box::pin(self.deliver(outlet)).await,
                 _ = ping.tick() => self.ping(outlet),
             };
             end = step.err();
         }
         let end = end.flatten();
         if end == Some(Close::Draining) {
-            self.finish_storing(outlet).await;
+            Box::pin(self.finish_storing(outlet)).await;
         }
         end
     }
@@ -167,13 +168,10 @@ impl Seat {
     }
 
     async fn start_at_the_newest(&mut self, outlet: &mut Outlet) -> Result<(), End> {
-        let stream = self.room.identity();
-        let newest = history::newest(&self.gateway, &self.room.slug, limits::PAGE_EVENTS).await;
-        let (page, head) = newest.map_err(|_| Some(Close::Draining))?;
-        self.reach(head).await;
-        self.cursor = Some(Cursor { stream, seq: head });
-        let frames = page.rows.iter().map(|row| frame::text(&self.format.row(row))).collect();
-        self.show(outlet, frames).await
+        let newest = self.room.newest_page(&self.gateway).await.map_err(|_| Some(Close::Draining))?;
+        self.reach(newest.head.seq).await;
+        self.cursor = Some(newest.head);
+        self.show(outlet, newest.frames(self.format).to_vec()).await
     }
 
     /// Writes frames piece by piece, so that a slow peer is waited for as long as it takes each in time, and no longer than the
