@@ -11,10 +11,11 @@ const editing = {
 };
 const editingLine = byId("editing");
 
-function edit(row) {
+/** Puts a message's text, or `text` in its stead, into the field. */
+function edit(row, text = null) {
   if (editing.id) leaveEditing();
   Object.assign(editing, { id: row.id, seq: seqOf(row), before: bodyOf(row).textContent, draft: field.value });
-  field.value = editing.before;
+  field.value = text ?? editing.before;
   editingLine.hidden = false;
   row.classList.add("is-edited-now");
   onInput();

@@ -190,10 +190,18 @@ function hideFate(entry) {
   entry.row.classList.remove("is-stuck");
 }
 
-/** Sends it again. What was refused because its id was taken gets an id of its own. */
+/**
+ * Sends it again. What was refused because its id was taken gets an id of its own; a refused text of
+ * an edit is put into the field, to be written better.
+ */
 function again(id) {
   const entry = entries.get(id);
   if (!entry) return;
+  if (entry.kind === "edit" && entry.state === "refused" && byId(entry.target)) {
+    settle(id);
+    edit(byId(entry.target), entry.text);
+    return;
+  }
   if (entry.code === "id_reused") {
     settle(id);
     const { kind, text, target, targetSeq, reaction, on } = entry;

@@ -1,7 +1,10 @@
 //! What people see, in a real Chromium.
 
+mod away;
+mod changing;
 mod looks;
 mod network;
+mod passing;
 mod reading;
 mod sending;
 mod story;
