@@ -77,6 +77,9 @@ enum Concern {
     Broker,
 }
 
+/// No fault takes more than this part of a run.
+const PART_MAX: u32 = 8;
+
 /// Strikes that fill about `total`, with `gateways` gateways to hurt. Kinds of faults are dealt like cards: none comes again
 /// before all have come.
 pub fn schedule(random: &mut Random, total: Duration, gateways: usize) -> Vec<Strike> {
@@ -84,7 +87,7 @@ pub fn schedule(random: &mut Random, total: Duration, gateways: usize) -> Vec<St
     let mut deck = Vec::new();
     let mut planned = Duration::ZERO;
     loop {
-        let calm = Duration::from_millis(random.between(2_000, 6_000));
+        let calm = Duration::from_millis(random.between(1_500, 5_000)).min(total / PART_MAX);
         let mut faults = vec![deal(random, &mut deck, gateways)];
         if random.between(0, 5) < 2 {
             let second = deal(random, &mut deck, gateways);
@@ -95,6 +98,7 @@ pub fn schedule(random: &mut Random, total: Duration, gateways: usize) -> Vec<St
                 faults.push(second);
             }
         }
+        faults.iter_mut().for_each(|(_, lasts)| *lasts = (*lasts).min(total / PART_MAX));
         planned += calm + faults.iter().map(|(_, lasts)| *lasts).max().unwrap_or_default();
         if planned > total {
             return strikes;
