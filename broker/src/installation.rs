@@ -38,7 +38,13 @@ impl Broker {
         };
         let record = match self.last(subject::INSTALLATION_STREAM, subject::INSTALLATION).await {
             Ok(Some(record)) => record,
-            Ok(None) | Err(Error::NobodyThere(_)) => return Err(never()),
+            // A replica that lags may not have it yet: the leader's word counts.
+            Ok(None) => {
+                let confirmed =
+                    self.last_confirmed(subject::INSTALLATION_STREAM, subject::INSTALLATION).await?;
+                confirmed.ok_or_else(never)?
+            }
+            Err(Error::NobodyThere(_)) => return Err(never()),
             Err(error) => return Err(error),
         };
         let installation: Installation =

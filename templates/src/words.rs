@@ -134,6 +134,7 @@ pub struct Words {
     pub new_messages_other: &'static str,
     pub people_joined: &'static str,
     pub people_left: &'static str,
+    pub who_is_here: &'static str,
     pub people_here_one: &'static str,
     pub people_here_other: &'static str,
     pub typing_one: &'static str,

@@ -1,7 +1,6 @@
 //! The loop of one member's socket: a cursor that walks through the room's events, and the frames the member sends.
 
 use super::{
-    frame,
     inbound::{self, Action},
     line::Line,
     outlet::{Heard, Outlet},
@@ -21,7 +20,6 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 use protocol::{
     Cursor, MessageId,
     frame::{Close, Refusal, ResetReason},
-    limits,
     token::Claims,
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};

@@ -121,6 +121,7 @@ pub(crate) static EN: Words = Words {
     new_messages_other: "{n} new messages",
     people_joined: "{n} people joined",
     people_left: "{n} people left",
+    who_is_here: "Who is here",
     people_here_one: "{n} person here",
     people_here_other: "{n} people here",
     typing_one: "{a} is typing…",

@@ -121,6 +121,7 @@ pub(crate) static FR: Words = Words {
     new_messages_other: "{n} nouveaux messages",
     people_joined: "{n} personnes ont rejoint le salon",
     people_left: "{n} personnes ont quitté le salon",
+    who_is_here: "Qui est là",
     people_here_one: "{n} personne ici",
     people_here_other: "{n} personnes ici",
     typing_one: "{a} écrit…",

@@ -20,7 +20,8 @@ const CAUGHT_UP: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_thousand_who_come_back_to_one_room_are_caught_up_by_about_one_read() {
-    let mut services = Services::start(2).await;
+    let many = SOCKETS_EACH.to_string();
+    let mut services = Services::with(2, &[("BACKCHAT_GATEWAY_SOCKETS_PER_USER", &many)]).await;
     let writer = Person::arrives(&services.address(1), "Writer").await;
     let room = writer.creates("Storm").await;
     let mut socket = writer.connects(&room).await;
