@@ -69,6 +69,7 @@ function eraseRow(row) {
   row.classList.remove("is-going", "is-edited-now");
   row.classList.add("note");
   row.givenBody = row.reactions = null;
+  byId("announce").textContent = "";
   leaveErased(row.id);
   dressAll([row]);
   if (hadFocus) row.focus({ preventScroll: true });

@@ -75,6 +75,7 @@ function askDelete(row) {
   question.querySelector(".quote").textContent = bodyOf(row).textContent.slice(0, 200);
   question.returnValue = "";
   question.onclose = () => {
+    question.querySelector(".quote").textContent = "";
     if (question.returnValue === "delete" && isMessage(row)) {
       hideTools();
       if (editing.id === row.id) leaveEditing();
