@@ -10,6 +10,7 @@ mod changes;
 mod escaping;
 mod faults;
 mod handshake;
+mod heads;
 mod hostile;
 mod limits;
 mod messages;
