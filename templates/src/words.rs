@@ -100,6 +100,7 @@ pub struct Words {
     pub edited: &'static str,
     pub erased: &'static str,
     pub and_more: &'static str,
+    pub who_is_here: &'static str,
     pub tools: &'static str,
     pub react: &'static str,
     pub edit: &'static str,

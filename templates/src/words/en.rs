@@ -88,6 +88,7 @@ pub(crate) static EN: Words = Words {
     edited: "edited",
     erased: "message deleted",
     and_more: "and {n} more",
+    who_is_here: "Who is here",
     tools: "What can be done with this message",
     react: "React with",
     edit: "Edit",

@@ -88,6 +88,7 @@ pub(crate) static FR: Words = Words {
     edited: "modifié",
     erased: "message supprimé",
     and_more: "et {n} de plus",
+    who_is_here: "Qui est là",
     tools: "Que faire de ce message",
     react: "Réagir avec",
     edit: "Modifier",
