@@ -53,11 +53,16 @@ const ROOM_SCRIPT: &str = concat!(
     include_str!("../static/room/start.js"),
 );
 
-const FILES: [(&str, &str, &[u8]); 7] = [
+/// The scripts that are ours.
+const OURS: [(&str, &str); 3] = [
+    ("app.js", include_str!("../static/app.js")),
+    ("rooms.js", include_str!("../static/rooms.js")),
+    ("room.js", ROOM_SCRIPT),
+];
+
+/// The files that are served as they are.
+const FILES: [(&str, &str, &[u8]); 4] = [
     ("app.css", CSS, STYLE.as_bytes()),
-    ("app.js", SCRIPT, include_bytes!("../static/app.js")),
-    ("rooms.js", SCRIPT, include_bytes!("../static/rooms.js")),
-    ("room.js", SCRIPT, ROOM_SCRIPT.as_bytes()),
     ("htmx.min.js", SCRIPT, include_bytes!("../static/htmx.min.js")),
     ("hx-ws.min.js", SCRIPT, include_bytes!("../static/hx-ws.min.js")),
     ("favicon.svg", "image/svg+xml", include_bytes!("../static/favicon.svg")),
@@ -110,11 +115,28 @@ fn by_path(path: &str) -> Option<(Asset, &str)> {
     Some((*asset, hash))
 }
 
+/// A script of ours as browsers get it: without indents, and without comments, which stand on lines of their own.
+/// No text in a script may go over the end of a line.
+fn for_browsers(script: &str) -> String {
+    let mut written = String::with_capacity(script.len());
+    let mut is_comment = false;
+    for line in script.lines().map(str::trim) {
+        is_comment |= line.starts_with("/*");
+        if !is_comment && !line.is_empty() && !line.starts_with("//") {
+            written.push_str(line);
+            written.push('\n');
+        }
+        is_comment &= !line.ends_with("*/");
+    }
+    written
+}
+
 fn table() -> &'static [Asset] {
     static TABLE: OnceLock<Vec<Asset>> = OnceLock::new();
     TABLE.get_or_init(|| {
         FILES
             .into_iter()
+            .chain(OURS.map(|(name, script)| (name, SCRIPT, for_browsers(script).leak().as_bytes())))
             .map(|(name, content_type, bytes)| Asset {
                 name,
                 bytes,
@@ -139,7 +161,7 @@ mod tests {
     use axum::http::{Request, Response, header};
     use tower::ServiceExt;
 
-    use super::{FILES, asset, router, url};
+    use super::{FILES, OURS, asset, for_browsers, router, url};
 
     async fn get(path: &str) -> Response<Body> {
         let request = Request::get(path).body(Body::empty()).unwrap();
@@ -154,6 +176,21 @@ mod tests {
             let found = asset(address.strip_prefix("/static/").unwrap()).unwrap();
             assert_eq!(found.bytes, bytes);
             assert_eq!(found.content_type, content_type);
+        }
+    }
+
+    #[test]
+    fn our_scripts_are_served_without_their_comments() {
+        let script = "// a\n\n/** b */\nconst x = \"/* c */\"; // d\n/**\n * e\n */\n  f(x);\n";
+        assert_eq!(for_browsers(script), "const x = \"/* c */\"; // d\nf(x);\n");
+        for (name, source) in OURS {
+            let address = url(name);
+            let found = asset(address.strip_prefix("/static/").unwrap()).unwrap();
+            assert!(found.bytes.len() < source.len() && !found.bytes.starts_with(b"//"), "{name}");
+            assert!(
+                source.lines().all(|line| line.matches('`').count() % 2 == 0),
+                "{name}: a text over two lines"
+            );
         }
     }
 

@@ -97,4 +97,15 @@ async fn fill(person: &Person, friend: &Person, room: &str) {
     mine.say("مرحبا بالجميع، كيف الحال؟").await;
     theirs.say("🎉").await;
     theirs.say(&format!("unique {}", unique())).await;
+    let edited = mine.send("This was written").await;
+    mine.acknowledged(edited).await;
+    mine.edit(edited, "This was written twice").await;
+    let deleted = theirs.send("This is gone").await;
+    theirs.acknowledged(deleted).await;
+    let deletion = theirs.delete(deleted).await;
+    theirs.acknowledged(deletion).await;
+    for (socket, reaction) in [(&mut mine, "🎉"), (&mut theirs, "👀")] {
+        let id = socket.react(edited, reaction, true).await;
+        socket.acknowledged(id).await;
+    }
 }
