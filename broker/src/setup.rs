@@ -7,6 +7,8 @@ use protocol::{
     subject::{self, Shard},
 };
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// How a new installation is to be laid out.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +19,10 @@ pub struct Layout {
     pub replicas: u8,
 }
 
+/// How long a broker is waited for that is there and can't answer yet.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between two tries.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How long the broker remembers ids of stored messages, in seconds.
 const DUPLICATES_S: u64 = 120;
 
@@ -25,6 +31,20 @@ const DUPLICATES_S: u64 = 120;
 /// # Errors
 /// [`Error::Setup`] when the installation exists with another number of shards; any of [`Error`].
 pub async fn create(broker: &Broker, layout: Layout) -> Result<Installation, Error> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match try_to_create(broker, layout).await {
+            // The servers of a cluster choose a leader for each new stream; until then nobody answers for it.
+            Err(error) if error.is_passing() && Instant::now() < deadline => {
+                tracing::debug!(%error, "the broker is not ready yet");
+                sleep(LOOK_AGAIN).await;
+            }
+            created => return created,
+        }
+    }
+}
+
+async fn try_to_create(broker: &Broker, layout: Layout) -> Result<Installation, Error> {
     for stream in streams(layout) {
         create_stream(broker, &stream).await?;
     }

@@ -37,7 +37,9 @@ async fn trickle(address: String, start: String) -> Result<Duration, String> {
             }
         }
     };
-    timeout(Duration::from_secs(45), trickle).await.map_err(|_| format!("still alive after 45 s: {start:?}"))?;
+    timeout(Duration::from_secs(45), trickle)
+        .await
+        .map_err(|_| format!("still alive after 45 s: {start:?}"))?;
     Ok(began.elapsed())
 }
 
