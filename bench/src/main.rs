@@ -4,7 +4,7 @@ use bench::{
     args::{Args, USAGE},
     machine::favour,
     report::Runs,
-    workload::{Target, Workload},
+    workload::{Figures, Target, Workload},
 };
 use service::process::say;
 use std::{
@@ -18,14 +18,15 @@ fn main() -> ExitCode {
         complain(USAGE);
         return ExitCode::from(2);
     };
-    match run(&args) {
-        Ok(runs) => {
-            say(&format!("\n{}", runs.table()));
-            if let Some(others) = runs.others_cores() {
-                say(&format!("Others used {:.2} cores meanwhile, at most {:.2}.", others.median, others.max));
-            }
-            ExitCode::SUCCESS
-        }
+    let mut runs = Runs::default();
+    let ended = run(&args, &mut runs);
+    // What was measured before something failed is worth seeing.
+    say(&format!("\n{}", runs.table()));
+    if let Some(others) = runs.others_cores() {
+        say(&format!("Others used {:.2} cores meanwhile, at most {:.2}.", others.median, others.max));
+    }
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             complain(&why);
             ExitCode::FAILURE
@@ -37,7 +38,7 @@ fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "bench: {line}");
 }
 
-fn run(args: &Args) -> Result<Runs, String> {
+fn run(args: &Args, runs: &mut Runs) -> Result<(), String> {
     if !favour("self") {
         say(
             "Not favoured over other work on this machine: that takes root, and a scheduler that groups by session.",
@@ -45,13 +46,10 @@ fn run(args: &Args) -> Result<Runs, String> {
     }
     let open = |path| File::options().create(true).append(true).open(path);
     let mut out = args.out.as_ref().map(open).transpose().map_err(|error| error.to_string())?;
-    let mut runs = Runs::default();
     for repeat in 0..args.repeat {
         for workload in &args.workloads {
             for target in by_turns(*workload, repeat) {
-                let figures = workload.run(target);
-                let figures =
-                    figures.map_err(|why| format!("{} against {}: {why}", workload.name(), target.name()))?;
+                let figures = run_once(*workload, target)?;
                 let line = runs.add(*workload, target, figures);
                 say(&line);
                 if let Some(out) = &mut out {
@@ -60,7 +58,16 @@ fn run(args: &Args) -> Result<Runs, String> {
             }
         }
     }
-    Ok(runs)
+    Ok(())
+}
+
+/// One run, and another when it fails: a busy machine may keep a server from starting in time.
+fn run_once(workload: Workload, target: Target) -> Result<Figures, String> {
+    let named = |why: String| format!("{} against {}: {why}", workload.name(), target.name());
+    workload.run(target).map_err(named).or_else(|why| {
+        complain(&format!("once more: {why}"));
+        workload.run(target).map_err(named)
+    })
 }
 
 /// Who was last comes first the next time, so that a machine that gets slower harms neither.

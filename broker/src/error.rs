@@ -34,10 +34,9 @@ impl Error {
         match err_code {
             10_071 | 10_164 | 10_201 => Self::Conflict,
             10_023 | 10_047 | 10_077 | 10_122 => Self::StorageFull,
-            // The same message is being stored at this moment, for an earlier request.
-            10_158 => Self::TimedOut,
-            // The servers have no leader to decide it now.
-            10_008 | 10_009 => Self::NobodyThere(description.to_owned()),
+            // The same message is being stored at this moment for an earlier request, or the servers have no leader to
+            // decide it now: nothing is known before it is asked again.
+            10_008 | 10_009 | 10_158 => Self::TimedOut,
             10_059 => Self::NobodyThere(description.to_owned()),
             _ => Self::Refused(format!("{description} ({err_code})")),
         }

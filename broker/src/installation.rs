@@ -1,14 +1,34 @@
-use crate::{Broker, Error};
+use crate::{Broker, Error, setup};
 use protocol::{state::Installation, subject};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a broker is waited for that is there and can't answer yet: its servers may be choosing their leaders.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 impl Broker {
     /// How this installation is laid out. Every service reads it at its start and creates nothing itself: a broker
     /// that seems empty may be the wrong account or a missing key.
     ///
     /// # Errors
-    /// [`Error::Setup`] with a sentence for a person when it was never set up, or by a newer backchat; others of
-    /// [`Error`] when the broker can't be asked.
+    /// [`Error::Setup`] with a sentence for a person when it was never set up, by a newer backchat, or lacks a stream; others of
+    /// [`Error`] when the broker can't be asked for half a minute.
     pub async fn installation(&self) -> Result<Installation, Error> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.look_at_installation().await {
+                Err(error) if error.is_passing() && Instant::now() < deadline => {
+                    tracing::debug!(%error, "the installation can't be read yet");
+                    sleep(LOOK_AGAIN).await;
+                }
+                installation => return installation,
+            }
+        }
+    }
+
+    async fn look_at_installation(&self) -> Result<Installation, Error> {
         let never = || {
             Error::Setup(
                 "this NATS server holds no backchat installation: run `backchat-setup` once, \
@@ -18,7 +38,13 @@ impl Broker {
         };
         let record = match self.last(subject::INSTALLATION_STREAM, subject::INSTALLATION).await {
             Ok(Some(record)) => record,
-            Ok(None) | Err(Error::NobodyThere(_)) => return Err(never()),
+            // A replica that lags may not have it yet: the leader's word counts.
+            Ok(None) => {
+                let confirmed =
+                    self.last_confirmed(subject::INSTALLATION_STREAM, subject::INSTALLATION).await?;
+                confirmed.ok_or_else(never)?
+            }
+            Err(Error::NobodyThere(_)) => return Err(never()),
             Err(error) => return Err(error),
         };
         let installation: Installation =
@@ -30,6 +56,21 @@ impl Broker {
                 Installation::FORMAT
             )));
         }
+        for stream in setup::stream_names(installation.shards) {
+            match self.stream(&stream).await {
+                Ok(_) => {}
+                Err(Error::NobodyThere(_)) => return Err(lacks(&stream)),
+                Err(error) => return Err(error),
+            }
+        }
         Ok(installation)
     }
+}
+
+fn lacks(stream: &str) -> Error {
+    Error::Setup(format!(
+        "this NATS server holds a backchat installation without its stream {stream}: restore the server's data from a \
+         backup, or check that the address and the account are the right ones; nothing was created \
+         (`backchat-setup` would make the stream anew, and empty)"
+    ))
 }

@@ -14,6 +14,9 @@ use tokio::time::timeout;
 
 /// Subjects in one multi-last request, at most: the server's own limit.
 const SUBJECTS_MAX: usize = 1_024;
+/// A leader that stood still and goes on believes for some tenths of a second that it leads still. What it does not know is
+/// asked again after this, in milliseconds.
+const CONFIRM_AGAIN_MS: u64 = 2_000;
 /// Bytes of one batch of a read, so that no answer grows without bound.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -109,7 +112,26 @@ impl Broker {
         self.get_from_leader(stream, &json!({ "last_by_subj": subject })).await
     }
 
-    /// The first message on a subject behind the sequence `after`, as the stream's leader knows it.
+    /// Like [`Broker::last_confirmed`]; a sequence below `at_least` is believed when it is still so after a moment.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn last_confirmed_at(
+        &self,
+        stream: &str,
+        subject: &str,
+        at_least: u64,
+    ) -> Result<Option<Record>, Error> {
+        let last = self.last_confirmed(stream, subject).await?;
+        if last.as_ref().is_some_and(|last| last.seq >= at_least) {
+            return Ok(last);
+        }
+        tokio::time::sleep(Duration::from_millis(CONFIRM_AGAIN_MS)).await;
+        self.last_confirmed(stream, subject).await
+    }
+
+    /// The first message on a subject behind the sequence `after`, as the stream's leader knows it. That there is none is
+    /// believed when it is still so after a moment.
     ///
     /// # Errors
     /// Any of [`Error`].
@@ -120,6 +142,11 @@ impl Broker {
         after: u64,
     ) -> Result<Option<Record>, Error> {
         let request = json!({ "seq": after.saturating_add(1), "next_by_subj": subject });
+        let next = self.get_from_leader(stream, &request).await?;
+        if next.is_some() {
+            return Ok(next);
+        }
+        tokio::time::sleep(Duration::from_millis(CONFIRM_AGAIN_MS)).await;
         self.get_from_leader(stream, &request).await
     }
 

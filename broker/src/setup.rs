@@ -67,6 +67,12 @@ async fn create_stream(broker: &Broker, config: &Value) -> Result<(), Error> {
     Ok(())
 }
 
+/// The names of all streams of an installation with so many shards.
+pub(crate) fn stream_names(shards: u16) -> Vec<String> {
+    let streams = streams(Layout { shards, replicas: 1 });
+    streams.iter().filter_map(|stream| stream["name"].as_str().map(str::to_owned)).collect()
+}
+
 fn streams(layout: Layout) -> Vec<Value> {
     let base = |name: &str, subjects: Vec<String>| {
         json!({

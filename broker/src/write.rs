@@ -71,20 +71,16 @@ impl Broker {
         stored(&answer.payload)
     }
 
-    /// Takes a message out of a stream; the broker overwrites it on every replica. Gives whether it was there.
+    /// Takes a message out of a stream; the broker overwrites it on every replica. Gives whether it was there. Doing it twice
+    /// does no harm.
     ///
     /// # Errors
-    /// Any of [`Error`].
+    /// Any of [`Error`]; [`Error::Refused`] when the stream does not allow it: then the message is still there.
     pub async fn erase(&self, stream: &str, seq: u64) -> Result<bool, Error> {
         let request = serde_json::json!({ "seq": seq, "no_erase": false });
         match self.api(&format!("STREAM.MSG.DELETE.{stream}"), &request).await {
             Ok(_) => Ok(true),
-            // 10057: the server's code for a message that is not there (any more).
-            Err(Error::Refused(why))
-                if why.contains("10057") || why.contains("10043") || why.contains("10037") =>
-            {
-                Ok(false)
-            }
+            Err(Error::Refused(why)) if is_gone(&why) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -117,6 +113,14 @@ impl Broker {
     }
 }
 
+/// Whether a refusal to erase says that there is nothing to erase. 10057 alone is any failure, a stream that forbids it too: there
+/// the words decide.
+fn is_gone(refusal: &str) -> bool {
+    ["(10043)", "(10037)", "no message found (10057)", "stream store EOF (10057)"]
+        .iter()
+        .any(|known| refusal.ends_with(known))
+}
+
 fn stored(answer: &[u8]) -> Result<Stored, Error> {
     let answer: Value = serde_json::from_slice(answer).map_err(|_| Error::Malformed("JSON"))?;
     if let Some(error) = api_error(&answer) {
@@ -124,4 +128,20 @@ fn stored(answer: &[u8]) -> Result<Stored, Error> {
     }
     let seq = answer["seq"].as_u64().ok_or(Error::Malformed("sequence"))?;
     Ok(Stored { seq, duplicate: answer["duplicate"].as_bool().unwrap_or(false) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_to_erase_is_no_proof_that_the_message_is_gone() {
+        // The words of nats-server 2.15.1.
+        for gone in ["sequence 2 not found (10043)", "no message found (10057)", "stream store EOF (10057)"] {
+            assert!(is_gone(gone), "{gone}");
+        }
+        for refused in ["message delete not permitted (10057)", "stream is offline (10118)", "(1)"] {
+            assert!(!is_gone(refused), "{refused}");
+        }
+    }
 }

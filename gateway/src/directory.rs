@@ -7,7 +7,7 @@ use protocol::{
     state::{Membership, Role, Room},
     subject::{self, Shard},
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Tries to find a free address for a new room, or to settle a race.
 const TRIES_MAX: usize = 8;
@@ -181,18 +181,39 @@ impl Directory {
     pub async fn rooms_of(&self, user: UserId) -> Result<Vec<MyRoom>, Error> {
         let mut rooms = Vec::new();
         for shard in Shard::all(self.shards) {
-            let members = self.broker.last_many(&shard.stream(), &[shard.member_rooms(user)]).await?;
-            let mine: Vec<RoomSlug> = members
-                .iter()
-                .filter(|record| membership(record).1.is_member())
-                .filter_map(|record| subject::room_of(&record.subject))
-                .collect();
-            if !mine.is_empty() {
-                rooms.extend(self.described(shard, &mine).await?);
-            }
+            rooms.extend(self.members_rooms(shard, &[shard.member_rooms(user)]).await?);
         }
-        rooms.sort_by_key(|room| std::cmp::Reverse(room.last.as_ref().map(|last| last.at)));
+        newest_first(&mut rooms);
         Ok(rooms)
+    }
+
+    /// Those of these rooms of which a person is a member, the one with the newest event first.
+    ///
+    /// # Errors
+    /// When the broker can't be asked.
+    pub async fn mine_among(&self, user: UserId, rooms: &BTreeSet<RoomSlug>) -> Result<Vec<MyRoom>, Error> {
+        let mut by_shard: BTreeMap<Shard, Vec<String>> = BTreeMap::new();
+        for room in rooms {
+            let shard = self.shard(room);
+            by_shard.entry(shard).or_default().push(shard.member(user, room));
+        }
+        let mut mine = Vec::new();
+        for (shard, subjects) in by_shard {
+            mine.extend(self.members_rooms(shard, &subjects).await?);
+        }
+        newest_first(&mut mine);
+        Ok(mine)
+    }
+
+    /// The rooms whose membership states match these subjects and say "member".
+    async fn members_rooms(&self, shard: Shard, subjects: &[String]) -> Result<Vec<MyRoom>, Error> {
+        let members = self.broker.last_many(&shard.stream(), subjects).await?;
+        let mine: Vec<RoomSlug> = members
+            .iter()
+            .filter(|record| membership(record).1.is_member())
+            .filter_map(|record| subject::room_of(&record.subject))
+            .collect();
+        if mine.is_empty() { Ok(Vec::new()) } else { self.described(shard, &mine).await }
     }
 
     async fn described(&self, shard: Shard, slugs: &[RoomSlug]) -> Result<Vec<MyRoom>, Error> {
@@ -217,6 +238,10 @@ impl Directory {
         });
         Ok(described.collect())
     }
+}
+
+fn newest_first(rooms: &mut [MyRoom]) {
+    rooms.sort_by_key(|room| std::cmp::Reverse(room.last.as_ref().map(|last| last.at)));
 }
 
 fn membership(record: &Record) -> (u64, Membership) {

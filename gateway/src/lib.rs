@@ -11,6 +11,7 @@ mod edge;
 mod error;
 mod forward;
 mod guests;
+mod heads;
 mod history;
 mod lookup;
 mod pages;
@@ -31,6 +32,7 @@ pub use config::Config;
 pub use error::Error;
 
 use broker::Broker;
+use protocol::subject::Shard;
 use service::{health::Health, http, metrics::Registry, operations, process::Doors};
 use signals::Signals;
 use state::Gateway;
@@ -99,6 +101,11 @@ fn start_background(
     tasks.spawn(profiles::follow_profiles(Arc::clone(gateway), finished.clone()));
     tasks.spawn(presence::gateways::watch_gateways(Arc::clone(gateway), finished.clone()));
     tasks.spawn(streams::watch_streams(Arc::clone(gateway), finished.clone()));
+    tasks.spawn(heads::tell_heads(Arc::clone(gateway), finished.clone()));
+    tasks.spawn(heads::check_watched(Arc::clone(gateway), finished.clone()));
+    for shard in Shard::all(gateway.shards) {
+        tasks.spawn(heads::hear_news(Arc::clone(gateway), shard, finished.clone()));
+    }
     tasks.spawn(room::check_heads(Arc::clone(gateway), finished.clone()));
     ready
 }

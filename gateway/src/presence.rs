@@ -119,10 +119,11 @@ struct Task {
 }
 
 impl Task {
-    /// Inputs: the room's end, what other gateways say, what sockets here do, gateways that died, a new connection, the clock. All
+    /// Inputs: the room's end, what other gateways say, what sockets here do, gateways that died or returned, a new connection, the clock. All
     /// are signals, or a queue that keeps what was not taken, so each branch may be cancelled.
     async fn run(mut self, mut hearing: Hearing<Note>, closed: CancellationToken) {
         let mut deaths = self.gateway.gateways.deaths();
+        let mut returns = self.gateway.gateways.returns();
         let mut connection = self.gateway.broker.connection();
         connection.mark_unchanged();
         loop {
@@ -140,6 +141,12 @@ impl Task {
                         break;
                     }
                     self.forget_the_dead();
+                }
+                changed = returns.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    self.presence.roster().ask_all();
                 }
                 changed = connection.changed() => {
                     if changed.is_err() {

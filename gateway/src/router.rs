@@ -46,7 +46,10 @@ pub fn router(gateway: &Arc<Gateway>, health: Health) -> Router {
         .layer(RequestBodyLimitLayer::new(FORM_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PAGE_MAX))
         .layer(middleware::from_fn(page_headers));
-    let mut all = pages.route("/chat/{slug}/", get(socket::open)).merge(templates::assets::router());
+    let mut all = pages
+        .route("/chat/", get(socket::open_list))
+        .route("/chat/{slug}/", get(socket::open))
+        .merge(templates::assets::router());
     if let Some(address) = gateway.config.auth_upstream {
         let upstream = Upstream::new(address);
         let passed = any(move |state, request| upstream.clone().pass(state, request));

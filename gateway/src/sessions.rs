@@ -6,7 +6,7 @@ use protocol::{
     SessionId, Timestamp,
     state::SessionKey,
     subject,
-    token::{self, BadToken, Claims},
+    token::{self, BadToken, Claims, PublicKey},
 };
 use std::{
     collections::HashMap,
@@ -20,9 +20,16 @@ const REVOCATION_MAX_S: i64 = 86_400 + 300;
 /// Without a look at the stream for so long, a gateway says that it can't be sure of its revocations.
 const STALE_AFTER: Duration = Duration::from_secs(30);
 
+/// A key that signs tokens.
+#[derive(Clone)]
+struct Key {
+    public: PublicKey,
+    retired_at: Option<Timestamp>,
+}
+
 #[derive(Default)]
 struct Known {
-    keys: HashMap<String, SessionKey>,
+    keys: HashMap<String, Key>,
     revoked: HashMap<SessionId, Timestamp>,
     /// Open sockets: what closes them, by session.
     open: HashMap<SessionId, HashMap<u64, CancellationToken>>,
@@ -67,13 +74,14 @@ impl Sessions {
     /// # Errors
     /// [`BadToken`]; a revoked session's token counts as expired.
     pub fn check(&self, token: &str) -> Result<Claims, BadToken> {
-        let known = lock(&self.0);
         let now = Timestamp::now();
+        // The check of a signature takes long, so nothing is locked meanwhile.
         let claims = token::verify(token, now, |key_id| {
-            let key = known.keys.get(key_id)?;
+            let key = lock(&self.0).keys.get(key_id).cloned()?;
             let retired = key.retired_at.is_some_and(|at| at <= now);
-            if retired { None } else { token::public_key(&key.public) }
+            if retired { None } else { Some(key.public) }
         })?;
+        let known = lock(&self.0);
         if known.revoked.contains_key(&claims.session) { Err(BadToken::Expired) } else { Ok(claims) }
     }
 
@@ -96,9 +104,9 @@ impl Sessions {
         let (Some(id), Some(kind)) = (tokens.next(), tokens.next()) else { return };
         let mut known = lock(&self.0);
         match kind {
-            "key" => match serde_json::from_slice::<SessionKey>(&record.payload) {
-                Ok(key) => drop(known.keys.insert(id.to_owned(), key)),
-                Err(_) => tracing::warn!(key = id, "a session key can't be read"),
+            "key" => match key(&record.payload) {
+                Some(key) => drop(known.keys.insert(id.to_owned(), key)),
+                None => tracing::warn!(key = id, "a session key can't be read"),
             },
             "revoked" => {
                 let Ok(session) = id.parse::<SessionId>() else { return };
@@ -119,6 +127,11 @@ impl Sessions {
         known.keys.clear();
         known.revoked.clear();
     }
+}
+
+fn key(payload: &[u8]) -> Option<Key> {
+    let key: SessionKey = serde_json::from_slice(payload).ok()?;
+    Some(Key { public: token::public_key(&key.public)?, retired_at: key.retired_at })
 }
 
 /// Follows keys and revocations for as long as the gateway runs. The first full read is waited for by `ready`.

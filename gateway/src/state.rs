@@ -1,6 +1,7 @@
 use crate::{
-    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, presence::gateways::Gateways,
-    profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions, signals::Signals, streams::Streams,
+    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, heads::Heads,
+    presence::gateways::Gateways, profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions,
+    signals::Signals, streams::Streams,
 };
 use broker::Broker;
 use protocol::{RoomSlug, subject::Shard};
@@ -17,6 +18,8 @@ pub struct Gateway {
     pub profiles: Profiles,
     pub sessions: Sessions,
     pub rooms: Rooms,
+    /// News of rooms for those who look at a list.
+    pub heads: Arc<Heads>,
     /// Which gateways live, this one among them.
     pub gateways: Gateways,
     pub rates: Rates,
@@ -39,6 +42,7 @@ impl Gateway {
             directory: Directory::new(broker.clone(), shards),
             sessions: Sessions::new(),
             rooms: Rooms::default(),
+            heads: Arc::default(),
             gateways: Gateways::new(),
             rates: Rates::new(config.sockets.messages),
             guests: Guests::new(),

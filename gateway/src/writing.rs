@@ -75,6 +75,9 @@ pub async fn perform(gateway: &Gateway, room: &RoomSlug, request: &Request) -> O
         }
     };
     gateway.signals.published(outcome.name(), started.elapsed());
+    if let Outcome::Stored { seq, duplicate: false } = outcome {
+        gateway.heads.stored(room, seq);
+    }
     outcome
 }
 

@@ -16,7 +16,7 @@ pub struct Checkpoint {
     pub applied: u64,
     /// When the broker stored the entry with that sequence.
     pub applied_at: Option<Timestamp>,
-    /// Events written, copies passed over and entries set aside, since the beginning.
+    /// Events written (changes of rows among them), copies passed over and entries set aside, since the beginning.
     pub totals: Totals,
     /// The last entry that was set aside: its sequence and the reason.
     pub last_aside: Option<(u64, String)>,
@@ -65,7 +65,7 @@ impl Checkpoint {
             applied: last.seq,
             applied_at: Some(last.at),
             totals: Totals {
-                events: self.totals.events + batch.events.len() as u64,
+                events: self.totals.events + batch.events(),
                 duplicates: self.totals.duplicates + batch.duplicates,
                 asides: self.totals.asides + batch.asides.len() as u64,
             },

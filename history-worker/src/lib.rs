@@ -1,11 +1,11 @@
 //! The history worker: reads the log into the database, each event once, and answers questions about it.
 //!
 //! It is not an authority on anything: membership, names and order are the broker's. Its database can be emptied and is
-//! filled again from the log. It writes nothing to the broker.
+//! filled again from the log. It writes nothing to the broker, but takes the texts of deleted messages out of the log.
 
-pub mod changes;
 pub mod checkpoint;
 mod config;
+mod erasing;
 mod error;
 mod lag;
 mod paging;
@@ -18,6 +18,7 @@ pub mod store;
 pub use config::Config;
 pub use error::Error;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +29,12 @@ use service::http::{self, HttpLimits};
 use service::metrics::Registry;
 use service::operations;
 use service::process::Doors;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use erasing::Erasing;
 use projection::Part;
 use queries::Answers;
 use shard::Shard;
@@ -126,15 +128,24 @@ fn apply_and_answer(
     let (progress, seen) = watch::channel(None);
     let measuring = lag::watch(part.shard, broker.clone(), seen.clone(), Arc::clone(signals));
     let answers = Answers { part, store: store.clone(), signals: Arc::clone(signals), progress: seen };
-    let shard =
-        Shard { part, broker: broker.clone(), store: store.clone(), signals: Arc::clone(signals), progress };
+    let to_erase = Arc::new(Notify::new());
+    let erasing = Erasing {
+        part,
+        broker: broker.clone(),
+        store: store.clone(),
+        signals: Arc::clone(signals),
+        to_erase: Arc::clone(&to_erase),
+    };
+    let (broker, store, signals) = (broker.clone(), store.clone(), Arc::clone(signals));
     tasks.spawn(answers.serve(broker.clone(), stopping.clone()));
-    tasks.spawn(shard.run(stopping.clone()));
-    let stopping = stopping.clone();
-    tasks.spawn(async move {
-        stopping.run_until_cancelled(measuring).await;
-        Ok(())
-    });
+    tasks.spawn(Shard { part, broker, store, signals, progress, to_erase }.run(stopping.clone()));
+    for beside in [Box::pin(measuring) as Pin<Box<dyn Future<Output = ()> + Send>>, Box::pin(erasing.run())] {
+        let stopping = stopping.clone();
+        tasks.spawn(async move {
+            stopping.run_until_cancelled(beside).await;
+            Ok(())
+        });
+    }
 }
 
 /// Waits for the tasks, which end when they are asked to; the first that fails stops the others, and is the reason.

@@ -3,11 +3,16 @@
 
 use std::ops::Range;
 
+use serde::Serialize;
+
 /// Point reads of one round of the search.
 const PROBES: u64 = 15;
 
-/// Bytes of the events of one answer, at most: the broker takes 1 MiB with all around it.
+/// Bytes of the rows or events of one answer, at most: the broker takes 1 MiB with all around it.
 pub const ANSWER_BYTES_MAX: usize = 900 * 1024;
+
+/// Reactions, each person's by itself, that are read for one page. A page with more is shorter.
+pub const PAGE_REACTIONS_MAX: usize = 10_000;
 
 /// The search for the first event of a room whose sequence is at least `target`, when there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,27 +56,31 @@ impl Search {
     }
 }
 
-/// The numbers of a page before the number `place`.
-pub fn window_before(place: u64, limit: u64) -> Range<u64> {
-    place.saturating_sub(limit).max(1)..place
+/// The numbers of the `limit` rows before the number `place`.
+pub const fn before(place: u64, limit: u64) -> Range<u64> {
+    let start = place.saturating_sub(limit);
+    if start == 0 { 1..place } else { start..place }
 }
 
-/// The numbers of what begins with the number `place`, in a room of `count` events.
-pub fn window_from(place: u64, count: u64, limit: u64) -> Range<u64> {
+/// The numbers of the `limit` rows from the number `place` on, in a room of `count` rows.
+pub fn from(place: u64, count: u64, limit: u64) -> Range<u64> {
     place..place.saturating_add(limit).min(count + 1)
 }
 
-/// How many of these fit into an answer, in their order: at least one.
-pub fn fitting<T: serde::Serialize>(items: impl ExactSizeIterator<Item = T>) -> usize {
-    let count = items.len();
-    let mut room = ANSWER_BYTES_MAX;
-    let whole = items.take_while(|item| {
-        let size = serde_json::to_vec(item).map_or(0, |bytes| bytes.len() + 1);
-        let left = room.checked_sub(size);
-        room = left.unwrap_or(0);
-        left.is_some()
-    });
-    whole.count().max(1).min(count)
+/// How many of these fit, counted from the first: at least one, where there is one.
+pub fn fitting(sizes: impl Iterator<Item = usize>, max: usize) -> usize {
+    let mut left = max;
+    let mut fits = |place: usize, size: usize| {
+        let rest = left.checked_sub(size);
+        left = rest.unwrap_or(0);
+        rest.is_some() || place == 0
+    };
+    sizes.enumerate().take_while(|(place, size)| fits(*place, *size)).count()
+}
+
+/// Bytes of something in an answer.
+pub fn bytes(of: &impl Serialize) -> usize {
+    serde_json::to_vec(of).map_or(0, |bytes| bytes.len() + 1)
 }
 
 #[cfg(test)]
@@ -117,14 +126,24 @@ mod tests {
     }
 
     #[test]
-    fn a_page_before_a_place_ends_at_it_and_one_from_it_begins_with_it() {
-        assert_eq!(window_before(101, 50), 51..101);
-        assert_eq!(window_before(50, 50), 1..50);
-        assert_eq!(window_before(51, 50), 1..51);
-        assert_eq!(window_before(1, 50), 1..1);
-        assert_eq!(window_from(1, 100, 50), 1..51);
-        assert_eq!(window_from(60, 100, 50), 60..101);
-        assert_eq!(window_from(101, 100, 50), 101..101);
+    fn a_page_before_a_place_ends_at_it_and_one_from_a_place_begins_there() {
+        assert_eq!(before(101, 50), 51..101);
+        assert_eq!(before(50, 50), 1..50);
+        assert_eq!(before(51, 50), 1..51);
+        assert_eq!(before(1, 50), 1..1);
+        assert_eq!(from(1, 100, 50), 1..51);
+        assert_eq!(from(60, 100, 50), 60..101);
+        assert_eq!(from(101, 100, 50), 101..101);
+    }
+
+    #[test]
+    fn what_fits_is_counted_from_the_first_and_one_always_fits() {
+        let fit = |sizes: &[usize]| fitting(sizes.iter().copied(), 10);
+        assert_eq!(fit(&[]), 0);
+        assert_eq!(fit(&[11]), 1);
+        assert_eq!(fit(&[11, 0]), 2);
+        assert_eq!(fit(&[4, 6, 1]), 2);
+        assert_eq!(fit(&[4, 7, 1]), 1);
     }
 
     #[test]
@@ -136,9 +155,8 @@ mod tests {
             event: Event::Message { id: MessageId::new(), author: UserId::new(), body: longest.clone() },
         };
         let events: Vec<_> = (0..100).map(event).collect();
-        let count = fitting(events.iter());
-        assert!(count > 1 && count < 100, "{count}");
-        assert!(serde_json::to_vec(&events[..count]).unwrap().len() <= ANSWER_BYTES_MAX + 2);
-        assert_eq!(fitting(std::iter::empty::<u8>().collect::<Vec<_>>().iter()), 0);
+        let fit = fitting(events.iter().map(bytes), ANSWER_BYTES_MAX);
+        assert!(fit > 10 && fit < 100, "{fit}");
+        assert!(serde_json::to_vec(&events[..fit]).unwrap().len() <= ANSWER_BYTES_MAX + 2);
     }
 }

@@ -1,13 +1,18 @@
-//! What the log's entries mean for the database: which rows are written, which entries are set aside, which are copies.
+//! What the log's entries mean for the database: which rows are written and changed, which entries are set aside, which are
+//! copies, which texts must go from the log.
 //!
 //! Pure. Given the same log, any cut into batches gives the same rows.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod apply;
+mod batch;
+mod wanted;
+
+pub use apply::project;
+pub use batch::{Batch, Change, Changed, Given, Ignored, Kept, Known, LogEntry, Mark, Place, Sent, Text};
+pub use wanted::{Wanted, asked, wanted};
 
 use broker::Record;
 use bytes::Bytes;
-
-use crate::changes::{Changes, Sent};
 use protocol::event::Unreadable;
 use protocol::subject::{Shard, room_of};
 use protocol::{Event, MessageId, RoomSlug, StoredEvent, Target, Timestamp, UserId, limits};
@@ -19,25 +24,25 @@ pub struct Part {
     pub shards: u16,
 }
 
-/// What is kept of a room beside its events.
+/// What is kept of a room beside its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomState {
     pub name: String,
     pub creator: UserId,
-    /// Events in the room: they are numbered 1 to `count`, in the order of the log.
+    /// Rows in the room: they are numbered 1 to `count`, in the order of the log. Changes of rows have no number.
     pub count: u64,
     /// The sequence of the last of them.
     pub last_seq: u64,
-    /// The number of the last event that is a message, deleted or not; 0 when there is none.
+    /// The number of the last message that is not erased; 0 when there is none.
     pub last_message: u64,
 }
 
-/// What makes an event one event, however often it was sent.
+/// What makes an event that has a number one event, however often it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SentKey {
     pub room: RoomSlug,
-    pub author: UserId,
     pub id: MessageId,
+    pub author: UserId,
 }
 
 /// Why an entry of the log is not in the history.
@@ -70,42 +75,13 @@ pub enum Entry {
     Aside(Aside),
 }
 
-/// An event with its number in its room.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Numbered {
-    pub room: RoomSlug,
-    pub number: u64,
-    pub event: StoredEvent,
-}
-
-/// What the database knows already of the rooms and ids in a batch.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    pub rooms: HashMap<RoomSlug, RoomState>,
-    pub sent: HashMap<SentKey, Sent>,
-}
-
-/// What is to be written for a batch of entries.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Batch {
-    pub events: Vec<Numbered>,
-    pub asides: Vec<Aside>,
-    /// The rooms that changed, as they are after the batch.
-    pub rooms: BTreeMap<RoomSlug, RoomState>,
-    /// What was sent in this batch, or changed by it, as it is after the batch.
-    pub sent: BTreeMap<SentKey, Sent>,
-    pub changes: Changes,
-    /// Copies of events that are stored already; they are passed over.
-    pub duplicates: u64,
-}
-
 impl SentKey {
     pub fn of(room: &RoomSlug, event: &Event) -> Self {
-        Self { room: room.clone(), author: event.author(), id: event.id() }
+        Self { room: room.clone(), id: event.id(), author: event.author() }
     }
 
     pub fn of_target(room: &RoomSlug, target: Target) -> Self {
-        Self { room: room.clone(), author: target.author, id: target.id }
+        Self { room: room.clone(), id: target.id, author: target.author }
     }
 }
 
@@ -174,85 +150,5 @@ fn room_and_event(part: Part, record: &Record) -> Result<(RoomSlug, Event), Reas
     Ok((room, event))
 }
 
-/// The rooms and ids about which [`project`] must know.
-pub fn asked(entries: &[Entry]) -> (HashSet<RoomSlug>, HashSet<SentKey>) {
-    let (mut rooms, mut sent) = (HashSet::new(), HashSet::new());
-    for entry in entries {
-        let Entry::Event { room, event } = entry else { continue };
-        rooms.insert(room.clone());
-        sent.insert(SentKey::of(room, &event.event));
-        sent.extend(event.event.target().map(|target| SentKey::of_target(room, target)));
-    }
-    (rooms, sent)
-}
-
-/// Numbers the events of a batch, in the order of the log, after what is known, and applies the changes among them.
-pub fn project(part_of_log: &[Record], entries: Vec<Entry>, known: &Known) -> Batch {
-    let mut batch = Batch::default();
-    for (record, entry) in part_of_log.iter().zip(entries) {
-        let (room, event) = match entry {
-            Entry::Event { room, event } => (room, event),
-            Entry::Aside(aside) => {
-                batch.asides.push(aside);
-                continue;
-            }
-        };
-        let key = SentKey::of(&room, &event.event);
-        if known.sent.contains_key(&key) || batch.sent.contains_key(&key) {
-            batch.duplicates += 1;
-            continue;
-        }
-        if let Err(reason) = take(&mut batch, known, (room, key), event) {
-            batch.asides.push(Aside::of(record, reason));
-        }
-    }
-    batch
-}
-
-fn take(
-    batch: &mut Batch,
-    known: &Known,
-    (room, key): (RoomSlug, SentKey),
-    event: StoredEvent,
-) -> Result<(), Reason> {
-    let before = batch.rooms.get(&room).or_else(|| known.rooms.get(&room));
-    if let Some(target) = event.event.target() {
-        if before.is_none() {
-            return Err(Reason::Unreadable(Unreadable::NoRoom));
-        }
-        let of_target = SentKey::of_target(&room, target);
-        let state = batch.sent.get(&of_target).or_else(|| known.sent.get(&of_target)).cloned();
-        batch.sent.insert(key, Sent::change(event.seq));
-        if let Some(state) = batch.changes.take(&room, state, &event) {
-            batch.sent.insert(of_target, state);
-        }
-        return Ok(());
-    }
-    let state = after(before, &event)?;
-    batch.sent.insert(key, Sent::row(state.count, &event));
-    batch.events.push(Numbered { room: room.clone(), number: state.count, event });
-    batch.rooms.insert(room, state);
-    Ok(())
-}
-
-/// The room as it is after the event, if the event can happen in it.
-fn after(before: Option<&RoomState>, event: &StoredEvent) -> Result<RoomState, Reason> {
-    let mut state = match (before, &event.event) {
-        (None, Event::Created { author, name, .. }) => {
-            RoomState { name: name.clone(), creator: *author, count: 0, last_seq: 0, last_message: 0 }
-        }
-        (None, _) => return Err(Reason::Unreadable(Unreadable::NoRoom)),
-        (Some(_), Event::Created { .. }) => return Err(Reason::RoomExists),
-        (Some(state), _) => state.clone(),
-    };
-    state.count += 1;
-    state.last_seq = event.seq;
-    if matches!(event.event, Event::Message { .. }) {
-        state.last_message = state.count;
-    }
-    Ok(state)
-}
-
 #[cfg(test)]
-#[path = "projection_tests.rs"]
 mod tests;

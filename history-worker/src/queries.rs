@@ -1,12 +1,13 @@
 //! Questions about a shard's history, asked over the broker.
 
-use std::ops::Range;
+mod after;
+mod page;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Question};
-use protocol::query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, Page, PageQuery};
-use protocol::view::Row;
+use protocol::query::{HistoryAnswer, HistoryQuery};
 use protocol::{MessageId, RoomSlug, limits, subject};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -18,7 +19,7 @@ use crate::paging::{self, Search};
 use crate::projection::{Part, RoomState};
 use crate::shard::Progress;
 use crate::signals::{QueryOutcome, Signals};
-use crate::store::{Store, StoreError, event_of};
+use crate::store::{Store, StoreError};
 
 /// Questions that are answered at once, per shard. More are refused, and their askers read the log.
 const AT_ONCE_MAX: usize = 64;
@@ -115,6 +116,14 @@ impl Answers {
         }
     }
 
+    async fn find(&self, room: &RoomSlug, id: MessageId) -> Result<HistoryAnswer, NoAnswer> {
+        self.check_room(room)?;
+        let Progress { stream, applied } = self.reached(0).await?;
+        let mut rows = self.store.find(room, id).await?;
+        rows.truncate(paging::fitting(rows.iter().map(paging::bytes), paging::ANSWER_BYTES_MAX));
+        Ok(HistoryAnswer::Found { stream, applied, rows })
+    }
+
     async fn last(&self, rooms: &[RoomSlug]) -> Result<HistoryAnswer, NoAnswer> {
         if rooms.len() > ROOMS_MAX {
             return Err(NoAnswer::Refused("at most 200 rooms in one question"));
@@ -132,95 +141,15 @@ impl Answers {
         Ok(answer)
     }
 
-    async fn find(&self, room: &RoomSlug, id: MessageId) -> Result<HistoryAnswer, NoAnswer> {
-        self.check_room(room)?;
-        let Progress { stream, applied } = self.reached(0).await?;
-        let rows = self.store.found(room, id).await?;
-        Ok(HistoryAnswer::Found { stream, applied, rows })
-    }
-
-    async fn page(&self, query: &PageQuery) -> Result<Page, NoAnswer> {
-        self.check(&query.room, query.limit)?;
-        let Progress { stream, applied } = self.reached(query.at_least).await?;
-        let nothing = Page { stream, applied, rows: Vec::new(), prev: 0 };
-        match self.state(&query.room).await? {
-            Some(state) => Ok(self.page_of(query, &state, nothing).await?),
-            None => Ok(nothing),
-        }
-    }
-
-    async fn page_of(&self, query: &PageQuery, state: &RoomState, page: Page) -> Result<Page, StoreError> {
-        let place = self.place(&query.room, state, query.before).await?;
-        let numbers = paging::window_before(place, query.limit as u64);
-        // The row before the page is read with it, for its sequence.
-        let first = numbers.start.saturating_sub(1).max(1);
-        let mut rows = self.rows(&query.room, first..numbers.end).await?;
-        let before = usize::from(first < numbers.start);
-        let fitting = paging::fitting(rows[before.min(rows.len())..].iter().rev());
-        let cut = rows.len() - fitting;
-        let prev = cut.checked_sub(1).map_or(0, |last| rows[last].seq);
-        rows.drain(..cut);
-        Ok(Page { rows, prev, ..page })
-    }
-
-    async fn after(&self, query: &AfterQuery) -> Result<Events, NoAnswer> {
-        self.check(&query.room, query.limit)?;
-        let Progress { stream, applied } = self.reached(query.at_least).await?;
-        let nothing = Events { stream, applied, events: Vec::new(), reached: query.after };
-        match self.state(&query.room).await? {
-            Some(state) => Ok(self.after_of(query, &state, nothing).await?),
-            None => Ok(nothing),
-        }
-    }
-
-    /// Rows and changes, merged by their sequences. What was erased has no text left, but its place is passed.
-    async fn after_of(
-        &self,
-        query: &AfterQuery,
-        state: &RoomState,
-        nothing: Events,
-    ) -> Result<Events, StoreError> {
-        let AfterQuery { room, after, limit, .. } = query;
-        let first = after.saturating_add(1);
-        let place = self.place(room, state, first).await?;
-        let numbers = paging::window_from(place, state.count, *limit as u64);
-        let rows = self.rows(room, numbers.clone()).await?;
-        // Up to the last row alone, while there are more rows: so the changes of a busy room are read in parts, too.
-        let is_last = numbers.end > state.count;
-        let end = rows.last().filter(|_| !is_last).map_or(u64::MAX, |last| last.seq + 1);
-        let mut events = self.store.changes(room, first, end).await?;
-        let mut reached = rows.last().map_or(*after, |last| last.seq);
-        events.extend(rows.into_iter().filter_map(event_of));
-        events.sort_by_key(|event| event.seq);
-        reached = events.last().map_or(reached, |last| last.seq.max(reached));
-        let fitting = paging::fitting(events.iter()).min(*limit);
-        if fitting < events.len() {
-            events.truncate(fitting);
-            reached = events.last().map_or(*after, |last| last.seq);
-        }
-        Ok(Events { events, reached, ..nothing })
-    }
-
-    /// The rows with these numbers, all of them.
-    async fn rows(&self, room: &RoomSlug, numbers: Range<u64>) -> Result<Vec<Row>, StoreError> {
-        let count = numbers.end - numbers.start;
-        let rows = self.store.rows(room, numbers).await?;
-        if rows.len() as u64 == count { Ok(rows) } else { Err(StoreError::Malformed("number")) }
-    }
-
-    /// The room as it is; to be read after the progress, so that it has at least what is said to be applied.
-    async fn state(&self, room: &RoomSlug) -> Result<Option<RoomState>, StoreError> {
-        Ok(self.store.rooms([room]).await?.remove(room))
-    }
-
+    /// The limit of an answer and its room, checked.
     fn check(&self, room: &RoomSlug, limit: usize) -> Result<(), NoAnswer> {
         if limit == 0 || limit > limits::PAGE_EVENTS_MAX {
-            return Err(NoAnswer::Refused("1 to 100 events are answered at once"));
+            return Err(NoAnswer::Refused("an answer has 1 to 100 rows or events"));
         }
         self.check_room(room)
     }
 
-    /// The number of the room's first event with at least this sequence; one more than it has when there is none.
+    /// The number of the room's first row with at least this sequence; one more than it has when there is none.
     async fn place(&self, room: &RoomSlug, state: &RoomState, seq: u64) -> Result<u64, StoreError> {
         if seq > state.last_seq {
             return Ok(state.count + 1);

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use broker::{Broker, Connection, Follower, Record};
 use protocol::{RoomSlug, StreamIdentity};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::checkpoint::{Checkpoint, LogFacts};
-use crate::projection::{self, Batch, Known, Part, RoomState};
+use crate::projection::{self, Batch, Entry, Known, Part, Place, RoomState};
 use crate::signals::Signals;
 use crate::store::{Store, StoreError};
 
@@ -32,6 +32,8 @@ const STAND_BY_LOOKS: u32 = 6;
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 /// Rooms whose state is kept in memory between batches.
 const ROOMS_KEPT_MAX: usize = 10_000;
+/// Rows that are read with one that turns out to be needed.
+const NEIGHBOURS: u64 = 100;
 
 /// How far this worker knows the shard to be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Shard {
     pub signals: Arc<Signals>,
     /// `None` until the checkpoint was read for the first time.
     pub progress: watch::Sender<Option<Progress>>,
+    /// Rung when a batch has left something to be erased from the log.
+    pub to_erase: Arc<Notify>,
 }
 
 enum Ended {
@@ -131,7 +135,6 @@ impl Shard {
         let checkpoint = stored.unwrap_or_else(|| Checkpoint::new(follower.identity()));
         let life = Life { follower, checkpoint, epoch, rooms: HashMap::new() };
         life.check_log(self).await?;
-        life.erase_texts(self).await?;
         self.signals.began(shard, &life.checkpoint);
         self.tell(&life.checkpoint);
         Ok(life)
@@ -198,33 +201,16 @@ impl Life {
         let after = self.checkpoint.after(&batch, last);
         shard.store.apply(shard.part, &self.checkpoint, &batch, &after).await?;
         self.checkpoint = after;
+        if !batch.erase.is_empty() {
+            shard.to_erase.notify_one();
+        }
         shard.signals.applied(shard.part.shard, &batch, &self.checkpoint, began.elapsed());
         shard.tell(&self.checkpoint);
         if self.rooms.len() > ROOMS_KEPT_MAX {
             self.rooms.clear();
         }
         self.rooms.extend(batch.rooms);
-        if !batch.changes.texts_to_erase.is_empty() {
-            self.erase_texts(shard).await?;
-        }
         Ok(())
-    }
-
-    /// Takes the texts of deleted messages out of the log. That they are to be erased was written with the deletion, and is
-    /// forgotten when they are: whatever ends this process in between, the next life does it again.
-    async fn erase_texts(&self, shard: &Shard) -> Result<(), Error> {
-        let stream = shard.part.shard.stream();
-        loop {
-            let texts = shard.store.texts_to_erase(shard.part).await?;
-            if texts.is_empty() {
-                return Ok(());
-            }
-            for seq in &texts {
-                shard.broker.erase(&stream, *seq).await?;
-            }
-            shard.store.erased(shard.part, &texts).await?;
-            shard.signals.erased(texts.len());
-        }
     }
 
     async fn project(&mut self, shard: &Shard, records: &[Record]) -> Result<Batch, Error> {
@@ -233,10 +219,39 @@ impl Life {
         let missing = rooms.iter().filter(|room| !self.rooms.contains_key(*room));
         let found = shard.store.rooms(missing).await?;
         self.rooms.extend(found);
-        let known = Known { rooms: std::mem::take(&mut self.rooms), sent: shard.store.sent(&sent).await? };
-        let batch = projection::project(records, entries, &known);
+        let sent = shard.store.sent(&sent).await?;
+        let wanted = projection::wanted(&entries, &sent);
+        let kept = shard.store.kept(&wanted.kept).await?;
+        let marks = shard.store.marks(&wanted.marks).await?;
+        let texts = shard.store.texts(&wanted.texts).await?;
+        let mut known = Known { rooms: std::mem::take(&mut self.rooms), sent, kept, marks, texts };
+        let batch = projected(&shard.store, records, &entries, &mut known).await;
         self.rooms = known.rooms;
-        Ok(batch)
+        batch
+    }
+}
+
+/// Projects with what is known, and reads what is found to be needed on the way.
+async fn projected(
+    store: &Store,
+    records: &[Record],
+    entries: &[Entry],
+    known: &mut Known,
+) -> Result<Batch, Error> {
+    loop {
+        let batch = projection::project(records, entries, known);
+        if batch.unknown.is_empty() {
+            return Ok(batch);
+        }
+        for place in &batch.unknown {
+            // Where one message is erased its neighbours may be too.
+            let first = place.number.saturating_sub(NEIGHBOURS).max(1);
+            let rows = store.rows(&place.room, first..place.number + 1).await?;
+            if rows.len() as u64 != place.number + 1 - first {
+                return Err(StoreError::Malformed("number").into());
+            }
+            known.kept.extend((first..).map(|number| Place::new(&place.room, number)).zip(rows));
+        }
     }
 }
 

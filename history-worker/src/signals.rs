@@ -24,10 +24,9 @@ pub struct Signals {
     shards: Mutex<BTreeMap<Shard, ShardView>>,
     events: Counter,
     duplicates: Counter,
-    changes: Counter,
-    ignored: Counter,
-    erased: Counter,
     asides: CounterBy,
+    ignored: CounterBy,
+    erased: Counter,
     batch_entries: Histogram,
     batch_seconds: Histogram,
     queries: CounterBy,
@@ -42,6 +41,7 @@ struct ShardView {
     last_aside: Option<(u64, String)>,
     lag: Lag,
     missing: Option<String>,
+    not_erased: Option<String>,
     stopped: Option<String>,
 }
 
@@ -77,13 +77,10 @@ impl Signals {
             shards: Mutex::default(),
             events: registry.counter("applied_events", "Events written to the history"),
             duplicates: registry.counter("duplicate_events", "Copies of stored events, passed over"),
-            changes: registry.counter("applied_changes", "Edits, deletions and reactions applied to messages"),
-            ignored: registry.counter(
-                "ignored_changes",
-                "Changes of messages that are not there, are deleted, or are somebody else's to edit; reactions above the bound",
-            ),
-            erased: registry.counter("erased_texts", "Texts of deleted messages taken out of the log"),
             asides: registry.counter_by("set_aside", "Entries of the log that can't be applied", "reason"),
+            ignored: registry.counter_by("ignored_changes", "Changes that change nothing", "reason"),
+            erased: registry
+                .counter("erased_entries", "Texts of deleted messages that this worker took out of the log"),
             batch_entries: registry.histogram(
                 "batch_entries",
                 "Entries of the log written in one transaction",
@@ -143,16 +140,14 @@ impl Signals {
 
     /// A batch has been written, in this time.
     pub fn applied(&self, shard: Shard, batch: &Batch, checkpoint: &Checkpoint, took: Duration) {
-        self.events.inc_by(batch.events.len() as u64);
+        self.events.inc_by(batch.events());
         self.duplicates.inc_by(batch.duplicates);
-        self.changes.inc_by(batch.changes.applied.len() as u64);
-        self.ignored.inc_by(batch.changes.ignored);
+        batch.ignored.iter().for_each(|(_, reason)| self.ignored.inc(reason.code()));
         for aside in &batch.asides {
             self.asides.inc(aside.reason.code());
             tracing::warn!(shard = shard.0, seq = aside.seq, bytes = aside.bytes, reason = %aside.reason, "set aside");
         }
-        let entries =
-            batch.events.len() + batch.asides.len() + usize::try_from(batch.duplicates).unwrap_or(0);
+        let entries = batch.entries();
         self.batch_entries.observe(entries as f64);
         self.batch_seconds.observe(took.as_secs_f64());
         tracing::debug!(shard = shard.0, applied = checkpoint.applied, entries, "batch written");
@@ -160,9 +155,16 @@ impl Signals {
         self.works(shard);
     }
 
-    /// Texts of deleted messages are out of the log.
-    pub fn erased(&self, texts: usize) {
-        self.erased.inc_by(texts as u64);
+    /// Everything that had to go from the shard's log is gone; this worker has taken out `erased` entries.
+    pub fn erased(&self, shard: Shard, erased: u64) {
+        self.erased.inc_by(erased);
+        self.view(shard, |view| view.not_erased = None);
+    }
+
+    /// Texts of deleted messages are still in the log: taking them out is tried again.
+    pub fn not_erased(&self, shard: Shard, error: &Error) {
+        tracing::warn!(shard = shard.0, %error, "texts of deleted messages are still in the log");
+        self.view(shard, |view| view.not_erased = Some(error.to_string()));
     }
 
     /// A question was answered, or not, in this time.
@@ -211,6 +213,10 @@ impl Signals {
 impl ShardView {
     fn warnings(&self, shard: Shard) -> Vec<String> {
         let mut warnings: Vec<_> = self.missing.clone().into_iter().collect();
+        if let Some(why) = &self.not_erased {
+            warnings
+                .push(format!("shard {}: texts of deleted messages are still in the log: {why}", shard.0));
+        }
         if let Some((seq, reason)) = &self.last_aside {
             let events = if self.asides == 1 { "event" } else { "events" };
             warnings.push(format!(

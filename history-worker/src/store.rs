@@ -4,27 +4,31 @@
 //!
 //! | record | holds |
 //! |---|---|
-//! | `event:[room, number]` | an event as it is now; a page is a range of numbers |
-//! | `sent:[room, id, author]` | what was sent under that id, so that a copy is known, and what became of it |
-//! | `change:[room, sequence]` | an edit, a deletion, a reaction; without its text, which the event's row has |
-//! | `reaction:[room, number, reaction, user]` | a reaction that stands |
-//! | `erase:[shard, sequence]` | a text that is still to be taken out of the log |
-//! | `room:[room]` | name, creator, how many events, the last of them |
+//! | `event:[room, number]` | a row as it is now; a page is a range of numbers |
+//! | `sent:[room, id, author]` | where the event with that id is, so that a copy is known and a message is found |
+//! | `reaction:[room, number, reaction, user]` | a reaction to the message with that number, and when it was given |
+//! | `change:[room, sequence]` | an event that changed a row, without a text |
+//! | `text:[room, sequence of the message, sequence]` | where the log holds a text of a message: an edit, or a copy |
+//! | `erase:[shard, sequence]` | an entry that must go from the log, until it is gone |
+//! | `room:[room]` | name, creator, how many rows, the last of them, the last message |
 //! | `checkpoint:[shard]` | how far the shard's log is applied |
 //! | `aside:[shard, sequence]` | an entry of the log that can't be applied, with its reason |
 //! | `meta:schema` | the version of this layout |
 
 mod address;
+mod answer;
+mod change_rows;
 mod connection;
 mod error;
+mod event_rows;
 mod read;
 mod rows;
 mod schema;
 mod write;
 
 pub use address::{BadAddress, DatabaseAddress};
+pub use answer::message;
 pub use error::StoreError;
-pub use rows::event_of;
 
 use connection::Connection;
 

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod all {
     mod changes;
+    mod erasing;
     mod kill;
     mod nats;
     mod other_log;

@@ -1,6 +1,6 @@
 //! What crosses a WebSocket in the JSON format (`backchat.v1.json`), and the close codes of both formats.
 
-use crate::{Cursor, MessageId, Reaction, Timestamp, UserId};
+use crate::{Cursor, MessageId, Reaction, RoomSlug, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// The subprotocol that a program asks for.
@@ -216,6 +216,12 @@ pub enum ServerFrame {
         user: Person,
     },
     Presence(PresenceFrame),
+    /// On the socket of a person's rooms: what happened last in one of them.
+    Head {
+        room: RoomSlug,
+        /// The room's newest row, as it is now.
+        last: Box<EventFrame>,
+    },
     #[serde(untagged)]
     Event(EventFrame),
 }

@@ -59,6 +59,4 @@ impl Note {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
     pub gateway: GatewayId,
-    /// It stops: whoever is there is not there any more.
-    pub last: bool,
 }

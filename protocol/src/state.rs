@@ -1,6 +1,6 @@
 //! The state beside the log: the last value on a subject of its own, kept by the broker.
 
-use crate::{MessageId, Timestamp, UserId};
+use crate::{MessageId, RoomSlug, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// What a person is in a room: `chat.member.<shard>.<user>.<room>`.
@@ -104,4 +104,12 @@ pub struct Installation {
 impl Installation {
     /// The layout that this code writes and reads.
     pub const FORMAT: u32 = 1;
+}
+
+/// That a room has news, on `chat.head.<shard>.<room>`: said in passing, at most once a second by each gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub room: RoomSlug,
+    /// The sequence of the room's newest event, as far as its gateway knows.
+    pub seq: u64,
 }

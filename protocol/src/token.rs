@@ -9,6 +9,9 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// A key that tokens are checked with, ready for use.
+pub type PublicKey = VerifyingKey;
+
 /// The longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 1024;
 

@@ -139,6 +139,7 @@ fn room(layout: Layout<'_>, rows: Vec<EventRow>, more_before: bool) -> Result<St
 
 fn rooms(current: &str) -> Vec<RoomLink> {
     let room = |slug: &str, name: &str, at: &str, author: &str, kind: LastKind| RoomLink {
+        seq: 7,
         slug: slug.to_owned(),
         name: name.to_owned(),
         last: Some(LastEvent { seq: 1, at: at.to_owned(), author: author.to_owned(), kind }),
@@ -168,7 +169,13 @@ fn rooms(current: &str) -> Vec<RoomLink> {
             "Alan",
             LastKind::Joined,
         ),
-        RoomLink { slug: "new_q1w2".to_owned(), name: "Brand new".to_owned(), last: None, current: false },
+        RoomLink {
+            seq: 1,
+            slug: "new_q1w2".to_owned(),
+            name: "Brand new".to_owned(),
+            last: None,
+            current: false,
+        },
     ]
 }
 

@@ -54,7 +54,11 @@ const ROOM_SCRIPT: &str = concat!(
 );
 
 /// The scripts that are ours.
-const OURS: [(&str, &str); 2] = [("app.js", include_str!("../static/app.js")), ("room.js", ROOM_SCRIPT)];
+const OURS: [(&str, &str); 3] = [
+    ("app.js", include_str!("../static/app.js")),
+    ("rooms.js", include_str!("../static/rooms.js")),
+    ("room.js", ROOM_SCRIPT),
+];
 
 /// The files that are served as they are.
 const FILES: [(&str, &str, &[u8]); 4] = [

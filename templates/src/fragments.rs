@@ -6,7 +6,7 @@
 use askama::Template;
 
 use crate::rows::Row;
-use crate::{EventRow, Lang, PersonRow, Words};
+use crate::{EventRow, Lang, PersonRow, RoomLink, Words};
 
 #[derive(Template)]
 #[template(path = "fragments/event.html")]
@@ -116,6 +116,19 @@ struct PresenceTemplate<'a> {
 )]
 struct TypingTemplate<'a> {
     user: &'a PersonRow,
+}
+
+#[derive(Template)]
+#[template(path = "fragments/room-head.html")]
+struct RoomHeadTemplate<'a> {
+    w: &'static Words,
+    room: &'a RoomLink,
+}
+
+/// An entry of a list of rooms in which something happened. The page puts it in the place of the old one.
+#[must_use]
+pub fn room_head_fragment(lang: Lang, room: &RoomLink) -> String {
+    written(RoomHeadTemplate { w: lang.words(), room })
 }
 
 /// Who is present in the room.

@@ -27,6 +27,8 @@ pub struct Viewer<'a> {
 pub struct RoomLink {
     pub slug: String,
     pub name: String,
+    /// The sequence of the room's newest event, of whatever kind.
+    pub seq: u64,
     /// What happened last in the room, if anything is known.
     pub last: Option<LastEvent>,
     /// Whether this is the room that the page shows.

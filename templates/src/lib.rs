@@ -19,7 +19,7 @@ pub use askama::Error;
 pub use forms::{FormError, RegisterErrors};
 pub use fragments::{
     PresenceView, ack_fragment, caught_up_fragment, event_fragment, page_fragment, ping_fragment,
-    presence_fragment, refused_fragment, reset_fragment, typing_fragment,
+    presence_fragment, refused_fragment, reset_fragment, room_head_fragment, typing_fragment,
 };
 pub use lang::Lang;
 pub use layout::{LastEvent, LastKind, Layout, RoomLink, Viewer};

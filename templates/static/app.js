@@ -37,6 +37,7 @@ async function copy(button) {
   setTimeout(() => { button.textContent = word; }, 1600);
 }
 
+globalThis.backchat = { showShortTime };
 document.querySelectorAll("time[data-short]").forEach(showShortTime);
 document.querySelectorAll("input[data-absolute]").forEach((input) => {
   input.value = new URL(input.value, location.href).href;

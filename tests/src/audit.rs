@@ -23,6 +23,18 @@ pub struct Audit {
     pub views: Vec<View>,
     /// What others say is stored, from the room's beginning.
     pub histories: Vec<View>,
+    /// Single pages, read at any time.
+    pub excerpts: Vec<Excerpt>,
+}
+
+/// A page as somebody got it: the newest events before a place.
+#[derive(Debug)]
+pub struct Excerpt {
+    pub name: String,
+    pub before: u64,
+    /// How many events were asked for.
+    pub limit: usize,
+    pub events: Vec<Seen>,
 }
 
 #[derive(Debug)]
@@ -136,7 +148,25 @@ impl Audit {
         for view in self.views.iter().chain(&self.histories) {
             self.look_at_view(view, &stored, &mut verdict);
         }
+        for excerpt in &self.excerpts {
+            self.look_at_excerpt(excerpt, &stored, &mut verdict);
+        }
         verdict
+    }
+
+    fn look_at_excerpt(&self, excerpt: &Excerpt, stored: &Stored<'_>, verdict: &mut Verdict) {
+        let (name, before) = (&excerpt.name, excerpt.before);
+        let end = self.history.partition_point(|event| event.seq < before);
+        let due = &self.history[end.saturating_sub(excerpt.limit)..end];
+        excerpt.events.iter().for_each(|event| look_at_event(name, event, stored, verdict));
+        let places = |events: &[Seen]| events.iter().map(|event| event.seq).collect::<Vec<_>>();
+        let (got, due) = (places(&excerpt.events), places(due));
+        if got != due {
+            let missed: Vec<_> = due.iter().filter(|seq| !got.contains(seq)).collect();
+            verdict.lost += missed.len();
+            verdict.out_of_place += usize::from(missed.is_empty());
+            verdict.example(format!("{name} got {got:?} before {before}, without {missed:?}"));
+        }
     }
 
     fn look_at_history(&self, verdict: &mut Verdict) -> Stored<'_> {
@@ -172,8 +202,11 @@ impl Audit {
             }
             look_at_event(name, event, stored, verdict);
         }
-        for event in self.history.iter().filter(|event| event.seq > view.after && !seen.contains(&event.id)) {
-            verdict.lose(format!("{name} never saw {} ({})", event.id, event.seq));
+        let due = self.history.iter().filter(|event| event.seq > view.after);
+        let missed: Vec<_> = due.filter(|event| !seen.contains(&event.id)).map(|event| event.seq).collect();
+        if let [first, .., last] | [first @ last] = missed[..] {
+            verdict.lost += missed.len();
+            verdict.example(format!("lost: {name} never saw {} from {first} to {last}", missed.len()));
         }
     }
 }
@@ -240,6 +273,13 @@ mod tests {
         let mut altered = history.clone();
         altered[2].body = Some("another".into());
         assert_eq!(audit(&history, altered).verdict().altered, 1);
+        let mut paged = audit(&history, history.clone());
+        let page =
+            |events: &[Seen]| Excerpt { name: "P".into(), before: 5, limit: 3, events: events.to_vec() };
+        paged.excerpts = vec![page(&history[1..4])];
+        assert!(paged.verdict().is_clean());
+        paged.excerpts.push(page(&history[1..3]));
+        assert_eq!(paged.verdict().lost, 1, "a page without its last event");
         let mut lost = audit(&history, history.clone());
         lost.acknowledged.insert(MessageId::new(), 6);
         assert_eq!(lost.verdict().lost, 1);

@@ -74,6 +74,10 @@ impl Cluster {
         &self.servers[server]
     }
 
+    pub fn server_mut(&mut self, server: usize) -> &mut Nats {
+        &mut self.servers[server]
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self, server: usize) {
         self.servers[server].kill();

@@ -3,6 +3,7 @@
 //! and what every member saw are compared.
 
 mod crowd;
+mod reader;
 mod rig;
 pub mod schedule;
 mod verdict;

@@ -29,6 +29,10 @@ pub enum Heard {
         user: Person,
     },
     Presence(PresenceFrame),
+    Head {
+        room: String,
+        last: Box<EventFrame>,
+    },
     /// A kind that these clients do not know: they pass over it.
     #[serde(skip)]
     Other,

@@ -28,15 +28,24 @@ pub struct Draft {
     /// How the harness calls it.
     pub name: String,
     pub port: u16,
-    /// Where its streams are kept; a folder of its own when nothing is said.
+    /// Where its streams are kept; a folder of its own when nothing is said. It is unmounted and removed when this process
+    /// ends and has not done so.
     pub store: Option<PathBuf>,
+    /// Bytes of streams that it keeps, at most; as many as it finds free when nothing is said.
+    pub store_bytes_max: Option<u64>,
     /// Lines of its settings besides the usual ones.
     pub settings: String,
 }
 
 impl Default for Draft {
     fn default() -> Self {
-        Self { name: "nats-server".into(), port: ports::free(), store: None, settings: String::new() }
+        Self {
+            name: "nats-server".into(),
+            port: ports::free(),
+            store: None,
+            store_bytes_max: None,
+            settings: String::new(),
+        }
     }
 }
 
@@ -47,17 +56,21 @@ impl Draft {
     /// When there is no server to start.
     pub fn prepared(self) -> Nats {
         let folder = tempfile::tempdir().expect("there is room for a folder");
+        let scratch = self.store.clone();
         let store = self.store.unwrap_or_else(|| folder.path().join("store"));
+        let limit =
+            self.store_bytes_max.map_or_else(String::new, |bytes| format!(", max_file_store: {bytes}"));
         let settings = format!(
-            "listen: \"127.0.0.1:{}\"\nmax_payload: 1MB\njetstream {{ store_dir: {store:?}, sync_interval: always }}\n{}",
+            "listen: \"127.0.0.1:{}\"\nmax_payload: 1MB\njetstream {{ store_dir: {store:?}, sync_interval: always{limit} }}\n{}",
             self.port, self.settings,
         );
         let file = folder.path().join("nats.conf");
         std::fs::write(&file, settings).expect("a file can be written");
-        let launch = Launch::new(&server(), folder.path())
+        let mut launch = Launch::new(&server(), folder.path())
             .named(&self.name)
             .argument("-c")
             .argument(file.to_string_lossy());
+        launch.scratch = scratch;
         Nats { port: self.port, program: None, launch, folder }
     }
 

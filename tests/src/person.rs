@@ -188,6 +188,15 @@ impl Person {
         Dial::to(&self.address, room).cookie(&self.cookies_for("/chat/"))
     }
 
+    /// A JSON socket of this person's list of rooms.
+    ///
+    /// # Panics
+    /// When it does not come about.
+    pub async fn watches_rooms(&self) -> JsonSocket {
+        let dial = Dial::to_list(&self.address).cookie(&self.cookies_for("/chat/"));
+        JsonSocket::over(dial.as_json().connect().await)
+    }
+
     /// What the server says to a JSON socket of this person.
     pub async fn tries_to_connect(&self, room: &str) -> Dialled {
         self.dial(room).as_json().dial().await

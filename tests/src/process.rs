@@ -21,7 +21,7 @@ pub struct Launch {
     pub environment: Vec<(String, String)>,
     /// Where its output is kept; every start adds to it.
     pub log: PathBuf,
-    /// A folder of the program alone, to be removed when this process ends and has not removed it.
+    /// A folder of the program alone, to be unmounted and removed when this process ends and has not removed it.
     pub scratch: Option<PathBuf>,
 }
 
@@ -219,8 +219,7 @@ impl Program {
 
 /// Ends the program's group when this process ends in whatever way: only then does the pipe close that it reads.
 fn leash(group: u32, scratch: Option<&Path>) -> Child {
-    const SCRIPT: &str =
-        r#"read -r _; kill -s KILL -- "-$1" 2>/dev/null; [ -z "$2" ] || { sleep 1; rm -rf -- "$2"; }"#;
+    const SCRIPT: &str = r#"read -r _; kill -s KILL -- "-$1" 2>/dev/null; [ -z "$2" ] || { sleep 1; umount -l -- "$2" 2>/dev/null; rm -rf -- "$2"; }"#;
     Command::new("sh")
         .args(["-c", SCRIPT, "leash", &group.to_string()])
         .arg(scratch.unwrap_or(Path::new("")))

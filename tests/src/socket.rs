@@ -61,6 +61,11 @@ impl Dial {
         Self { address: address.into(), path: format!("/chat/{room}/"), headers: HeaderMap::new() }
     }
 
+    /// To the socket of a person's list of rooms.
+    pub fn to_list(address: &str) -> Self {
+        Self { path: "/chat/".into(), ..Self::to(address, "") }
+    }
+
     pub fn after(mut self, cursor: &str) -> Self {
         self.path = format!("{}?after={}", self.path, percent(cursor));
         self

@@ -314,7 +314,10 @@ impl Member {
                 report.cursor = Some(cursor);
                 self.attempt = 0;
             }
-            News::Reset { reason } => report.resets.push(reason),
+            News::Reset { reason } => {
+                let (at, cursor) = (protocol::Timestamp::now(), report.cursor.clone().unwrap_or_default());
+                report.resets.push(format!("{reason} at {at}, after {cursor}"));
+            }
             News::Refused { id, code, retry_after_ms: Some(wait_ms) } => {
                 if let Some(id) = id {
                     self.outbox.again_in(id, Duration::from_millis(wait_ms));

@@ -86,9 +86,16 @@ impl Server {
     /// One line for the person at the terminal.
     pub fn gateway(shape: Shape, sync: Sync) -> Result<Self, String> {
         let folder = folder()?;
-        let (nats, url) = start_nats(folder.path(), sync)?;
+        let port = free_port()?;
+        let url = format!("nats://{}", local(port));
+        // What is made before the run need not survive a power cut: many thousand waits for the disk are spared.
+        let mut nats = start_nats(folder.path(), port, Sync::Default)?;
         Program::of(&built("backchat-setup")?).set("BACKCHAT_SETUP_NATS_URL", &url).run(folder.path())?;
         let members = installation::install(&url, shape)?;
+        if sync != Sync::Default {
+            nats.stop(START)?;
+            nats = start_nats(folder.path(), port, sync)?;
+        }
         let (port, operations) = (free_port()?, free_port()?);
         let mut gateway = Program::of(&built("gateway")?)
             .set("BACKCHAT_GATEWAY_LISTEN", &local(port).to_string())
@@ -113,8 +120,7 @@ impl Server {
     }
 }
 
-fn start_nats(folder: &Path, sync: Sync) -> Result<(Program, String), String> {
-    let port = free_port()?;
+fn start_nats(folder: &Path, port: u16, sync: Sync) -> Result<Program, String> {
     let sync = match sync {
         Sync::Always => ", sync_interval: always",
         Sync::Default => "",
@@ -129,7 +135,7 @@ fn start_nats(folder: &Path, sync: Sync) -> Result<(Program, String), String> {
     let mut program = Program::of(&nats_server()?);
     let mut program = program.argument("-c").argument(&path.to_string_lossy()).start(folder)?;
     program.until(START, || connects(local(port)))?;
-    Ok((program, format!("nats://{}", local(port))))
+    Ok(program)
 }
 
 /// The processes that a run measures, put before everything else on the machine where we may.

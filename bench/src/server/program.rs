@@ -44,6 +44,24 @@ impl Program {
         self.child.id()
     }
 
+    /// Asks it to stop, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it takes longer than `patience`.
+    pub fn stop(&mut self, patience: Duration) -> Result<(), String> {
+        let kill = format!("kill -s TERM {}", self.id());
+        // A program that is gone needs no signal.
+        let _ = Command::new("sh").args(["-c", &kill]).status();
+        let deadline = Instant::now() + patience;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                return Err(format!("{} does not stop", self.name));
+            }
+            pause(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     /// Waits until `is_so`.
     ///
     /// # Errors

@@ -6,7 +6,12 @@ pub mod join;
 pub mod language;
 pub mod room;
 
-use crate::{Error, directory::MyRoom, history, state::Gateway};
+use crate::{
+    Error,
+    directory::MyRoom,
+    history::{self, NamedRow},
+    state::Gateway,
+};
 use protocol::{
     RoomSlug, UserId,
     view::{Row, What},
@@ -25,25 +30,36 @@ async fn room_links(
     current: Option<&RoomSlug>,
 ) -> Result<Vec<RoomLink>, Error> {
     let mut links = Vec::new();
-    for (place, room) in gateway.directory.rooms_of(user).await?.into_iter().enumerate() {
-        links.push(RoomLink {
-            last: last_event(gateway, &room, place < SEARCHED_MAX).await,
-            current: current == Some(&room.slug),
-            slug: room.slug.to_string(),
-            name: room.name,
+    for room in gateway.directory.rooms_of(user).await? {
+        links.push(if links.len() < SEARCHED_MAX {
+            room_link(gateway, &room, current).await
+        } else {
+            link(gateway, &room, current, room.last.as_ref().and_then(Row::of)).await
         });
     }
     Ok(links)
 }
 
-/// The last message of a room; the last event where no message is near.
-async fn last_event(gateway: &Gateway, room: &MyRoom, search: bool) -> Option<LastEvent> {
-    let last = room.last.as_ref()?;
-    let row = match Row::of(last) {
-        Some(row) if matches!(row.what, What::Message(_)) => row,
-        row if search => last_message(gateway, &room.slug, last.seq).await.or(row)?,
-        row => row?,
-    };
+/// A room as a list shows it, with its last message where one is near.
+pub async fn room_link(gateway: &Gateway, room: &MyRoom, current: Option<&RoomSlug>) -> RoomLink {
+    let last = last_row(gateway, room).await.map(|named| named.row);
+    link(gateway, room, current, last).await
+}
+
+async fn link(gateway: &Gateway, room: &MyRoom, current: Option<&RoomSlug>, last: Option<Row>) -> RoomLink {
+    RoomLink {
+        seq: room.last.as_ref().map_or(0, |last| last.seq),
+        last: match last {
+            Some(row) => last_event(gateway, row).await,
+            None => None,
+        },
+        current: current == Some(&room.slug),
+        slug: room.slug.to_string(),
+        name: room.name.clone(),
+    }
+}
+
+async fn last_event(gateway: &Gateway, row: Row) -> Option<LastEvent> {
     Some(LastEvent {
         seq: row.seq,
         at: row.at.to_string(),
@@ -58,8 +74,12 @@ async fn last_event(gateway: &Gateway, room: &MyRoom, search: bool) -> Option<La
     })
 }
 
-/// The last message among the rows up to a sequence, as it is now.
-async fn last_message(gateway: &Gateway, room: &RoomSlug, upto: u64) -> Option<Row> {
-    let page = history::before(gateway, room, upto.saturating_add(1), SEARCH_EVENTS).await.ok()?;
-    page.rows.into_iter().rev().map(|named| named.row).find(|row| matches!(row.what, What::Message(_)))
+/// The last message of a room as it is now; the last row where no message is near.
+pub async fn last_row(gateway: &Gateway, room: &MyRoom) -> Option<NamedRow> {
+    let last = room.last.as_ref()?;
+    let before = last.seq.saturating_add(1);
+    let mut rows = history::before(gateway, &room.slug, before, SEARCH_EVENTS).await.ok()?.rows;
+    let message = rows.iter().rposition(|named| matches!(named.row.what, What::Message(_)));
+    let place = message.or_else(|| rows.len().checked_sub(1))?;
+    Some(rows.swap_remove(place))
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// Changes are gathered this long before the other gateways are told.
 const GATHER: Duration = Duration::from_millis(250);
 /// Whoever has gone is present for this long, so that a reload or a change of gateways is not seen.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(3);
 /// How often a quiet list says its version: the time for which a lost change goes unnoticed.
 const STILL_EVERY: Duration = Duration::from_secs(20);
 /// A whole list is said at most this often, whoever asks.
@@ -40,6 +40,8 @@ pub struct Roster {
     leaving: HashMap<UserId, Instant>,
     announced: BTreeSet<UserId>,
     version: u64,
+    /// Whether anybody was ever announced: only then has somebody else a list of this gateway's that may be wrong.
+    has_announced: bool,
     others: HashMap<GatewayId, Other>,
     asks: Vec<Note>,
     announce_at: Option<Instant>,
@@ -95,6 +97,7 @@ impl Roster {
             leaving: HashMap::new(),
             announced: BTreeSet::new(),
             version,
+            has_announced: false,
             others: HashMap::new(),
             asks: vec![Note::Ask { gateway: me, of: None }],
             announce_at: None,
@@ -126,10 +129,10 @@ impl Roster {
 
     fn changed_here(&mut self, now: Instant) {
         self.announce_at.get_or_insert(now + GATHER);
-        self.to_show(now);
+        self.show_soon(now);
     }
 
-    fn to_show(&mut self, now: Instant) {
+    fn show_soon(&mut self, now: Instant) {
         let every = if self.shown.len() > limits::PEOPLE_NAMED_MAX { SHOW_EVERY_LARGE } else { SHOW_EVERY };
         let soonest = now + GATHER;
         let at = self.shown_at.map_or(soonest, |shown| soonest.max(shown + every));
@@ -144,7 +147,7 @@ impl Roster {
         }
         match note {
             Note::Ask { of, .. } => {
-                if of.is_none_or(|of| of == self.me) && !self.announced.is_empty() {
+                if of.is_none_or(|of| of == self.me) && self.has_announced {
                     let soonest = self.whole_said.map_or(now, |said| now.max(said + WHOLE_EVERY));
                     self.whole_at.get_or_insert(soonest);
                 }
@@ -166,7 +169,7 @@ impl Roster {
                 let other = self.others.entry(gateway).or_default();
                 if other.take_part(version, (part, parts), people) {
                     other.gone = None;
-                    self.to_show(now);
+                    self.show_soon(now);
                 }
             }
             Note::Typing { .. } => {}
@@ -193,7 +196,7 @@ impl Roster {
         for user in &went {
             other.people.remove(user);
         }
-        self.to_show(now);
+        self.show_soon(now);
     }
 
     fn ask(&mut self, of: GatewayId) {
@@ -211,7 +214,7 @@ impl Roster {
     /// A gateway has gone, with all who were there.
     pub fn forget(&mut self, gateway: GatewayId, now: Instant) {
         if self.others.remove(&gateway).is_some_and(|other| !other.people.is_empty()) {
-            self.to_show(now);
+            self.show_soon(now);
         }
     }
 
@@ -241,7 +244,7 @@ impl Roster {
         }
         if self.still_at <= now {
             self.still_at = now + STILL_EVERY;
-            if !self.announced.is_empty() {
+            if self.has_announced {
                 publish.push(Note::Still { gateway: self.me, version: self.version });
             }
         }
@@ -260,7 +263,7 @@ impl Roster {
         self.leaving.retain(|_, since| *since + GRACE > now);
         if self.leaving.len() < before {
             self.announce_at = Some(now);
-            self.to_show(now);
+            self.show_soon(now);
         }
     }
 
@@ -277,6 +280,7 @@ impl Roster {
         }
         self.announced = here;
         self.version += 1;
+        self.has_announced = true;
         // A list that is too long for one message is asked for in parts.
         if came.len() + went.len() > PART_PEOPLE_MAX {
             return Some(Note::Still { gateway: self.me, version: self.version });
@@ -286,10 +290,14 @@ impl Roster {
 
     fn whole(&self) -> Vec<Note> {
         let people: Vec<_> = self.announced.iter().copied().collect();
-        let parts = people.chunks(PART_PEOPLE_MAX);
+        let mut parts: Vec<&[UserId]> = people.chunks(PART_PEOPLE_MAX).collect();
+        if parts.is_empty() {
+            // That nobody is here any more is a list too.
+            parts.push(&[]);
+        }
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let (gateway, version) = (self.me, self.version);
-        let notes = parts.zip(0_u32..).map(|(people, part)| Note::Whole {
+        let notes = parts.into_iter().zip(0_u32..).map(|(people, part)| Note::Whole {
             gateway,
             version,
             part,

@@ -95,7 +95,7 @@ fn the_people_of_a_gateway_that_died_go_with_it() {
     let dead = world.rosters.remove(1);
     let now = world.now;
     world.rosters[0].forget(dead.me, now);
-    world.pass(2_000, || true);
+    world.pass(3_000, || true);
     assert_eq!((world.shown[0].count, world.shown[0].went.clone()), (1, vec![user(2)]));
 }
 

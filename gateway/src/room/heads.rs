@@ -3,14 +3,26 @@
 use super::{Room, ring::Ring};
 use crate::state::Gateway;
 use broker::Record;
-use protocol::subject::{self, Shard};
-use std::{collections::HashMap, sync::Arc};
+use protocol::{
+    RoomSlug,
+    subject::{self, Shard},
+};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// How long a log must look shorter than what was seen of it before that is believed: a leader of the log that stood still
+/// and goes on believes for a moment that it leads still.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// Rooms whose log looks too short, and since when.
+type Doubts = HashMap<RoomSlug, Instant>;
 
 /// Compares every open room's ring with the log, all rooms of a shard in one request: once in each period, and at once
 /// whenever the broker's connection may have lost something.
 pub async fn check_heads(gateway: Arc<Gateway>, shutdown: CancellationToken) {
     let mut connection = gateway.broker.connection();
+    let mut doubts = Doubts::new();
     loop {
         // A clock and a signal: either may be cancelled.
         tokio::select! {
@@ -19,34 +31,38 @@ pub async fn check_heads(gateway: Arc<Gateway>, shutdown: CancellationToken) {
             () = tokio::time::sleep(gateway.config.head_check) => {}
         }
         if connection.borrow_and_update().connected {
-            check(&gateway).await;
+            check(&gateway, &mut doubts).await;
         }
     }
 }
 
-async fn check(gateway: &Gateway) {
+async fn check(gateway: &Gateway, doubts: &mut Doubts) {
     let mut rooms: HashMap<Shard, Vec<(Arc<Room>, u64)>> = HashMap::new();
     for room in gateway.rooms.all() {
         let seen = room.head().seq;
         rooms.entry(room.shard).or_default().push((room, seen));
     }
+    doubts.retain(|slug, _| gateway.rooms.get(slug).is_some());
     for (shard, rooms) in rooms {
         let subjects: Vec<_> = rooms.iter().map(|(room, _)| shard.log(&room.slug)).collect();
         match gateway.broker.last_many(&shard.stream(), &subjects).await {
-            Ok(heads) => compare(gateway, &rooms, &heads).await,
+            Ok(heads) => compare(gateway, &rooms, &heads, doubts).await,
             Err(error) => tracing::debug!(%error, "the heads of rooms can't be looked up"),
         }
     }
 }
 
-async fn compare(gateway: &Gateway, rooms: &[(Arc<Room>, u64)], heads: &[Record]) {
+async fn compare(gateway: &Gateway, rooms: &[(Arc<Room>, u64)], heads: &[Record], doubts: &mut Doubts) {
     let heads: HashMap<_, _> =
         heads.iter().filter_map(|head| Some((subject::room_of(&head.subject)?, head.seq))).collect();
     for (room, seen) in rooms {
         let head = heads.get(&room.slug).copied().unwrap_or(0);
         room.note_head(head);
-        if head < *seen {
+        if head >= *seen {
+            doubts.remove(&room.slug);
+        } else if doubts.entry(room.slug.clone()).or_insert_with(Instant::now).elapsed() > DOUBT {
             start_anew_if_shorter(gateway, room, *seen).await;
+            doubts.remove(&room.slug);
         }
     }
 }

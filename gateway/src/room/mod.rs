@@ -7,6 +7,7 @@
 mod feed;
 mod heads;
 pub mod members;
+mod newest;
 pub mod piece;
 pub mod ring;
 pub mod shown;
@@ -15,6 +16,7 @@ pub use heads::check_heads;
 
 use crate::{Error, history, presence::Presence, state::Gateway};
 use members::Members;
+use newest::Newest;
 use piece::Piece;
 use protocol::{
     Cursor, MessageId, RoomSlug, StoredEvent, StreamIdentity, UserId, frame::ResetReason, subject::Shard,
@@ -42,6 +44,7 @@ pub struct Room {
     known_head: watch::Sender<u64>,
     /// Held while older events are fetched, so that many cursors make one fetch.
     fetching: AsyncMutex<()>,
+    newest: AsyncMutex<Option<Arc<Newest>>>,
     _feed: DropGuard,
 }
 
@@ -272,6 +275,7 @@ impl Room {
             grown: watch::Sender::new(seen),
             known_head: watch::Sender::new(seen),
             fetching: AsyncMutex::new(()),
+            newest: AsyncMutex::new(None),
             _feed: closed.drop_guard(),
         }
     }

@@ -3,6 +3,7 @@
 //! and so is everybody when this gateway is full.
 
 use super::{
+    list::ListSeat,
     outlet::Outlet,
     seat::{Member, Seat},
     upgrade::Upgrade,
@@ -43,13 +44,52 @@ pub async fn open(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
-    match admit(&gateway, (&slug, &query), peer.ip(), (&headers, upgrade)) {
-        Ok(accepted) => accepted,
-        Err(refusal) => {
-            gateway.signals.handshake(refusal.code);
-            refusal.answer()
+    let cursor = query.after.as_deref().filter(|text| !text.is_empty()).map(str::parse::<Cursor>);
+    let admitted = match cursor.transpose() {
+        Ok(cursor) => {
+            let wanted = Wanted::Room { slug: slug.parse().ok(), cursor };
+            admit(&gateway, wanted, peer.ip(), (&headers, upgrade))
         }
-    }
+        Err(_) => Err(Refusal {
+            status: StatusCode::BAD_REQUEST,
+            code: "bad_cursor",
+            why: "after must be a cursor: <stream identity>.<sequence>, as caught_up gives it".into(),
+        }),
+    };
+    answered(&gateway, admitted)
+}
+
+/// Answers a handshake for the news of all rooms that a person has.
+pub async fn open_list(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(PeerAddr(peer)): Extension<PeerAddr>,
+    headers: HeaderMap,
+    upgrade: Upgrade,
+) -> Response {
+    let admitted = admit(&gateway, Wanted::List, peer.ip(), (&headers, upgrade));
+    answered(&gateway, admitted)
+}
+
+fn answered(gateway: &Gateway, admitted: Result<Response, Refusal>) -> Response {
+    admitted.unwrap_or_else(|refusal| {
+        gateway.signals.handshake(refusal.code);
+        refusal.answer()
+    })
+}
+
+/// What a socket is to be of.
+enum Wanted {
+    Room {
+        /// `None`: no room can have this address.
+        slug: Option<RoomSlug>,
+        cursor: Option<Cursor>,
+    },
+    List,
+}
+
+enum Seated {
+    Room(Box<Seat>),
+    List(Box<ListSeat>),
 }
 
 /// A handshake that is not answered by a socket.
@@ -79,7 +119,7 @@ impl From<Full> for Refusal {
 /// Takes whoever asks into the counts, and lets the socket begin.
 fn admit(
     gateway: &Arc<Gateway>,
-    (slug, query): (&str, &After),
+    wanted: Wanted,
     peer: IpAddr,
     (headers, upgrade): (&HeaderMap, Upgrade),
 ) -> Result<Response, Refusal> {
@@ -88,12 +128,6 @@ fn admit(
         status: StatusCode::FORBIDDEN,
         code: "foreign_origin",
         why,
-    })?;
-    let cursor = query.after.as_deref().filter(|text| !text.is_empty()).map(str::parse::<Cursor>);
-    let cursor = cursor.transpose().map_err(|_| Refusal {
-        status: StatusCode::BAD_REQUEST,
-        code: "bad_cursor",
-        why: "after must be a cursor: <stream identity>.<sequence>, as caught_up gives it".into(),
     })?;
     let counted = gateway.guests.enter(config.sockets.all).ok_or_else(|| Refusal {
         status: StatusCode::SERVICE_UNAVAILABLE,
@@ -106,7 +140,7 @@ fn admit(
     let place = gateway.crowd.enter(comer, config.sockets.per_user, config.sockets.per_address)?;
     let asks_for_json = upgrade.asks_for(JSON_SUBPROTOCOL);
     let format = if asks_for_json { Format::Json } else { Format::Html(identity::language(headers)) };
-    let guest = Guest { slug: slug.parse().ok(), claims, above: place.above, format, cursor };
+    let guest = Guest { wanted, claims, above: place.above, format };
     let gateway = Arc::clone(gateway);
     let subprotocol = asks_for_json.then_some(JSON_SUBPROTOCOL);
     Ok(upgrade.accept(subprotocol, move |duplex| async move {
@@ -117,24 +151,25 @@ fn admit(
 
 /// Whoever asks to come in.
 struct Guest {
-    /// `None`: no room can have this address.
-    slug: Option<RoomSlug>,
+    wanted: Wanted,
     /// `None`: no token, or none that is valid.
     claims: Option<Claims>,
     /// Whose limit this socket is above, if it is.
     above: Option<Above>,
     format: Format,
-    cursor: Option<Cursor>,
 }
 
 impl Guest {
     async fn come_in(self, gateway: Arc<Gateway>, duplex: Duplex) {
         let mut outlet = Outlet::new(duplex, self.format, &gateway.config.sockets);
         gateway.signals.socket_opened();
-        let close = match self.seat(&gateway, &outlet).await {
-            Ok(seat) => {
+        let close = match Box::pin(self.seat(&gateway, &outlet)).await {
+            Ok(seated) => {
                 gateway.signals.handshake("accepted");
-                seat.run(&mut outlet).await
+                match seated {
+                    Seated::Room(seat) => seat.run(&mut outlet).await,
+                    Seated::List(seat) => seat.run(&mut outlet).await,
+                }
             }
             Err((outcome, close)) => {
                 gateway.signals.handshake(outcome);
@@ -143,23 +178,32 @@ impl Guest {
         };
         gateway.signals.socket_ended(close);
         if let Some(close) = close {
-            outlet.close(close).await;
+            Box::pin(outlet.close(close)).await;
         }
     }
 
-    async fn seat(self, gateway: &Arc<Gateway>, outlet: &Outlet) -> Result<Seat, (&'static str, Close)> {
+    async fn seat(self, gateway: &Arc<Gateway>, outlet: &Outlet) -> Result<Seated, (&'static str, Close)> {
         if let Some(above) = self.above {
             return Err((above.code(), Close::TooMany));
         }
         let claims = self.claims.ok_or(("logged_out", Close::SessionEnded))?;
         let registration = gateway.sessions.register(claims.session);
-        let slug = self.slug.ok_or(("no_room", Close::NotAMember))?;
+        let (slug, cursor) = match self.wanted {
+            Wanted::Room { slug, cursor } => (slug.ok_or(("no_room", Close::NotAMember))?, cursor),
+            Wanted::List => {
+                let seat = ListSeat::new(gateway, (claims, registration), self.format).await;
+                return seat
+                    .map(|seat| Seated::List(Box::new(seat)))
+                    .map_err(|_| ("broker", Close::Draining));
+            }
+        };
         // The room is opened before the membership is asked for: who leaves in between is seen leaving.
         let room = gateway.rooms.open(gateway, &slug).await.map_err(|_| ("broker", Close::Draining))?;
         match gateway.directory.is_member(claims.user, &slug).await {
             Ok(true) => {
                 let member = Member { room, claims, registration, format: self.format };
-                Ok(Seat::new(Arc::clone(gateway), member, &outlet.line, self.cursor))
+                let seat = Seat::new(Arc::clone(gateway), member, &outlet.line, cursor);
+                Ok(Seated::Room(Box::new(seat)))
             }
             Ok(false) => Err(("not_a_member", Close::NotAMember)),
             Err(_) => Err(("broker", Close::Draining)),

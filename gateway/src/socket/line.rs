@@ -33,6 +33,18 @@ impl Takes for Now<'_> {
     }
 }
 
+/// The fan-out's one write to each of many.
+struct AtOnce<'a>(&'a WayOut);
+
+impl Takes for AtOnce<'_> {
+    fn take(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match pieces {
+            [one] => self.0.send_at_once(one),
+            several => self.0.try_write_vectored(several),
+        }
+    }
+}
+
 impl Line {
     pub fn new(out: Arc<WayOut>, format: Format) -> Self {
         Self { out, format, queue: Mutex::default(), bell: Notify::new() }
@@ -45,7 +57,7 @@ impl Line {
     /// Writes the room's news, if this member follows the fan-out and takes it now. Gives whether it was given.
     pub fn offer(&self, piece: &Piece) -> bool {
         let bytes = piece.encoded(self.format);
-        let offered = self.queue().offer(piece, bytes, &mut Now(&self.out));
+        let offered = self.queue().offer(piece, bytes, &mut AtOnce(&self.out));
         if matches!(offered, Offered::Left | Offered::Given { whole: false }) {
             self.bell.notify_one();
         }

@@ -7,6 +7,7 @@ pub mod frame;
 mod handshake;
 pub mod inbound;
 pub mod line;
+mod list;
 mod outlet;
 mod queue;
 mod seat;
@@ -14,4 +15,4 @@ mod upgrade;
 pub mod view;
 pub mod wire;
 
-pub use handshake::open;
+pub use handshake::{open, open_list};

@@ -165,7 +165,11 @@ impl Outlet {
             if self.socket.close(Some(frame)).is_err() || self.written().await.is_err() {
                 return;
             }
-            while !matches!(self.hear().await, Heard::Closed | Heard::Broken(..) | Heard::Stalled(_)) {}
+            // A flood is heard out too, or the peer's kernel throws away the close that it has not read yet.
+            while matches!(
+                self.hear().await,
+                Heard::Text(_) | Heard::Binary | Heard::Alive | Heard::Broken(Some(Close::Abuse), _)
+            ) {}
         };
         // A peer that does not answer is left alone.
         let _ = timeout(CLOSE_WAIT, goodbye).await;

@@ -1,7 +1,6 @@
 //! The loop of one member's socket: a cursor that walks through the room's events, and the frames the member sends.
 
 use super::{
-    frame,
     inbound::{self, Action},
     line::Line,
     outlet::{Heard, Outlet},
@@ -21,7 +20,6 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 use protocol::{
     Cursor, MessageId,
     frame::{Close, Refusal, ResetReason},
-    limits,
     token::Claims,
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -43,8 +41,8 @@ const TYPING_EVERY: Duration = Duration::from_secs(1);
 const READ_PAUSE: Duration = Duration::from_millis(300);
 /// Failed reads in a row after which the member is told to start anew.
 const READ_FAILURES_MAX: u32 = 40;
-/// Periods of pings without a sign of life after which a peer counts as gone.
-const SILENT_PINGS_MAX: u32 = 4;
+/// Pings without a sign of life after them after which a peer counts as gone.
+pub const SILENT_PINGS_MAX: u32 = 4;
 
 /// Who sits where.
 pub struct Member {
@@ -81,11 +79,12 @@ pub struct Seat {
     storing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
     /// Pages that are read, each as the frame to be written.
     pages: FuturesUnordered<BoxFuture<'static, Option<String>>>,
-    heard_at: Instant,
+    /// Pings since the peer was heard.
+    silent_pings: u32,
 }
 
 /// How a socket ends: `None`, the peer is gone.
-type End = Option<Close>;
+pub type End = Option<Close>;
 
 impl Seat {
     pub fn new(gateway: Arc<Gateway>, member: Member, line: &Arc<Line>, cursor: Option<Cursor>) -> Self {
@@ -108,7 +107,7 @@ impl Seat {
             waiting: VecDeque::new(),
             storing: None,
             pages: FuturesUnordered::new(),
-            heard_at: Instant::now(),
+            silent_pings: 0,
         }
     }
 
@@ -117,7 +116,8 @@ impl Seat {
         let mut draining = std::pin::pin!(self.gateway.drained());
         let revoked = self.registration.revoked.clone();
         let line = Arc::clone(&self.line);
-        let mut end = self.start(outlet).await.err();
+        // Boxed, like what else is seldom in hand: an idle socket then takes no memory for it.
+        let mut end = Box::pin(self.start(outlet)).await.err();
         let every = self.gateway.config.sockets.ping_every;
         let mut ping = tokio::time::interval_at(Instant::now() + every, every);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -131,15 +131,15 @@ impl Seat {
                 stored = next_stored(&mut self.storing) => self.stored(outlet, stored),
                 Some(page) = self.pages.next() => self.page(outlet, page),
                 () = line.rung() => self.rung(outlet),
-                heard = outlet.hear() => self.heard(outlet, heard).await,
-                () = std::future::ready(()), if self.behind => self.deliver(outlet).await,
+                heard = outlet.hear() => Box::pin(self.heard(outlet, heard)).await,
+                () = std::future::ready(()), if self.behind => Box::pin(self.deliver(outlet)).await,
                 _ = ping.tick() => self.ping(outlet),
             };
             end = step.err();
         }
         let end = end.flatten();
         if end == Some(Close::Draining) {
-            self.finish_storing(outlet).await;
+            Box::pin(self.finish_storing(outlet)).await;
         }
         end
     }
@@ -150,8 +150,14 @@ impl Seat {
         if cursor.stream == self.room.identity() && cursor.seq > self.room.head().seq {
             // Another gateway may have shown what this one has not seen yet: the leader's word counts.
             let (stream, subject) = (self.room.shard.stream(), self.room.shard.log(&self.room.slug));
-            match self.gateway.broker.last_confirmed(&stream, &subject).await {
-                Ok(Some(head)) if head.seq >= cursor.seq => self.reach(cursor.seq).await,
+            match self.gateway.broker.last_confirmed_at(&stream, &subject, cursor.seq).await {
+                Ok(Some(head)) if head.seq >= cursor.seq => {
+                    self.reach(cursor.seq).await;
+                    if self.room.head().seq < cursor.seq {
+                        // The log has it and this gateway can't read it now: another may.
+                        return Err(Some(Close::Draining));
+                    }
+                }
                 Ok(_) => return self.reset(outlet, ResetReason::FromTheFuture).await,
                 Err(_) => return Err(Some(Close::Draining)),
             }
@@ -160,13 +166,10 @@ impl Seat {
     }
 
     async fn start_at_the_newest(&mut self, outlet: &mut Outlet) -> Result<(), End> {
-        let stream = self.room.identity();
-        let newest = history::newest(&self.gateway, &self.room.slug, limits::PAGE_EVENTS).await;
-        let (page, head) = newest.map_err(|_| Some(Close::Draining))?;
-        self.reach(head).await;
-        self.cursor = Some(Cursor { stream, seq: head });
-        let frames = page.rows.iter().map(|row| frame::text(&self.format.row(row))).collect();
-        self.show(outlet, frames).await
+        let newest = self.room.newest_page(&self.gateway).await.map_err(|_| Some(Close::Draining))?;
+        self.reach(newest.head.seq).await;
+        self.cursor = Some(newest.head);
+        self.show(outlet, newest.frames(self.format).to_vec()).await
     }
 
     /// Writes frames piece by piece, so that a slow peer is waited for as long as it takes each in time, and no longer than the
@@ -278,7 +281,7 @@ impl Seat {
     }
 
     async fn heard(&mut self, outlet: &mut Outlet, heard: Heard) -> Result<(), End> {
-        self.heard_at = Instant::now();
+        self.silent_pings = 0;
         let action = match heard {
             Heard::Text(text) => inbound::text(self.claims.user, &text),
             Heard::Binary => inbound::binary(),
@@ -374,8 +377,9 @@ impl Seat {
     }
 
     fn ping(&mut self, outlet: &Outlet) -> Result<(), End> {
-        let silence_max = self.gateway.config.sockets.ping_every * SILENT_PINGS_MAX;
-        if self.heard_at.elapsed() > silence_max {
+        // Counted and not timed: a peer can answer only what was sent, and a long catch-up sends no pings.
+        self.silent_pings += 1;
+        if self.silent_pings > SILENT_PINGS_MAX {
             return Err(Some(Close::TooSlow));
         }
         outlet.ping(&self.format.ping()).map_err(too_slow)
@@ -433,7 +437,7 @@ const fn publish_refusal(code: Refusal) -> &'static str {
     }
 }
 
-const fn too_slow(error: WriteError) -> End {
+pub const fn too_slow(error: WriteError) -> End {
     match error {
         WriteError::TooSlow => Some(Close::TooSlow),
         WriteError::Gone => None,

@@ -6,7 +6,7 @@ use crate::{
     room::shown::Shown,
 };
 use protocol::{
-    Cursor, MessageId,
+    Cursor, MessageId, RoomSlug,
     frame::{Person, PresenceFrame, Refusal, ResetReason, ServerFrame},
 };
 use templates::Lang;
@@ -122,6 +122,11 @@ impl Format {
                 templates::refused_fragment(lang, id.as_deref(), code.code(), &message, retry_after_ms)
             }
         }
+    }
+
+    /// What happened last in a room of a list, for programs; pages get the list's own entry.
+    pub fn head(self, room: &RoomSlug, row: &NamedRow) -> String {
+        json(&ServerFrame::Head { room: room.clone(), last: Box::new(view::row_frame(row)) })
     }
 
     pub fn presence(self, presence: &PresenceFrame) -> String {

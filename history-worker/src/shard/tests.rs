@@ -22,7 +22,9 @@ struct Running {
 fn start(broker: &Broker, store: &Store) -> Running {
     let signals = Arc::new(Signals::new(&Health::new(), &Registry::new("history-worker")));
     let (progress, seen) = watch::channel(None);
-    let shard = Shard { part: PART, broker: broker.clone(), store: store.clone(), signals, progress };
+    let to_erase = Arc::new(Notify::new());
+    let (broker, store) = (broker.clone(), store.clone());
+    let shard = Shard { part: PART, broker, store, signals, progress, to_erase };
     let stop = CancellationToken::new();
     let task = tokio::spawn(shard.run(stop.clone()));
     Running { task, stop, progress: seen }
@@ -72,8 +74,8 @@ async fn two_workers_of_one_database_apply_each_event_once_and_one_takes_over_fr
     for worker in workers {
         worker.stop().await;
     }
-    let events = store.rows(&room, 1..10_000).await.unwrap();
-    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), log);
+    let rows = store.rows(&room, 1..10_000).await.unwrap();
+    assert_eq!(rows.iter().map(|kept| kept.row.seq).collect::<Vec<_>>(), log);
     let checkpoint = store.checkpoint(PART).await.unwrap().unwrap();
     assert_eq!((checkpoint.applied, checkpoint.totals.events), (*log.last().unwrap(), log.len() as u64));
 }

@@ -1,27 +1,20 @@
-//! What is read: for the projection, what it must know; for queries, pages and last messages.
+//! What the projection must know, and what must still go from the log.
 
-use std::collections::HashMap;
-use std::ops::Range;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use protocol::view::{Row, What};
-use protocol::{MessageId, RoomSlug, StoredEvent};
+use protocol::RoomSlug;
 use surrealdb::types::{RecordId, SurrealValue, Variables};
 
-use super::rows::{
-    ChangeRow, CheckpointRow, EventRow, ReactionRow, RoomRow, SentRow, changes_between, checkpoint_id,
-    erase_all, event_id, event_key, event_of, natural, range, reactions_between, room_id, sent_id,
-    sent_under,
-};
+use super::change_rows::{EraseRow, TextRow, erase_id};
+use super::event_rows::{EventRow, SentRow, event_id, mark, reaction_id, sent_id};
+use super::rows::{CheckpointRow, RoomRow, checkpoint_id, range, room_id, room_range, shard_key};
 use super::{Store, StoreError};
-use crate::changes::Sent;
 use crate::checkpoint::Checkpoint;
-use crate::projection::{Part, RoomState, SentKey};
+use crate::projection::{Kept, LogEntry, Mark, Part, Place, RoomState, Sent, SentKey, Text};
 
 /// Longest wait for what was asked for.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// Rows before a room's last message that are looked at for one that was not deleted.
-const LOOKED_BACK: u64 = 10;
 
 impl Store {
     /// How far the shard has been applied; `None` when nothing was ever applied.
@@ -43,104 +36,63 @@ impl Store {
         rows.into_iter().map(RoomRow::room).collect()
     }
 
-    /// What is kept under these ids, where something is.
+    /// Where the events with these ids are, of those that have a number.
     pub async fn sent(
         &self,
         keys: impl IntoIterator<Item = &SentKey>,
     ) -> Result<HashMap<SentKey, Sent>, StoreError> {
         let ids: Vec<_> = keys.into_iter().map(sent_id).collect();
-        let found: Vec<SentRow> = self.select("SELECT * FROM $of", ids).await?;
-        found.into_iter().map(SentRow::sent).collect()
+        let rows: Vec<SentRow> = self.select("SELECT * FROM $of", ids).await?;
+        rows.into_iter().map(SentRow::sent).collect()
     }
 
-    /// The rows of a room with these numbers as they are now, in their order.
-    pub async fn rows(&self, room: &RoomSlug, numbers: Range<u64>) -> Result<Vec<Row>, StoreError> {
-        let events = range("event", event_key(room, numbers.start), event_key(room, numbers.end));
-        let found: Vec<EventRow> = self.in_range(events).await?;
-        let mut rows: Vec<Row> = found.into_iter().map(EventRow::row).collect::<Result<_, _>>()?;
-        let given: Vec<ReactionRow> =
-            self.in_range(reactions_between(room, numbers.start, numbers.end)).await?;
-        put_reactions(&mut rows, numbers.start, given)?;
-        Ok(rows)
-    }
-
-    /// The changes of a room with `first <= sequence < end`, in their order, each with the text that its message has now.
-    pub async fn changes(
+    /// The rows at these places.
+    pub async fn kept(
         &self,
-        room: &RoomSlug,
-        first: u64,
-        end: u64,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let found: Vec<ChangeRow> = self.in_range(changes_between(room, first, end)).await?;
-        let mut numbers: Vec<_> = found.iter().map(|change| change.number).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let ids = numbers.iter().map(|number| event_id(room, (*number).unsigned_abs())).collect();
-        let messages: Vec<EventRow> = self.select("SELECT * FROM $of", ids).await?;
-        let messages: Vec<Row> = messages.into_iter().map(EventRow::row).collect::<Result<_, _>>()?;
-        let messages: HashMap<_, _> = numbers.into_iter().zip(messages).collect();
-        let events = found.into_iter().map(|change| {
-            let message = messages.get(&change.number);
-            change.event(message)
-        });
-        events.filter_map(Result::transpose).collect()
+        places: impl IntoIterator<Item = &Place>,
+    ) -> Result<HashMap<Place, Kept>, StoreError> {
+        let ids: Vec<_> = places.into_iter().map(event_id).collect();
+        let rows: Vec<EventRow> = self.select("SELECT * FROM $of", ids).await?;
+        rows.into_iter().map(EventRow::kept).collect()
     }
 
-    /// The rows of a room's messages with this id, each as it is now.
-    pub async fn found(&self, room: &RoomSlug, id: MessageId) -> Result<Vec<Row>, StoreError> {
-        let sent: Vec<SentRow> = self.in_range(sent_under(room, id)).await?;
-        let mut rows = Vec::new();
-        for row in sent.into_iter().filter(|row| row.is_message) {
-            let number = row.sent()?.1.number;
-            rows.extend(self.rows(room, number..number + 1).await?);
-        }
-        Ok(rows)
+    /// Which of these reactions are given.
+    pub async fn marks(&self, marks: impl IntoIterator<Item = &Mark>) -> Result<HashSet<Mark>, StoreError> {
+        let ids: Vec<_> = marks.into_iter().map(reaction_id).collect();
+        let found: Vec<RecordId> = self.select("SELECT VALUE id FROM $of", ids).await?;
+        found.iter().map(mark).collect()
     }
 
-    /// The sequences of texts that are still to be taken out of the shard's log.
-    pub async fn texts_to_erase(&self, part: Part) -> Result<Vec<u64>, StoreError> {
-        let mut variables = Variables::new();
-        variables.insert("range", erase_all(part));
-        let statement = "SELECT VALUE record::id(id)[1] FROM $range LIMIT 1000";
-        let found: Vec<i64> = self.connection.query(statement, variables, ANSWER_MAX).await?.take(0)?;
-        found.into_iter().map(|seq| natural(seq, "sequence")).collect()
-    }
-
-    /// The sequences of the room's events with these numbers, in their order.
-    pub async fn sequences(&self, room: &RoomSlug, numbers: &[u64]) -> Result<Vec<u64>, StoreError> {
-        let ids = numbers.iter().map(|number| event_id(room, *number)).collect();
-        let found: Vec<i64> = self.select("SELECT VALUE seq FROM $of", ids).await?;
-        if found.len() != numbers.len() {
-            return Err(StoreError::Malformed("number"));
-        }
-        found
-            .into_iter()
-            .map(|seq| u64::try_from(seq).map_err(|_| StoreError::Malformed("sequence")))
-            .collect()
-    }
-
-    /// The last message of each of these rooms as it is now, where one of the last ten is left.
-    pub async fn last_messages(
+    /// Where the log holds texts of these messages, beside the messages themselves.
+    pub async fn texts(
         &self,
-        rooms: &[RoomSlug],
-    ) -> Result<Vec<(RoomSlug, StoredEvent)>, StoreError> {
-        let mut last = Vec::new();
-        for (room, state) in self.rooms(rooms).await? {
-            let from = state.last_message.saturating_sub(LOOKED_BACK).max(1);
-            let rows = self.rows(&room, from..state.last_message + 1).await?;
-            let messages = rows.into_iter().rev().filter(|row| matches!(row.what, What::Message(_)));
-            last.extend(messages.take(1).filter_map(event_of).map(|event| (room.clone(), event)));
+        messages: impl IntoIterator<Item = &(RoomSlug, u64)>,
+    ) -> Result<Vec<Text>, StoreError> {
+        let ranges = messages.into_iter().map(|(room, seq)| room_range("text", room, *seq..seq + 1));
+        let mut texts = Vec::new();
+        for range in ranges {
+            let rows: Vec<TextRow> = self.select_range("SELECT * FROM $range", range).await?;
+            let found = rows.into_iter().map(TextRow::text);
+            texts.extend(found.collect::<Result<Vec<_>, _>>()?);
         }
-        Ok(last)
+        Ok(texts)
     }
 
-    async fn in_range<T: SurrealValue>(&self, range: RecordId) -> Result<Vec<T>, StoreError> {
-        let mut variables = Variables::new();
-        variables.insert("range", range);
-        Ok(self.connection.query("SELECT * FROM $range", variables, ANSWER_MAX).await?.take(0)?)
+    /// The first of what must go from the shard's log, at most 100 entries.
+    pub async fn to_erase(&self, part: Part) -> Result<Vec<LogEntry>, StoreError> {
+        let all = range("erase", shard_key(part, 0), shard_key(part, u64::MAX));
+        let rows: Vec<EraseRow> = self.select_range("SELECT * FROM $range LIMIT 100", all).await?;
+        rows.into_iter().map(EraseRow::entry).collect()
     }
 
-    async fn select<T: SurrealValue>(
+    /// Notes that these sequences are gone from the shard's log.
+    pub async fn erased(&self, part: Part, sequences: &[u64]) -> Result<(), StoreError> {
+        let ids = sequences.iter().map(|seq| erase_id(part, *seq)).collect();
+        let _: Vec<RecordId> = self.select("DELETE $of RETURN NONE", ids).await?;
+        Ok(())
+    }
+
+    pub(super) async fn select<T: SurrealValue>(
         &self,
         statement: &'static str,
         of: Vec<RecordId>,
@@ -152,18 +104,14 @@ impl Store {
         variables.insert("of", of);
         Ok(self.connection.query(statement, variables, ANSWER_MAX).await?.take(0)?)
     }
-}
 
-/// Puts reactions to their rows, the first of which has the number `first`: in the order in which they were given.
-fn put_reactions(rows: &mut [Row], first: u64, mut given: Vec<ReactionRow>) -> Result<(), StoreError> {
-    given.sort_by_key(|row| row.seq);
-    for row in given {
-        let (number, reaction, user) = row.given()?;
-        let place = number.checked_sub(first).and_then(|place| usize::try_from(place).ok());
-        let Some(row) = place.and_then(|place| rows.get_mut(place)) else { continue };
-        if let What::Message(content) = &mut row.what {
-            content.react(user, &reaction);
-        }
+    pub(super) async fn select_range<T: SurrealValue>(
+        &self,
+        statement: &str,
+        range: RecordId,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut variables = Variables::new();
+        variables.insert("range", range);
+        Ok(self.connection.query(statement, variables, ANSWER_MAX).await?.take(0)?)
     }
-    Ok(())
 }

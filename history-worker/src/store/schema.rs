@@ -15,17 +15,18 @@ const TABLES: &str = "
     DEFINE TABLE IF NOT EXISTS meta SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS event SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS sent SCHEMALESS;
+    DEFINE TABLE IF NOT EXISTS reaction SCHEMALESS;
+    DEFINE TABLE IF NOT EXISTS change SCHEMALESS;
+    DEFINE TABLE IF NOT EXISTS text SCHEMALESS;
+    DEFINE TABLE IF NOT EXISTS erase SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS room SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS checkpoint SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS aside SCHEMALESS;
-    DEFINE TABLE IF NOT EXISTS reaction SCHEMALESS;
-    DEFINE TABLE IF NOT EXISTS change SCHEMALESS;
-    DEFINE TABLE IF NOT EXISTS erase SCHEMALESS;
     INSERT IGNORE INTO meta { id: 'schema', version: $version };
 ";
 
 impl Store {
-    /// Makes the tables in an empty database, and refuses one of a newer backchat without touching it.
+    /// Makes the tables in an empty database, and refuses one of another layout without touching it.
     pub(super) async fn prepare(&self) -> Result<(), StoreError> {
         match self.version().await? {
             None => {
@@ -35,11 +36,12 @@ impl Store {
                 Ok(())
             }
             Some(VERSION) => Ok(()),
-            Some(older) if older < VERSION => Err(StoreError::Refused(format!(
-                "the history database has layout {older}, from an earlier backchat, and this one makes layout {VERSION}: move the history database away, and it is made again from the log"
+            Some(newer) if newer > VERSION => Err(StoreError::Refused(format!(
+                "the history database has layout {newer}, but this backchat knows layout {VERSION}: use a newer backchat"
             ))),
-            Some(newer) => Err(StoreError::Refused(format!(
-                "the history database has layout {newer}, but this backchat knows layouts up to {VERSION}: use a newer backchat"
+            Some(older) => Err(StoreError::Refused(format!(
+                "the history database has layout {older}, but this backchat knows layout {VERSION}: move the old database away \
+                 and start again with an empty one, which is filled from the log"
             ))),
         }
     }

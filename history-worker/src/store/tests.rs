@@ -1,10 +1,10 @@
 use protocol::subject::Shard;
-use protocol::{Body, Event, MessageId, RoomSlug, StoredEvent, StreamIdentity, Timestamp, UserId};
+use protocol::view::{Reactors, Row, What};
+use protocol::{Body, Event, MessageId, Reaction, RoomSlug, StoredEvent, StreamIdentity, Timestamp, UserId};
 
 use super::*;
-use crate::changes::Sent;
 use crate::checkpoint::Checkpoint;
-use crate::projection::{Batch, Numbered, Part, RoomState, SentKey};
+use crate::projection::{Batch, Given, Kept, LogEntry, Mark, Part, Place, RoomState, Sent, SentKey, Text};
 
 const PART: Part = Part { shard: Shard(0), shards: 1 };
 
@@ -34,7 +34,6 @@ fn message(seq: u64, text: &str) -> StoredEvent {
 
 /// A batch in which `slug` gets these events, after `count` that it has.
 fn batch(slug: &RoomSlug, count: u64, events: &[StoredEvent]) -> Batch {
-    let number = |place: usize| count + 1 + place as u64;
     let state = RoomState {
         name: "Tea".into(),
         creator: UserId::new(),
@@ -42,23 +41,17 @@ fn batch(slug: &RoomSlug, count: u64, events: &[StoredEvent]) -> Batch {
         last_seq: events.last().unwrap().seq,
         last_message: count + events.len() as u64,
     };
-    let numbered = events.iter().enumerate();
-    let numbered = numbered.map(|(place, event)| Numbered {
-        room: slug.clone(),
-        number: number(place),
-        event: event.clone(),
-    });
-    let events: Vec<_> = numbered.collect();
-    let sent = events.iter().map(|numbered| {
-        (SentKey::of(slug, &numbered.event.event), Sent::row(numbered.number, &numbered.event))
-    });
-    let sent = sent.collect();
-    Batch { events, sent, rooms: [(slug.clone(), state)].into(), ..Batch::default() }
+    let numbered = (count + 1..).zip(events);
+    let rows = numbered.map(|(number, event)| (Place::new(slug, number), kept(event)));
+    Batch { rows: rows.collect(), rooms: [(slug.clone(), state)].into(), ..Batch::default() }
 }
 
-/// The rows of a room with these numbers as the events that made them.
-async fn events(store: &Store, room: &RoomSlug, numbers: std::ops::Range<u64>) -> Vec<StoredEvent> {
-    store.rows(room, numbers).await.unwrap().into_iter().filter_map(event_of).collect()
+fn kept(event: &StoredEvent) -> Kept {
+    Kept { row: Row::of(event).unwrap(), given: Vec::new(), before: 0, hash: None }
+}
+
+fn rows(events: &[StoredEvent]) -> Vec<Kept> {
+    events.iter().map(kept).collect()
 }
 
 fn at(applied: u64) -> Checkpoint {
@@ -70,25 +63,25 @@ fn at(applied: u64) -> Checkpoint {
 async fn what_was_written_is_read_back_also_after_the_database_was_closed() {
     let database = database().await;
     let tea = room("tea_x7qa");
-    let said = [message(3, "one"), message(5, "<two>\n\"'`; DROP TABLE event"), message(9, "🙂")];
+    let events = [message(3, "one"), message(5, "<two>\n\"'`; DROP TABLE event"), message(9, "🙂")];
     let after = Checkpoint { last_aside: Some((4, "not an event".into())), ..at(9) };
-    database.store.apply(PART, &at(0), &batch(&tea, 0, &said), &after).await.unwrap();
+    database.store.apply(PART, &at(0), &batch(&tea, 0, &events), &after).await.unwrap();
     database.store.close().await;
 
     let store = open(database.folder.path()).await.unwrap();
     assert_eq!(store.checkpoint(PART).await, Ok(Some(after)));
-    assert_eq!(events(&store, &tea, 1..4).await, said);
-    assert_eq!(events(&store, &tea, 2..3).await, said[1..2]);
+    assert_eq!(store.rows(&tea, 1..4).await.unwrap(), rows(&events));
+    assert_eq!(store.rows(&tea, 2..3).await.unwrap(), rows(&events[1..2]));
     assert_eq!(store.sequences(&tea, &[3, 1]).await.unwrap(), [9, 3]);
     let rooms = store.rooms([&tea, &room("coffee_1111")]).await.unwrap();
     assert_eq!(rooms.len(), 1);
     assert_eq!((rooms[&tea].count, rooms[&tea].last_seq), (3, 9));
     let last = store.last_messages(&[room("coffee_1111"), tea.clone()]).await.unwrap();
-    assert_eq!(last, [(tea.clone(), said[2].clone())]);
-    let known = SentKey::of(&tea, &said[1].event);
+    assert_eq!(last, [(tea.clone(), events[2].clone())]);
+    let known = SentKey::of(&tea, &events[1].event);
     let unknown = SentKey::of(&tea, &message(1, "x").event);
     let sent = store.sent([&known, &unknown]).await.unwrap();
-    assert_eq!(sent.into_keys().collect::<Vec<_>>(), [known]);
+    assert_eq!(sent.into_iter().collect::<Vec<_>>(), [(known, Sent { number: 2, seq: 5 })]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,19 +132,110 @@ async fn a_page_of_one_room_has_nothing_of_its_neighbours() {
     database.store.apply(PART, &at(0), &batch(&short, 0, &of(1)), &at(40)).await.unwrap();
     database.store.apply(PART, &at(40), &batch(&long, 0, &of(41)), &at(80)).await.unwrap();
     let found = database.store.rows(&short, 1..1_000_000).await.unwrap();
-    assert_eq!(found.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+    assert_eq!(found.iter().map(|kept| kept.row.seq).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+}
+
+/// One message is edited and gets reactions, then it is deleted: each is one batch.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_changed_and_what_is_deleted_leaves_no_text_behind() {
+    let database = database().await;
+    let (store, tea) = (&database.store, room("tea_x7qa"));
+    let events = [message(3, "needle one"), message(4, "other")];
+    store.apply(PART, &at(0), &batch(&tea, 0, &events), &at(4)).await.unwrap();
+
+    let (place, people) = (Place::new(&tea, 1), [UserId::new(), UserId::new()]);
+    let reaction = Reaction::parse("👍🏽").unwrap();
+    let mark = |user| Mark { place: place.clone(), reaction: reaction.clone(), user };
+    let mut edited = kept(&events[0]);
+    let What::Message(content) = &mut edited.row.what else { panic!("it is a message") };
+    content.body = Body::parse("needle two").unwrap();
+    content.edited_at = Some(Timestamp::from_millis(5));
+    edited.given = vec![Given { reaction: reaction.clone(), count: 2 }];
+    let entry = LogEntry { room: tea.clone(), seq: 5, id: MessageId::new(), author: edited.row.author };
+    let text = Text { message: 3, entry: entry.clone() };
+    let changes = Batch {
+        changed: [(place.clone(), edited.clone())].into(),
+        marks: [(mark(people[0]), Some(7)), (mark(people[1]), Some(6))].into(),
+        texts: vec![text.clone()],
+        ..Batch::default()
+    };
+    store.apply(PART, &at(4), &changes, &at(7)).await.unwrap();
+    assert_eq!(store.kept([&place]).await.unwrap()[&place], edited);
+    assert_eq!(store.texts([&(tea.clone(), 3), &(tea.clone(), 4)]).await.unwrap(), [text]);
+    let page = store.shown(&tea, 1, store.rows(&tea, 1..3).await.unwrap()).await.unwrap();
+    let What::Message(shown) = &page[0].what else { panic!("{page:?}") };
+    let by = vec![people[1], people[0]];
+    assert_eq!(shown.reactions, [Reactors { reaction: reaction.clone(), count: 2, by }]);
+
+    let back = Batch { marks: [(mark(people[1]), None)].into(), ..Batch::default() };
+    store.apply(PART, &at(7), &back, &at(8)).await.unwrap();
+    let left = store.marks([&mark(people[0]), &mark(people[1])]).await.unwrap();
+    assert_eq!(left.into_iter().collect::<Vec<_>>(), [mark(people[0])]);
+
+    let mut erased = edited;
+    erased.row.what = What::Erased;
+    erased.given.clear();
+    erased.hash = Some("hash".into());
+    let deletion = Batch {
+        changed: [(place.clone(), erased.clone())].into(),
+        cleared: [place.clone()].into(),
+        forgotten: [(tea.clone(), 3)].into(),
+        erase: [(5, entry.clone())].into(),
+        ..Batch::default()
+    };
+    store.apply(PART, &at(8), &deletion, &at(9)).await.unwrap();
+    assert_eq!(store.kept([&place]).await.unwrap()[&place], erased);
+    assert!(store.marks([&mark(people[0])]).await.unwrap().is_empty());
+    assert!(store.texts([&(tea.clone(), 3)]).await.unwrap().is_empty());
+    assert_eq!(store.find(&tea, events[0].event.id()).await.unwrap(), [erased.row]);
+    assert!(!everything(store).await.contains("needle"));
+
+    assert_eq!(store.to_erase(PART).await.unwrap(), [entry]);
+    store.erased(PART, &[5]).await.unwrap();
+    assert!(store.to_erase(PART).await.unwrap().is_empty());
+}
+
+/// All rows of all tables, as text.
+async fn everything(store: &Store) -> String {
+    let statement = "SELECT * FROM event, sent, reaction, change, text, erase, room, checkpoint, aside";
+    let patience = std::time::Duration::from_secs(5);
+    let mut found = store.connection.query(statement, Default::default(), patience).await.unwrap();
+    let found: surrealdb::types::Value = found.take(0).unwrap();
+    format!("{found:?}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+async fn the_events_with_one_id_are_found_whoever_sent_them() {
     let database = database().await;
-    let newer = "UPDATE meta:schema SET version = 3";
-    let variables = surrealdb::types::Variables::new();
-    let patience = std::time::Duration::from_secs(5);
-    database.store.connection.query(newer, variables, patience).await.unwrap();
-    database.store.close().await;
-    let Err(StoreError::Refused(why)) = open(database.folder.path()).await else { panic!("it was opened") };
-    assert!(why.contains("layout 3") && why.contains("newer backchat"), "{why}");
+    let (store, tea) = (&database.store, room("tea_x7qa"));
+    let with = |id, seq| {
+        let event = Event::Message { id, author: UserId::new(), body: Body::parse("m").unwrap() };
+        StoredEvent { seq, at: Timestamp::from_millis(1), event }
+    };
+    let id = |last: u128| MessageId(uuid::Uuid::from_u128(last));
+    let events: Vec<_> = [4, 5, 5, 6].into_iter().zip(1..).map(|(last, seq)| with(id(last), seq)).collect();
+    store.apply(PART, &at(0), &batch(&tea, 0, &events), &at(4)).await.unwrap();
+    let mut found = store.find(&tea, id(5)).await.unwrap();
+    found.sort_unstable_by_key(|row| row.seq);
+    assert_eq!(found.iter().map(|row| row.seq).collect::<Vec<_>>(), [2, 3]);
+    assert!(store.find(&tea, id(7)).await.unwrap().is_empty());
+    assert!(store.find(&room("tea"), id(5)).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_another_layout_is_refused_and_left_alone() {
+    for (layout, advice) in [(1, "start again with an empty one"), (3, "use a newer backchat")] {
+        let database = database().await;
+        let other = format!("UPDATE meta:schema SET version = {layout}");
+        let variables = surrealdb::types::Variables::new();
+        let patience = std::time::Duration::from_secs(5);
+        database.store.connection.query(&other, variables, patience).await.unwrap();
+        database.store.close().await;
+        let Err(StoreError::Refused(why)) = open(database.folder.path()).await else {
+            panic!("it was opened")
+        };
+        assert!(why.contains(&format!("layout {layout}")) && why.contains(advice), "{why}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,185 +1,151 @@
+//! Edits, deletions and reactions, as questions are answered.
+
+use broker::Broker;
 use protocol::query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, PageQuery};
 use protocol::subject::Shard;
-use protocol::view::{Row, fold};
-use protocol::{Body, Event, MessageId, Reaction, StoredEvent, Target, Timestamp, UserId};
+use protocol::view::{self, Content, Row, What};
+use protocol::{Event, MessageId, RoomSlug, StoredEvent, UserId};
 
 use super::nats::Nats;
-use super::worker::{Worker, ask, created, eventually, page, post, room};
+use super::worker::{
+    Worker, ask, created, deleted, edited, eventually, message, page, post, reacted, room, target,
+};
 
 const SHARD: Shard = Shard(0);
 
-/// What a test said, to be compared with what the worker made of it.
-struct Talk {
-    broker: broker::Broker,
-    log: Vec<StoredEvent>,
+async fn newest(broker: &Broker, room: &RoomSlug, at_least: u64) -> Vec<Row> {
+    let query = PageQuery { room: room.clone(), before: u64::MAX, limit: 100, at_least };
+    page(broker, SHARD, &query).await.rows
 }
 
-impl Talk {
-    async fn post(&mut self, event: Event) -> Target {
-        let seq = post(&self.broker, SHARD, &room("tea"), &event).await;
-        let at = self.broker.get(&SHARD.stream(), seq).await.unwrap().unwrap().at;
-        let target = Target { id: event.id(), author: event.author(), seq };
-        self.log.push(StoredEvent { seq, at, event });
-        target
-    }
+async fn after(broker: &Broker, room: &RoomSlug, after: u64, (limit, at_least): (usize, u64)) -> Events {
+    let query = HistoryQuery::After(AfterQuery { room: room.clone(), after, limit, at_least });
+    eventually("what came after is told", async || match ask(broker, SHARD, &query).await {
+        Ok(HistoryAnswer::Events(events)) => Some(events),
+        Ok(HistoryAnswer::Behind { .. }) | Err(_) => None,
+        Ok(other) => panic!("{other:?}"),
+    })
+    .await
+}
 
-    async fn say(&mut self, author: UserId, text: &str) -> Target {
-        let body = Body::parse(text).unwrap();
-        self.post(Event::Message { id: MessageId::new(), author, body }).await
-    }
-
-    async fn edit(&mut self, author: UserId, target: Target, text: &str) -> Target {
-        let body = Body::parse(text).unwrap();
-        self.post(Event::Edited { id: MessageId::new(), author, target, body }).await
-    }
-
-    async fn delete(&mut self, target: Target) -> Target {
-        let (id, author) = (MessageId::new(), target.author);
-        let (of, hash) = (Timestamp::from_millis(0), "a hash".to_owned());
-        self.post(Event::Deleted { id, author, target, of, hash }).await
-    }
-
-    async fn react(&mut self, author: UserId, target: Target, reaction: &str, on: bool) -> Target {
-        let reaction = Reaction::parse(reaction).unwrap();
-        self.post(Event::Reacted { id: MessageId::new(), author, target, reaction, on }).await
-    }
-
-    fn head(&self) -> u64 {
-        self.log.last().unwrap().seq
-    }
-
-    /// The rows as whoever saw every event has them.
-    fn folded(&self) -> Vec<Row> {
-        let mut rows = Vec::new();
-        self.log.iter().for_each(|stored| fold(&mut rows, stored));
-        rows
-    }
-
-    async fn rows(&self) -> Vec<Row> {
-        let query = PageQuery { room: room("tea"), before: u64::MAX, limit: 100, at_least: self.head() };
-        page(&self.broker, SHARD, &query).await.rows
-    }
-
-    async fn after(&self, after: u64, limit: usize) -> Events {
-        let query = AfterQuery { room: room("tea"), after, limit, at_least: self.head() };
-        match ask(&self.broker, SHARD, &HistoryQuery::After(query)).await {
-            Ok(HistoryAnswer::Events(events)) => events,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn is_in_log(&self, seq: u64) -> bool {
-        self.broker.get(&SHARD.stream(), seq).await.unwrap().is_some()
+async fn find(broker: &Broker, room: &RoomSlug, id: MessageId) -> Vec<Row> {
+    let query = HistoryQuery::Find { room: room.clone(), id };
+    match ask(broker, SHARD, &query).await {
+        Ok(HistoryAnswer::Found { rows, .. }) => rows,
+        other => panic!("{other:?}"),
     }
 }
 
-async fn talk(nats: &Nats) -> Talk {
-    let mut talk = Talk { broker: nats.set_up(1).await, log: Vec::new() };
-    talk.post(created()).await;
-    talk
+async fn last(broker: &Broker, room: &RoomSlug) -> Vec<(RoomSlug, StoredEvent)> {
+    match ask(broker, SHARD, &HistoryQuery::Last { rooms: vec![room.clone()] }).await {
+        Ok(HistoryAnswer::Last { events }) => events,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn content(row: &Row) -> &Content {
+    match &row.what {
+        What::Message(content) => content,
+        other => panic!("no message: {other:?}"),
+    }
+}
+
+fn sequences(events: &[StoredEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.seq).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_are_what_whoever_saw_every_event_has() {
+async fn a_page_shows_messages_as_they_are_now() {
     let folder = tempfile::tempdir().unwrap();
     let nats = Nats::start(&folder.path().join("nats"));
-    let mut talk = talk(&nats).await;
-    let (ann, bob) = (UserId::new(), UserId::new());
-    let first = talk.say(ann, "v1").await;
-    let second = talk.say(bob, "stays").await;
-    talk.edit(ann, first, "v2").await;
+    let broker = nats.set_up(1).await;
     let worker = Worker::start(&nats, &folder.path().join("history"));
-    assert_eq!(talk.rows().await, talk.folded(), "changes in the batch of their message");
-    talk.edit(ann, first, "v3").await;
-    talk.edit(bob, second, "<stays>").await;
-    for (who, reaction, on) in
-        [(ann, "👍", true), (bob, "👍", true), (bob, "🎉", true), (bob, "🎉", false), (ann, "👍", true)]
-    {
-        talk.react(who, second, reaction, on).await;
+    let (tea, you) = (room("tea_x7qa"), UserId::new());
+    post(&broker, SHARD, &tea, &created()).await;
+    let (first, second) = (message("first"), message("second"));
+    let one = target(&first, post(&broker, SHARD, &tea, &first).await);
+    let two = target(&second, post(&broker, SHARD, &tea, &second).await);
+    let edit = post(&broker, SHARD, &tea, &edited(one, "first, edited")).await;
+    for (reaction, on) in [("👍", true), ("🎉", true), ("👍", false), ("👍", true)] {
+        post(&broker, SHARD, &tea, &reacted(you, one, reaction, on)).await;
     }
-    talk.post(Event::Joined { id: MessageId::new(), author: bob }).await;
-    talk.react(ann, first, "👍", true).await;
-    assert_eq!(talk.rows().await, talk.folded(), "changes behind it");
-    let third = talk.say(bob, "needle").await;
-    let edit = talk.edit(bob, third, "needle again").await;
-    talk.react(ann, third, "👍", true).await;
-    let cursor = talk.head();
-    talk.delete(third).await;
-    let late = talk.edit(bob, third, "needle too late").await;
-    assert_eq!(talk.rows().await, talk.folded(), "a deleted message leaves its place");
+    let head = post(&broker, SHARD, &tea, &reacted(one.author, one, "👍", true)).await;
 
-    for text in [third, edit, late] {
-        eventually("the text has left the log", async || (!talk.is_in_log(text.seq).await).then_some(()))
-            .await;
-    }
-    let since = talk.after(cursor, 100).await;
-    assert!(matches!(since.events[..], [StoredEvent { event: Event::Deleted { .. }, .. }]), "{since:?}");
-    let found = ask(&talk.broker, SHARD, &HistoryQuery::Find { room: room("tea"), id: first.id }).await;
-    let Ok(HistoryAnswer::Found { rows, .. }) = found else { panic!("{found:?}") };
-    assert_eq!(rows, talk.folded()[1..2]);
-    let last = ask(&talk.broker, SHARD, &HistoryQuery::Last { rooms: vec![room("tea")] }).await;
-    let Ok(HistoryAnswer::Last { events }) = last else { panic!("{last:?}") };
-    assert_eq!(events[0].1.seq, second.seq, "the last message that is not deleted");
+    let rows = newest(&broker, &tea, head).await;
+    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, one.seq, two.seq]);
+    let content = content(&rows[1]);
+    assert_eq!(content.body.as_str(), "first, edited");
+    let stored = broker.get(&SHARD.stream(), edit).await.unwrap().unwrap();
+    assert_eq!(content.edited_at, Some(stored.at));
+    let given: Vec<_> =
+        content.reactions.iter().map(|r| (r.reaction.as_str(), r.count, r.by.clone())).collect();
+    assert_eq!(given, [("🎉", 1, vec![you]), ("👍", 2, vec![you, one.author])]);
+    assert_eq!(find(&broker, &tea, one.id).await, rows[1..2]);
+    assert_eq!(last(&broker, &tea).await[0].1.event, second);
+
+    post(&broker, SHARD, &tea, &deleted(two, "second")).await;
+    let head = post(&broker, SHARD, &tea, &edited(two, "back?")).await;
+    let rows = newest(&broker, &tea, head).await;
+    assert_eq!((rows.len(), &rows[2].what, rows[2].author), (3, &What::Erased, two.author));
+    assert_eq!(find(&broker, &tea, two.id).await, rows[2..]);
+    assert!(find(&broker, &tea, MessageId::new()).await.is_empty());
+    let now = last(&broker, &tea).await;
+    assert_eq!(now[0].1.seq, one.seq);
+    assert_eq!(now[0].1.event.body().map(protocol::Body::as_str), Some("first, edited"));
     let (_, metrics) = worker.get("/metrics").await;
-    assert!(metrics.contains("ignored_changes_total 1"), "{metrics}");
+    let ignored = "backchat_history_worker_ignored_changes_total{reason=\"erased_message\"} 1";
+    assert!(metrics.contains(ignored), "{metrics}");
+    assert!(!worker.get("/readyz").await.1.contains("warning"));
 }
 
+/// Whoever folds what is told after a cursor has the page of now.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_after_a_cursor_has_the_changes_of_older_messages() {
+async fn what_came_after_a_cursor_has_changes_in_their_places_and_texts_of_now() {
     let folder = tempfile::tempdir().unwrap();
     let nats = Nats::start(&folder.path().join("nats"));
-    let mut talk = talk(&nats).await;
-    let ann = UserId::new();
-    let old = talk.say(ann, "v1").await;
-    let cursor = talk.head();
-    let mut due = Vec::new();
-    for round in 0..20 {
-        due.push(talk.say(ann, &format!("m-{round}")).await.seq);
-        due.push(talk.react(ann, old, "👍", round % 2 == 0).await.seq);
-        due.push(talk.edit(ann, old, &format!("v{}", round + 2)).await.seq);
-    }
-    let worker = Worker::start(&nats, &folder.path().join("history"));
-    worker.ready().await;
-    for limit in [1, 7, 100] {
-        let (mut at, mut seen) = (cursor, Vec::new());
-        loop {
-            let events = talk.after(at, limit).await;
-            if events.events.is_empty() {
-                break;
-            }
-            assert!(events.events.len() <= limit && events.reached > at);
-            at = events.reached;
-            for stored in events.events {
-                if let Event::Edited { body, .. } = &stored.event {
-                    assert_eq!(body.as_str(), "v21", "an edit has the text that the message has now");
-                }
-                seen.push(stored.seq);
-            }
-        }
-        assert_eq!(seen, due, "by {limit}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_killed_before_it_erased_leaves_that_to_the_next() {
-    let folder = tempfile::tempdir().unwrap();
-    let nats = Nats::start(&folder.path().join("nats"));
-    let mut talk = talk(&nats).await;
-    let ann = UserId::new();
-    let mut gone = Vec::new();
-    for round in 0..10 {
-        let target = talk.say(ann, &format!("needle {round}")).await;
-        gone.extend([target, talk.edit(ann, target, "needle edited").await]);
-        let worker = Worker::start(&nats, &folder.path().join("history"));
-        talk.delete(target).await;
-        // Some die before they read it, some between their commit and the erasing, some after it.
-        tokio::time::sleep(std::time::Duration::from_millis(300 + 60 * round)).await;
-        drop(worker);
-    }
+    let broker = nats.set_up(1).await;
     let _worker = Worker::start(&nats, &folder.path().join("history"));
-    for text in gone {
-        eventually("the text has left the log", async || (!talk.is_in_log(text.seq).await).then_some(()))
-            .await;
+    let tea = room("tea_x7qa");
+    post(&broker, SHARD, &tea, &created()).await;
+    let mut targets = Vec::new();
+    for n in 0..40 {
+        let event = message(&format!("m-{n}"));
+        targets.push(target(&event, post(&broker, SHARD, &tea, &event).await));
+        let old = targets[n / 2];
+        match n % 5 {
+            1 => drop(post(&broker, SHARD, &tea, &edited(old, &format!("edit-{n}"))).await),
+            2 => drop(post(&broker, SHARD, &tea, &reacted(UserId::new(), old, "👍", true)).await),
+            4 => drop(post(&broker, SHARD, &tea, &deleted(old, "m")).await),
+            _ => {}
+        }
     }
-    assert_eq!(talk.rows().await, talk.folded());
+    let head = post(&broker, SHARD, &tea, &edited(targets[39], "the newest")).await;
+    let page = newest(&broker, &tea, head).await;
+
+    let all = after(&broker, &tea, 0, (100, head)).await;
+    assert_eq!(all.reached, all.applied);
+    assert!(all.events.is_sorted_by(|a, b| a.seq < b.seq));
+    for (limit, from) in [(1, 0), (7, 0), (100, 0), (3, 25)] {
+        let (mut told, mut cursor) = (Vec::new(), from);
+        while cursor < head {
+            let some = after(&broker, &tea, cursor, (limit, head)).await;
+            assert!(some.events.len() <= limit && some.reached > cursor);
+            assert!(some.events.iter().all(|event| event.seq > cursor && event.seq <= some.reached));
+            told.extend(some.events);
+            cursor = some.reached;
+        }
+        let expected: Vec<_> = all.events.iter().filter(|event| event.seq > from).cloned().collect();
+        assert_eq!(told, expected, "{limit} from {from}");
+    }
+    let told = sequences(&all.events);
+    for row in &page {
+        let is_told = told.contains(&row.seq);
+        assert_eq!(is_told, row.what != What::Erased, "{row:?}");
+    }
+    let mut rows = Vec::new();
+    all.events.iter().for_each(|event| view::fold(&mut rows, event));
+    let texts = |rows: &[Row]| rows.iter().map(|row| (row.seq, row.what.clone())).collect::<Vec<_>>();
+    assert_eq!(texts(&rows), texts(&page));
+    let last = all.events.last().unwrap();
+    assert!(matches!(&last.event, Event::Edited { body, .. } if body.as_str() == "the newest"));
 }

@@ -18,7 +18,23 @@ impl Nats {
     }
 
     pub fn start_on(store: &Path, port: u16) -> Self {
-        let child = Command::new(program())
+        Self::run(Command::new(program()), store, port)
+    }
+
+    /// Starts a server at which nobody may publish on `subject`.
+    pub fn start_refusing(store: &Path, subject: &str) -> Self {
+        std::fs::create_dir_all(store).unwrap();
+        let conf = store.join("refusing.conf");
+        let user = format!("user: all, password: all, permissions: {{ publish: {{ deny: \"{subject}\" }} }}");
+        let text = format!("authorization: {{ users: [ {{ {user} }} ] }}\nno_auth_user: all\n");
+        std::fs::write(&conf, text).unwrap();
+        let mut program = Command::new(program());
+        program.arg("-c").arg(conf);
+        Self::run(program, store, free_port())
+    }
+
+    fn run(mut program: Command, store: &Path, port: u16) -> Self {
+        let child = program
             .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
             .arg(store)
             .stdout(Stdio::null())

@@ -41,8 +41,8 @@ async fn a_log_made_anew_stops_the_worker_with_a_sentence_and_changes_nothing() 
 
     let address = format!("surrealkv://{}", history.display()).parse().unwrap();
     let store = history_worker::store::Store::open(&address).await.unwrap();
-    let events = store.rows(&tea, 1..100).await.unwrap();
-    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), stored);
+    let rows = store.rows(&tea, 1..100).await.unwrap();
+    assert_eq!(rows.iter().map(|kept| kept.row.seq).collect::<Vec<_>>(), stored);
 }
 
 /// The server comes back with an older copy of its data while the worker runs.

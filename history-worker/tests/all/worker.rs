@@ -9,7 +9,7 @@ use std::time::Duration;
 use broker::Broker;
 use protocol::query::{HistoryAnswer, HistoryQuery, Page, PageQuery};
 use protocol::subject::Shard;
-use protocol::{Body, Event, MessageId, RoomSlug, UserId};
+use protocol::{Body, Event, MessageId, Reaction, RoomSlug, Target, Timestamp, UserId};
 use service::probe;
 use tokio::time::{Instant, sleep};
 
@@ -136,11 +136,36 @@ pub async fn whole(broker: &Broker, shard: Shard, room: &RoomSlug, at_least: u64
     loop {
         let query = PageQuery { room: room.clone(), before, limit: 100, at_least };
         let page = page(broker, shard, &query).await;
-        let sequences = page.rows.iter().map(|event| event.seq);
+        let sequences = page.rows.iter().map(|row| row.seq);
         all.splice(0..0, sequences);
         if page.prev == 0 {
             return all;
         }
         before = page.rows[0].seq;
     }
+}
+
+/// The event that a message was stored with, as others aim at it.
+pub fn target(event: &Event, seq: u64) -> Target {
+    Target { id: event.id(), author: event.author(), seq }
+}
+
+pub fn edited(target: Target, text: &str) -> Event {
+    Event::Edited { id: MessageId::new(), author: target.author, target, body: Body::parse(text).unwrap() }
+}
+
+pub fn deleted(target: Target, text: &str) -> Event {
+    let hash = Body::parse(text).unwrap().hash();
+    Event::Deleted {
+        id: MessageId::new(),
+        author: target.author,
+        target,
+        of: Timestamp::from_millis(1),
+        hash,
+    }
+}
+
+pub fn reacted(author: UserId, target: Target, reaction: &str, on: bool) -> Event {
+    let reaction = Reaction::parse(reaction).unwrap();
+    Event::Reacted { id: MessageId::new(), author, target, reaction, on }
 }

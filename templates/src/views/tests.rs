@@ -47,6 +47,7 @@ fn rooms() -> Vec<RoomLink> {
     kinds
         .into_iter()
         .map(|kind| RoomLink {
+            seq: 7,
             slug: "lobby_x7qa".to_owned(),
             name: NASTY.to_owned(),
             last: Some(LastEvent {

@@ -1,6 +1,8 @@
 //! Who is there: people in several rooms, each with a program and a page at any of the gateways, who talk all the time.
 
+use super::reader::Reader;
 use super::rig::{GATEWAYS, Rig};
+use crate::audit::Excerpt;
 use crate::person::Person;
 use crate::random::Random;
 use crate::steady::format::Format;
@@ -34,6 +36,8 @@ pub struct Room {
     /// Events after this sequence are due to every member.
     pub after: u64,
     pub members: Vec<(Format, Steady)>,
+    /// Who looks back meanwhile; `None` when it has gone.
+    pub reader: Option<Reader>,
 }
 
 pub struct Crowd {
@@ -106,6 +110,11 @@ impl Crowd {
 }
 
 impl Room {
+    /// The reader goes, and says what it read.
+    pub fn readings(&mut self) -> Vec<Excerpt> {
+        self.reader.take().map(Reader::goes).unwrap_or_default()
+    }
+
     /// Everybody goes, and says what they saw.
     pub fn reports(&mut self) -> Vec<(String, Format, Report)> {
         let members = std::mem::take(&mut self.members);
@@ -133,5 +142,7 @@ async fn fill_room(rig: &Rig, number: usize, people: usize, random: &mut Random)
         let name = format!("{} {format:?} {place}", person.name);
         (format, Steady::starts(Stay { name, person, room, cursor, format, ways, seed }))
     });
-    Room { members: members.collect(), keeper, after: view.head, code }
+    let members = members.collect();
+    let reader = Reader::starts(keeper.clone(), &code, rig.doors(), Random::seeded(random.next_u64()));
+    Room { members, reader: Some(reader), keeper, after: view.head, code }
 }

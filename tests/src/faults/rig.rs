@@ -1,14 +1,17 @@
 //! What is hurt: three NATS servers that are one, three gateways with a proxy on each side, the worker, the auth service.
 //! What ends by itself is started again, as any place that runs services does.
 
-use super::schedule::{Fault, Line, Piece, Trouble};
+use super::schedule::{Fault, Line, Piece, Role, Trouble};
 use crate::cluster::Cluster;
+use crate::nats::Nats;
 use crate::process::Memory;
 use crate::proxy::Proxy;
 use crate::services::{Service, Services};
+use crate::small_disk::SmallDisk;
+use crate::straight::change_stream;
 use broker::Broker;
 use protocol::subject::Shard;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -24,14 +27,16 @@ const SETTINGS: [(&str, &str); 4] = [
     ("BACKCHAT_GATEWAY_PING_INTERVAL_MS", "4000"),
     ("BACKCHAT_AUTH_SERVICE_TOKEN_LIFE_S", "120"),
 ];
+/// Room for what half an hour's talk stores, and for the servers' own logs of it.
+const DISK_MIB: u32 = 512;
 /// Longest wait until everything runs again after the last fault.
 const HEALED: Duration = Duration::from_secs(120);
-/// Longest wait for one answer of the broker's API.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// Everything. Dropping it ends it; the logs are kept then, unless [`Rig::is_fine`] was called.
 pub struct Rig {
     services: Services<Cluster>,
+    /// What each NATS server stores on, where this machine lets us mount small disks.
+    disks: Vec<SmallDisk>,
     /// In front of each gateway.
     doors: Vec<Proxy>,
     /// Between each gateway and each NATS server.
@@ -52,7 +57,10 @@ pub struct Rig {
 impl Rig {
     /// Starts everything; what programs say is copied to `logs` at the end of a run that is not fine.
     pub async fn start(logs: PathBuf) -> Self {
-        let mut services = Services::on(Cluster::start(SERVERS).await, 0, &SETTINGS).await;
+        let disks: Vec<_> = (0..SERVERS).map_while(|_| SmallDisk::of(DISK_MIB)).collect();
+        let store = |server| disks.get(server).map(SmallDisk::path);
+        let nats = Cluster::on((0..SERVERS).map(store).collect()).await;
+        let mut services = Services::on(nats, 0, &SETTINGS).await;
         let (mut doors, mut lines) = (Vec::new(), Vec::new());
         for gateway in 0..GATEWAYS {
             let mut ways = Vec::new();
@@ -67,6 +75,7 @@ impl Rig {
         let broker = services.nats.connect().await;
         Self {
             services,
+            disks,
             doors,
             lines,
             hurt_server: None,
@@ -102,21 +111,9 @@ impl Rig {
         match fault {
             Fault::Kill(piece) => {
                 self.down.push(piece);
-                match piece {
-                    Piece::Leader | Piece::Follower(_) => {
-                        let server = self.server_to_hurt(piece).await;
-                        self.services.nats.kill(server);
-                    }
-                    _ => self.service(piece).kill(),
-                }
+                self.victim(piece).await.kill();
             }
-            Fault::Pause(piece) => match piece {
-                Piece::Leader | Piece::Follower(_) => {
-                    let server = self.server_to_hurt(piece).await;
-                    self.services.nats.pause(server);
-                }
-                _ => self.service(piece).pause(),
-            },
+            Fault::Pause(piece) => self.victim(piece).await.pause(),
             Fault::Roll(gateway) => {
                 self.down.push(Piece::Gateway(gateway));
                 let code = self.services.gateways[gateway].terminate().await;
@@ -132,52 +129,65 @@ impl Rig {
                 Trouble::Slow(ms) => network.slow(Duration::from_millis(ms)),
             }),
             Fault::LogFull => self.limit_log(true).await,
+            Fault::DiskFull(role) => {
+                let server = self.server(role).await;
+                self.disks.get(server).inspect(|disk| disk.fill());
+            }
         }
     }
 
     pub async fn end(&mut self, fault: Fault) {
         match fault {
             Fault::Kill(piece) => {
+                self.victim(piece).await.start();
                 self.down.retain(|down| *down != piece);
-                match piece {
-                    Piece::Leader | Piece::Follower(_) => {
-                        let server = self.hurt_server.take().expect("a fault that ends has begun");
-                        self.services.nats.restart(server).await;
-                    }
-                    _ => self.service(piece).start_without_waiting(),
-                }
             }
-            Fault::Pause(piece) => match piece {
-                Piece::Leader | Piece::Follower(_) => {
-                    let server = self.hurt_server.take().expect("a fault that ends has begun");
-                    self.services.nats.resume(server);
-                }
-                _ => self.service(piece).resume(),
-            },
+            Fault::Pause(piece) => self.victim(piece).await.resume(),
             Fault::Roll(gateway) => {
-                self.down.retain(|down| *down != Piece::Gateway(gateway));
                 self.services.gateways[gateway].start_without_waiting();
+                self.down.retain(|down| *down != Piece::Gateway(gateway));
             }
             Fault::Network(line, _) => self.networks(line).for_each(Proxy::mend),
             Fault::LogFull => self.limit_log(false).await,
+            Fault::DiskFull(role) => {
+                let server = self.server(role).await;
+                self.disks.get(server).inspect(|disk| disk.free());
+                self.services.nats.kill(server);
+                self.services.nats.restart(server).await;
+            }
+        }
+        if fault.is_of_the_broker() {
+            self.hurt_server = None;
         }
     }
 
-    async fn server_to_hurt(&mut self, piece: Piece) -> usize {
+    /// The server that has this role, or had it when the fault that is not over yet began.
+    async fn server(&mut self, role: Role) -> usize {
+        if let Some(server) = self.hurt_server {
+            return server;
+        }
         let leader = self.services.nats.leader_of(&Shard(0).stream()).await;
-        let behind = if let Piece::Follower(places) = piece { places } else { 0 };
-        let server = (leader + behind) % SERVERS;
+        let server = match role {
+            Role::Leader => leader,
+            Role::Follower(places) => (leader + places) % SERVERS,
+        };
         self.hurt_server = Some(server);
         server
     }
 
-    fn service(&mut self, piece: Piece) -> &mut Service {
-        match piece {
-            Piece::Gateway(gateway) => &mut self.services.gateways[gateway],
-            Piece::Auth => &mut self.services.auth,
-            Piece::Worker => &mut self.services.worker,
-            Piece::Leader | Piece::Follower(_) => unreachable!("a NATS server is no service"),
+    async fn victim(&mut self, piece: Piece) -> Victim<'_> {
+        if let Piece::Server(role) = piece {
+            let server = self.server(role).await;
+            return Victim::Server(self.services.nats.server_mut(server));
         }
+        let service = self.services_mut().find(|(of, _)| *of == piece);
+        Victim::Service(service.map(|(_, service)| service).expect("every other piece is a service"))
+    }
+
+    fn services_mut(&mut self) -> impl Iterator<Item = (Piece, &mut Service)> {
+        let gateways = self.services.gateways.iter_mut().enumerate();
+        let gateways = gateways.map(|(number, gateway)| (Piece::Gateway(number), gateway));
+        gateways.chain([(Piece::Worker, &mut self.services.worker), (Piece::Auth, &mut self.services.auth)])
     }
 
     fn networks(&self, line: Line) -> Box<dyn Iterator<Item = &Proxy> + '_> {
@@ -202,42 +212,43 @@ impl Rig {
     }
 
     async fn limit_stream(&self, stream: &str, full: bool) -> Result<(), String> {
-        let ask = async |verb: &str, question: &Value| {
-            let asked = self.broker.ask(format!("$JS.API.STREAM.{verb}.{stream}"), question, ANSWER).await;
-            asked.map_err(|error| error.to_string())
-        };
-        let info: Value = ask("INFO", &json!({})).await?;
-        let mut config = info["config"].clone();
-        config["max_bytes"] = if full { info["state"]["bytes"].clone() } else { json!(-1) };
-        let answer: Value = ask("UPDATE", &config).await?;
-        answer.get("error").map_or(Ok(()), |error| Err(error.to_string()))
+        change_stream(&self.broker, stream, |config, state| {
+            config["max_bytes"] = if full { state["bytes"].clone() } else { json!(-1) };
+        })
+        .await
     }
 
     /// Starts again what has ended by itself.
     pub fn watch(&mut self) {
-        for piece in pieces() {
-            if !self.down.contains(&piece) && !self.service(piece).is_running() {
-                self.restarts += 1;
-                self.service(piece).start_without_waiting();
+        let down = self.down.clone();
+        let ended = self.services_mut().filter_map(|(piece, service)| {
+            let by_itself = !down.contains(&piece) && !service.is_running();
+            by_itself.then(|| service.start_without_waiting())
+        });
+        self.restarts += ended.count();
+    }
+
+    /// Waits until everything is ready, or says what is not in time.
+    pub async fn heals(&mut self) {
+        self.services.nats.healthy().await;
+        let deadline = Instant::now() + HEALED;
+        while let Some(piece) = self.not_ready().await {
+            if Instant::now() > deadline {
+                self.complaints.push(format!("{piece} is not ready {HEALED:?} after the last fault"));
+                return;
             }
+            self.watch();
+            sleep(Duration::from_millis(200)).await;
         }
     }
 
-    /// Waits until everything is ready; `false` when it is not in time.
-    pub async fn heals(&mut self) -> bool {
-        self.services.nats.healthy().await;
-        let deadline = Instant::now() + HEALED;
-        for piece in pieces() {
-            while !self.service(piece).is_ready().await {
-                if Instant::now() > deadline {
-                    self.complaints.push(format!("{piece} is not ready {HEALED:?} after the last fault"));
-                    return false;
-                }
-                self.watch();
-                sleep(Duration::from_millis(200)).await;
+    async fn not_ready(&mut self) -> Option<Piece> {
+        for (piece, service) in self.services_mut() {
+            if !service.is_ready().await {
+                return Some(piece);
             }
         }
-        true
+        None
     }
 
     /// Open sockets, as the gateways count them.
@@ -274,7 +285,38 @@ impl Drop for Rig {
     }
 }
 
-/// Every service.
-fn pieces() -> impl Iterator<Item = Piece> {
-    (0..GATEWAYS).map(Piece::Gateway).chain([Piece::Worker, Piece::Auth])
+/// A process to be hurt.
+enum Victim<'a> {
+    Service(&'a mut Service),
+    Server(&'a mut Nats),
+}
+
+impl Victim<'_> {
+    fn kill(&mut self) {
+        match self {
+            Self::Service(service) => service.kill(),
+            Self::Server(server) => server.kill(),
+        }
+    }
+
+    fn start(&mut self) {
+        match self {
+            Self::Service(service) => service.start_without_waiting(),
+            Self::Server(server) => server.start_without_waiting(),
+        }
+    }
+
+    fn pause(&mut self) {
+        match self {
+            Self::Service(service) => service.pause(),
+            Self::Server(server) => server.pause(),
+        }
+    }
+
+    fn resume(&mut self) {
+        match self {
+            Self::Service(service) => service.resume(),
+            Self::Server(server) => server.resume(),
+        }
+    }
 }

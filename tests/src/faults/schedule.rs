@@ -16,6 +16,8 @@ pub enum Fault {
     Network(Line, Trouble),
     /// The log takes no more.
     LogFull,
+    /// The disk of a NATS server is full; when there is room again, the server is started anew.
+    DiskFull(Role),
 }
 
 /// A process.
@@ -24,9 +26,15 @@ pub enum Piece {
     Gateway(usize),
     Worker,
     Auth,
-    /// The NATS server that leads the log at that moment.
+    Server(Role),
+}
+
+/// A NATS server, by what it is when a fault begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It leads the log.
     Leader,
-    /// The one so many places behind it: 1 or 2.
+    /// The one so many places behind the leader: 1 or 2.
     Follower(usize),
 }
 
@@ -69,6 +77,9 @@ enum Concern {
     Broker,
 }
 
+/// No fault takes more than this part of a run.
+const PART_MAX: u32 = 8;
+
 /// Strikes that fill about `total`, with `gateways` gateways to hurt. Kinds of faults are dealt like cards: none comes again
 /// before all have come.
 pub fn schedule(random: &mut Random, total: Duration, gateways: usize) -> Vec<Strike> {
@@ -76,7 +87,7 @@ pub fn schedule(random: &mut Random, total: Duration, gateways: usize) -> Vec<St
     let mut deck = Vec::new();
     let mut planned = Duration::ZERO;
     loop {
-        let calm = Duration::from_millis(random.between(2_000, 6_000));
+        let calm = Duration::from_millis(random.between(1_500, 5_000)).min(total / PART_MAX);
         let mut faults = vec![deal(random, &mut deck, gateways)];
         if random.between(0, 5) < 2 {
             let second = deal(random, &mut deck, gateways);
@@ -87,6 +98,7 @@ pub fn schedule(random: &mut Random, total: Duration, gateways: usize) -> Vec<St
                 faults.push(second);
             }
         }
+        faults.iter_mut().for_each(|(_, lasts)| *lasts = (*lasts).min(total / PART_MAX));
         planned += calm + faults.iter().map(|(_, lasts)| *lasts).max().unwrap_or_default();
         if planned > total {
             return strikes;
@@ -119,32 +131,38 @@ fn all_kinds(random: &mut Random, gateways: usize) -> Vec<Fault> {
     ];
     let slow = [Line::ToGateway(gateway()), Line::ToBroker(gateway())];
     kinds.extend(slow.map(|line| Fault::Network(line, Trouble::Slow(random.between(50, 1_000)))));
-    let mut follower = || Piece::Follower(1 + random.index(2));
+    let mut follower = || Role::Follower(1 + random.index(2));
     kinds.extend([
-        Fault::Kill(Piece::Leader),
-        Fault::Kill(follower()),
-        Fault::Pause(Piece::Leader),
-        Fault::Pause(follower()),
+        Fault::Kill(Piece::Server(Role::Leader)),
+        Fault::Kill(Piece::Server(follower())),
+        Fault::Pause(Piece::Server(Role::Leader)),
+        Fault::Pause(Piece::Server(follower())),
         Fault::Kill(Piece::Worker),
         Fault::Pause(Piece::Worker),
         Fault::Kill(Piece::Auth),
         Fault::LogFull,
+        Fault::DiskFull(Role::Leader),
+        Fault::DiskFull(follower()),
     ]);
     kinds
 }
 
 impl Fault {
+    pub fn is_of_the_broker(self) -> bool {
+        self.concern() == Concern::Broker
+    }
+
     fn concern(self) -> Concern {
         match self {
             Self::Roll(gateway) | Self::Network(Line::ToGateway(gateway) | Line::ToBroker(gateway), _) => {
                 Concern::Gateway(gateway)
             }
-            Self::LogFull => Concern::Broker,
+            Self::LogFull | Self::DiskFull(_) => Concern::Broker,
             Self::Kill(piece) | Self::Pause(piece) => match piece {
                 Piece::Gateway(gateway) => Concern::Gateway(gateway),
                 Piece::Worker => Concern::Worker,
                 Piece::Auth => Concern::Auth,
-                Piece::Leader | Piece::Follower(_) => Concern::Broker,
+                Piece::Server(_) => Concern::Broker,
             },
         }
     }
@@ -157,7 +175,7 @@ impl Fault {
             Self::Roll(_) | Self::Network(_, Trouble::Cut) => (10, 20),
             Self::Network(_, Trouble::CutOff | Trouble::BlackHole) => (1_000, 12_000),
             Self::Network(_, Trouble::Slow(_)) => (2_000, 10_000),
-            Self::LogFull => (2_000, 6_000),
+            Self::LogFull | Self::DiskFull(_) => (2_000, 6_000),
         }
     }
 }
@@ -170,6 +188,7 @@ impl fmt::Display for Fault {
             Self::Roll(gateway) => write!(f, "gateway {gateway} is replaced"),
             Self::Network(line, trouble) => write!(f, "{trouble} {line}"),
             Self::LogFull => f.write_str("the log is full"),
+            Self::DiskFull(role) => write!(f, "the disk of {role} is full"),
         }
     }
 }
@@ -180,9 +199,17 @@ impl fmt::Display for Piece {
             Self::Gateway(gateway) => write!(f, "gateway {gateway}"),
             Self::Worker => f.write_str("the history worker"),
             Self::Auth => f.write_str("the auth service"),
-            Self::Leader => f.write_str("the log's leader"),
-            Self::Follower(_) => f.write_str("a follower"),
+            Self::Server(role) => role.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Leader => "the log's leader",
+            Self::Follower(_) => "a follower",
+        })
     }
 }
 

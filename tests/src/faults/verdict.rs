@@ -3,7 +3,7 @@
 use super::Plan;
 use super::crowd::{Crowd, Room};
 use super::rig::Rig;
-use crate::audit::{Audit, Verdict, View};
+use crate::audit::{Audit, Excerpt, Verdict, View};
 use crate::process::Memory;
 use crate::steady::Report;
 use crate::steady::format::Format;
@@ -34,6 +34,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Sockets of members, and open ones as the gateways count them.
     pub sockets: (usize, u64),
+    /// Pages that were read while everything was hurt.
+    pub pages: usize,
     /// Sockets opened, in all.
     pub opened: usize,
     /// Why sockets ended, by close code.
@@ -65,8 +67,8 @@ impl fmt::Display for Outcome {
         writeln!(f, "{}", self.verdict)?;
         writeln!(
             f,
-            "sockets: {} members, {} at the gateways, {} opened in all",
-            self.sockets.0, self.sockets.1, self.opened
+            "sockets: {} members, {} at the gateways, {} opened in all; {} pages read meanwhile",
+            self.sockets.0, self.sockets.1, self.opened, self.pages
         )?;
         writeln!(f, "closes by code: {:?}; refused for a while: {:?}", self.closes, self.postponed)?;
         writeln!(
@@ -103,11 +105,13 @@ impl fmt::Display for Outcome {
 /// Looks at everything, once all is healed and settled.
 pub async fn of(rig: &mut Rig, crowd: &mut Crowd, plan: Plan) -> Outcome {
     let members = crowd.members().count();
+    let readings: Vec<_> = crowd.rooms.iter_mut().map(Room::readings).collect();
     let mut outcome = Outcome {
         plan,
         faults: 0,
         verdict: Verdict::default(),
         sockets: (members, sockets_become(rig, members as u64).await),
+        pages: 0,
         opened: 0,
         closes: BTreeMap::new(),
         postponed: BTreeMap::new(),
@@ -117,8 +121,8 @@ pub async fn of(rig: &mut Rig, crowd: &mut Crowd, plan: Plan) -> Outcome {
         complaints: std::mem::take(&mut rig.complaints),
         took: Duration::ZERO,
     };
-    for room in &mut crowd.rooms {
-        outcome.look_at_room(rig.broker(), room).await;
+    for (room, readings) in crowd.rooms.iter_mut().zip(readings) {
+        outcome.look_at_room(rig.broker(), room, readings).await;
     }
     outcome.complain();
     outcome
@@ -137,13 +141,15 @@ async fn sockets_become(rig: &Rig, wanted: u64) -> u64 {
 }
 
 impl Outcome {
-    async fn look_at_room(&mut self, broker: &Broker, room: &mut Room) {
-        let mut audit = Audit { history: stored::log(broker, &room.code).await, ..Audit::default() };
+    async fn look_at_room(&mut self, broker: &Broker, room: &mut Room, readings: Vec<Excerpt>) {
+        let history = stored::log(broker, &room.code).await;
+        let mut audit = Audit { history, excerpts: readings, ..Audit::default() };
         let whole = |name: &str, events| View { name: format!("{name} of {}", room.code), after: 0, events };
         room.keeper.renew().await;
         let paged = room.keeper.connects(&room.code).await.whole_history(PAGE).await;
         let asked = stored::worker_history(broker, &room.code).await;
         audit.histories = vec![whole("the pages", paged), whole("the worker's history", asked)];
+        self.pages += audit.excerpts.len();
         let after = room.after;
         for (name, format, report) in room.reports() {
             self.look_at_report(&name, format, &report);

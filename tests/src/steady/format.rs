@@ -91,7 +91,9 @@ fn of_frame(heard: Heard) -> News {
             retry_after_ms: refused.retry_after_ms,
         },
         Heard::Page { .. } => News::Answer,
-        Heard::Ping | Heard::Typing { .. } | Heard::Presence(_) | Heard::Other => News::Other,
+        Heard::Ping | Heard::Typing { .. } | Heard::Presence(_) | Heard::Head { .. } | Heard::Other => {
+            News::Other
+        }
     }
 }
 

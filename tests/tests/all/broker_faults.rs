@@ -1,3 +1,29 @@
 //! Faults of the broker: each has a name, in metrics, at `/readyz` and for the client, and nothing acknowledged is lost.
 
 mod cluster;
+mod connection;
+mod full;
+mod lost_live;
+mod missing;
+mod slow_consumer;
+
+use tests::html;
+use tests::person::Person;
+use tests::services::{Servers, Services};
+
+/// A room at the first gateway with its maker, and the maker's id.
+struct Scene {
+    ann: Person,
+    id: protocol::UserId,
+    room: String,
+}
+
+impl Scene {
+    async fn at<N: Servers>(services: &Services<N>, name: &str) -> Self {
+        let ann = Person::arrives(&services.address(0), "Ann").await;
+        let room = ann.creates(name).await;
+        let page = ann.opens(&room).await.html;
+        let id = html::attribute(&page, "data-viewer").and_then(|id| id.parse().ok());
+        Self { ann, id: id.expect("a room's page says whose it is"), room }
+    }
+}

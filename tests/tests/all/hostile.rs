@@ -1,5 +1,6 @@
 //! Clients that wish no good, or are broken: each costs bounded memory, its own connection, and nobody else anything.
 
+use futures_util::future::join_all;
 use std::time::Duration;
 use tests::calm::{Calm, Talk};
 use tests::eventually::{SOON, becomes};
@@ -183,7 +184,7 @@ async fn a_message_of_empty_parts_without_end_costs_little_and_is_no_sign_of_lif
     for socket in endless {
         let End { code, after } = socket.await.unwrap();
         assert_eq!(code, 4408, "after {after:?}");
-        assert!((5..12).contains(&after.as_secs()), "{after:?}");
+        assert!((5..25).contains(&after.as_secs()), "{after:?}");
     }
     let share = (scene.usage.processor() - processor).as_secs_f64() / began.elapsed().as_secs_f64();
     assert!(share < 0.5, "ten such sockets took {share} of a processor");
@@ -255,18 +256,23 @@ async fn sockets_above_an_addresss_limit_are_told_so_and_far_above_refused() {
         "one network, however many addresses"
     );
     assert!(matches!(behind("2001:db8:0:1::2").dial().await, Dialled::Open(_)));
-    // A peer that does not answer its close keeps a place for a moment.
-    let mut told = 0;
-    let refused = loop {
-        match behind("2001:db8::3").dial().await {
-            Dialled::Open(socket) => open.push(*socket),
-            other => break other,
+    // A peer that does not answer its close keeps a place for a moment, so of many at once some find none.
+    let mut refused = 0;
+    while refused == 0 {
+        let dial = behind("2001:db8::3");
+        for dialled in join_all((0..150).map(|_| dial.dial())).await {
+            match dialled {
+                Dialled::Open(socket) => open.push(*socket),
+                Dialled::Refused { status, body } => {
+                    assert!(status == 429 && body.contains("too_many_of_address"), "{status} {body}");
+                    refused += 1;
+                }
+                Dialled::Failed(why) => panic!("{why}"),
+            }
         }
-        told += 1;
-        assert!(told < 2_000, "nobody is refused");
-    };
-    assert_eq!(refused.refused(), 429);
-    assert!(told >= 100, "{told} were told");
+        assert!(open.len() < 5_000, "nobody is refused");
+    }
+    assert!(open.len() >= 110, "{} were let in or told", open.len());
     drop(open);
     scene.ends_as_it_began().await;
 }

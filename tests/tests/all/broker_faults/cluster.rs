@@ -1,13 +1,18 @@
 //! Three servers that are one, and one of them hurt.
 
+use super::Scene;
 use std::time::Duration;
 use tests::audit::{Audit, View};
 use tests::cluster::Cluster;
-use tests::eventually::eventually;
+use tests::eventually::{SOON, eventually};
+use tests::heard::Heard;
+use tests::http::Ask;
+use tests::json_socket::parse;
 use tests::person::{Person, RoomView};
 use tests::services::Services;
+use tests::socket::Came;
 use tests::steady::Steady;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 const LOG: &str = "CHAT_0";
 
@@ -79,4 +84,87 @@ async fn the_logs_leader_is_killed_under_load_and_nothing_is_lost() {
     };
     tokio::join!(talk.goes_on(600), killing);
     talk.is_whole(600).await;
+}
+
+/// Two gateways, of which the first knows the log's leader alone, and the second the two other servers. Gives who leads.
+async fn apart() -> (Services<Cluster>, usize) {
+    let deadline = ("BACKCHAT_GATEWAY_PUBLISH_DEADLINE_MS", "5000");
+    let mut services = Services::on(Cluster::start(3).await, 0, &[deadline]).await;
+    let leader = services.nats.leader_of(LOG).await;
+    let others = (0..3).filter(|other| *other != leader).map(|other| services.nats.url(other));
+    let others: Vec<_> = others.collect();
+    let own = services.nats.url(leader);
+    services.add_gateway_at(&own).await;
+    services.add_gateway_at(&others.join(",")).await;
+    (services, leader)
+}
+
+#[tokio::test]
+async fn a_leader_that_slept_does_not_deny_what_was_stored_meanwhile() {
+    let (mut services, leader) = apart().await;
+    let scene = Scene::at(&services, "Slept").await;
+    let mut here = scene.ann.connects(&scene.room).await;
+    here.caught_up().await;
+    let there = scene.ann.through(&services.address(1));
+    let mut socket = there.connects(&scene.room).await;
+    let (_, cursor) = socket.caught_up().await;
+    services.nats.pause(leader);
+    let room = &scene.room;
+    let member = Steady::member(there.clone(), room, &cursor);
+    for n in 0..20 {
+        member.send(&format!("meanwhile {n}")).await;
+    }
+    eventually("the others go on without their leader", Duration::from_secs(60), || async {
+        (member.counts() == (0, 20)).then_some(())
+    })
+    .await;
+    let cursor = member.report().cursor.unwrap();
+    // They come while the server sleeps, so that what they ask is the first that it answers.
+    let mut sockets = Vec::new();
+    for _ in 0..30 {
+        sockets.push(scene.ann.connects_after(room, &cursor).await);
+    }
+    sleep(Duration::from_secs(1)).await;
+    services.nats.resume(leader);
+    for mut socket in sockets {
+        match socket.socket.next().await {
+            Came::Text(text) => assert_eq!(parse(&text), Heard::CaughtUp { cursor: cursor.clone() }),
+            Came::Closed(closed) => {
+                assert_eq!(closed.code, 1012, "it may say that another gateway knows more")
+            }
+        }
+    }
+    assert_eq!(here.messages(20).await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_server_that_sleeps_for_twenty_seconds_costs_time_and_no_message() {
+    let (mut services, leader) = apart().await;
+    let talk = Talk::between(&services).await;
+    let (beside, away) = (services.gateways[0].operations(), services.gateways[1].operations());
+    let nats = &mut services.nats;
+    let sleeping = async {
+        sleep(Duration::from_secs(2)).await;
+        nats.pause(leader);
+        let began = Instant::now();
+        eventually("the gateway at the sleeping server says so", SOON, || async {
+            let answer = Ask::get("/readyz").send(&beside).await;
+            (answer.status == 503 && answer.body.contains("did not answer in time")).then_some(())
+        })
+        .await;
+        eventually("the gateway at the others is ready", SOON, || async {
+            (Ask::get("/readyz").send(&away).await.status == 200).then_some(())
+        })
+        .await;
+        sleep_until(began + Duration::from_secs(20)).await;
+        nats.resume(leader);
+    };
+    tokio::join!(talk.goes_on(600), sleeping);
+    talk.is_whole(600).await;
+    eventually("both gateways are ready", SOON, || async {
+        let ready =
+            (Ask::get("/readyz").send(&beside).await.status, Ask::get("/readyz").send(&away).await.status);
+        (ready == (200, 200)).then_some(())
+    })
+    .await;
 }

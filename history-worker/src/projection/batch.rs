@@ -1,0 +1,225 @@
+//! What is known before a batch, and what is written for it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use protocol::view::{Reactors, Row, What};
+use protocol::{Event, MessageId, Reaction, RoomSlug, StoredEvent, Target, Timestamp, UserId, limits};
+
+use super::{Aside, RoomState, SentKey};
+
+/// Where a row is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    pub room: RoomSlug,
+    pub number: u64,
+}
+
+/// Where the event with an id is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    pub number: u64,
+    pub seq: u64,
+}
+
+/// A row as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Without the people who reacted: each has a row of their own.
+    pub row: Row,
+    /// Which reactions the message has, in the order in which each was first given.
+    pub given: Vec<Given>,
+    /// Of a message, also of an erased one: the number of the last message before it that was not erased when it came; 0 for
+    /// none. So the last message of a room is found again when the one after it is deleted.
+    pub before: u64,
+    /// Of an erased message: [`protocol::Body::hash`] of what is gone.
+    pub hash: Option<String>,
+}
+
+/// How many people gave a reaction to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    pub reaction: Reaction,
+    pub count: u64,
+}
+
+/// One person's reaction to a message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mark {
+    pub place: Place,
+    pub reaction: Reaction,
+    pub user: UserId,
+}
+
+/// An event that changed a row, as it is kept: without a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub room: RoomSlug,
+    pub seq: u64,
+    pub at: Timestamp,
+    pub id: MessageId,
+    pub author: UserId,
+    pub target: Target,
+    /// The number of the row; 0 for a deleted message that was not in the log any more.
+    pub number: u64,
+    pub what: Changed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    Edited,
+    Deleted { of: Timestamp, hash: String },
+    Reacted { reaction: Reaction, on: bool },
+}
+
+/// A message or an edit where the log holds it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogEntry {
+    pub room: RoomSlug,
+    pub seq: u64,
+    pub id: MessageId,
+    pub author: UserId,
+}
+
+/// Where the log holds a text of a message beside the message itself: an edit, or a copy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Text {
+    /// The sequence of the message.
+    pub message: u64,
+    pub entry: LogEntry,
+}
+
+/// Why a change changes nothing. It is no fault of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ignored {
+    /// The message was never in this log, or its entry was gone when the log was read.
+    Missing,
+    Erased,
+    /// An edit by somebody else than the message's author.
+    NotTheAuthor,
+    /// The message holds as many reactions as one may.
+    Full,
+}
+
+/// What the database knows already of what a batch is about.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    pub rooms: HashMap<RoomSlug, RoomState>,
+    pub sent: HashMap<SentKey, Sent>,
+    pub kept: HashMap<Place, Kept>,
+    pub marks: HashSet<Mark>,
+    pub texts: Vec<Text>,
+}
+
+/// What is to be written for a batch of entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// New rows.
+    pub rows: BTreeMap<Place, Kept>,
+    /// Rows that were there, as they are after the batch.
+    pub changed: BTreeMap<Place, Kept>,
+    pub changes: Vec<Change>,
+    /// Reactions with the sequence at which they were given; `None` for those that were taken back.
+    pub marks: BTreeMap<Mark, Option<u64>>,
+    /// Erased messages, which lose all their reactions.
+    pub cleared: BTreeSet<Place>,
+    pub texts: Vec<Text>,
+    /// Deleted messages (by sequence), whose texts need not be remembered any more.
+    pub forgotten: BTreeSet<(RoomSlug, u64)>,
+    /// What must go from the log, by sequence.
+    pub erase: BTreeMap<u64, LogEntry>,
+    pub asides: Vec<Aside>,
+    /// The rooms that changed, as they are after the batch.
+    pub rooms: BTreeMap<RoomSlug, RoomState>,
+    /// Copies of events that are stored already; they are passed over.
+    pub duplicates: u64,
+    /// Changes that change nothing, by their sequences.
+    pub ignored: Vec<(u64, Ignored)>,
+    /// Rows that must be known for this batch to be right: it is not to be written, but projected again with them.
+    pub unknown: BTreeSet<Place>,
+}
+
+impl Place {
+    pub fn new(room: &RoomSlug, number: u64) -> Self {
+        Self { room: room.clone(), number }
+    }
+}
+
+impl Kept {
+    pub const fn is_message(&self) -> bool {
+        matches!(self.row.what, What::Message(_))
+    }
+
+    pub const fn is_erased(&self) -> bool {
+        matches!(self.row.what, What::Erased)
+    }
+
+    /// How many reactions it holds, each person's by itself.
+    pub fn reactions(&self) -> u64 {
+        self.given.iter().map(|given| given.count).sum()
+    }
+
+    /// The row as it is shown. `marks` are all reactions to it, each with the sequence at which it was given.
+    pub fn shown(self, marks: &mut [(u64, Mark)]) -> Row {
+        marks.sort_unstable_by_key(|(seq, _)| *seq);
+        let mut row = self.row;
+        if let What::Message(content) = &mut row.what {
+            let reactors = self.given.into_iter().map(|Given { reaction, count }| {
+                let of_it = marks.iter().filter(|(_, mark)| mark.reaction == reaction);
+                let by = of_it.map(|(_, mark)| mark.user).take(limits::PEOPLE_NAMED_MAX).collect();
+                Reactors { reaction, count, by }
+            });
+            content.reactions = reactors.collect();
+        }
+        row
+    }
+}
+
+impl LogEntry {
+    pub fn of(room: &RoomSlug, stored: &StoredEvent) -> Self {
+        Self { room: room.clone(), seq: stored.seq, id: stored.event.id(), author: stored.event.author() }
+    }
+
+    pub fn of_target(room: &RoomSlug, target: Target) -> Self {
+        Self { room: room.clone(), seq: target.seq, id: target.id, author: target.author }
+    }
+}
+
+impl Change {
+    /// `None` for an event that changes no row.
+    pub fn of(room: &RoomSlug, stored: &StoredEvent, number: u64) -> Option<Self> {
+        let what = match &stored.event {
+            Event::Edited { .. } => Changed::Edited,
+            Event::Deleted { of, hash, .. } => Changed::Deleted { of: *of, hash: hash.clone() },
+            Event::Reacted { reaction, on, .. } => Changed::Reacted { reaction: reaction.clone(), on: *on },
+            Event::Created { .. } | Event::Joined { .. } | Event::Left { .. } | Event::Message { .. } => {
+                return None;
+            }
+        };
+        let (id, author, target) = (stored.event.id(), stored.event.author(), stored.event.target()?);
+        Some(Self { room: room.clone(), seq: stored.seq, at: stored.at, id, author, target, number, what })
+    }
+}
+
+impl Ignored {
+    /// A word for metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "missing_message",
+            Self::Erased => "erased_message",
+            Self::NotTheAuthor => "not_the_author",
+            Self::Full => "reactions_full",
+        }
+    }
+}
+
+impl Batch {
+    /// Events that are in the history with this batch.
+    pub fn events(&self) -> u64 {
+        (self.rows.len() + self.changes.len()) as u64
+    }
+
+    /// Entries of the log that it is made of.
+    pub fn entries(&self) -> u64 {
+        self.events() + self.duplicates + (self.asides.len() + self.ignored.len()) as u64
+    }
+}

@@ -1,0 +1,243 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use protocol::Body;
+use protocol::view::Row;
+
+use super::*;
+
+mod changes;
+mod cuts;
+
+const PART: Part = Part { shard: Shard(0), shards: 1 };
+
+fn slug(name: &str) -> RoomSlug {
+    RoomSlug::parse(name).unwrap()
+}
+
+fn record(seq: u64, subject: &str, payload: impl Into<Bytes>) -> Record {
+    let at = Timestamp::from_millis(i64::try_from(seq).unwrap() * 10);
+    Record { subject: subject.to_owned(), seq, at, payload: payload.into() }
+}
+
+fn entry(seq: u64, room: &str, event: &Event) -> Record {
+    record(seq, &format!("chat.log.0.{room}"), event.encode())
+}
+
+fn created() -> Event {
+    Event::Created { id: MessageId::new(), author: UserId::new(), name: "Tea".into() }
+}
+
+fn message(text: &str) -> Event {
+    Event::Message { id: MessageId::new(), author: UserId::new(), body: Body::parse(text).unwrap() }
+}
+
+/// A database that is maps.
+#[derive(Debug, Default, PartialEq)]
+struct Database {
+    rooms: HashMap<RoomSlug, RoomState>,
+    sent: HashMap<SentKey, Sent>,
+    kept: BTreeMap<Place, Kept>,
+    marks: BTreeMap<Mark, u64>,
+    changes: Vec<Change>,
+    texts: BTreeSet<Text>,
+    erase: BTreeMap<u64, LogEntry>,
+    asides: Vec<Aside>,
+    ignored: Vec<(u64, Ignored)>,
+    duplicates: u64,
+}
+
+impl Database {
+    /// Applies a log cut into batches of these sizes, with no other knowledge than what is asked for.
+    fn of(log: &[Record], cuts: &[usize]) -> Self {
+        let mut database = Self::default();
+        let mut rest = log;
+        let mut sizes = cuts.iter().copied().chain(std::iter::repeat(usize::MAX));
+        while !rest.is_empty() {
+            let size = sizes.next().unwrap().clamp(1, rest.len());
+            let (now, later) = rest.split_at(size);
+            rest = later;
+            let entries: Vec<_> = now.iter().map(|record| read(PART, record)).collect();
+            let mut known = database.known(&entries);
+            let mut batch = project(now, &entries, &known);
+            while !batch.unknown.is_empty() {
+                known
+                    .kept
+                    .extend(batch.unknown.iter().map(|place| (place.clone(), database.kept[place].clone())));
+                batch = project(now, &entries, &known);
+            }
+            database.apply(batch);
+        }
+        database
+    }
+
+    fn known(&self, entries: &[Entry]) -> Known {
+        let (rooms, sent) = asked(entries);
+        let sent = sent.into_iter().filter_map(|key| Some((key.clone(), *self.sent.get(&key)?))).collect();
+        let wanted = wanted(entries, &sent);
+        let texts =
+            self.texts.iter().filter(|text| wanted.texts.contains(&(text.entry.room.clone(), text.message)));
+        Known {
+            rooms: rooms
+                .into_iter()
+                .filter_map(|room| Some((room.clone(), self.rooms.get(&room)?.clone())))
+                .collect(),
+            sent,
+            kept: wanted.kept.into_iter().map(|place| (place.clone(), self.kept[&place].clone())).collect(),
+            marks: wanted.marks.into_iter().filter(|mark| self.marks.contains_key(mark)).collect(),
+            texts: texts.cloned().collect(),
+        }
+    }
+
+    fn apply(&mut self, batch: Batch) {
+        for (place, kept) in &batch.rows {
+            let key = SentKey { room: place.room.clone(), id: kept.row.id, author: kept.row.author };
+            self.sent.insert(key, Sent { number: place.number, seq: kept.row.seq });
+        }
+        self.kept.extend(batch.rows);
+        self.kept.extend(batch.changed);
+        self.changes.extend(batch.changes);
+        self.marks.retain(|mark, _| !batch.cleared.contains(&mark.place));
+        for (mark, seq) in batch.marks {
+            match seq {
+                Some(seq) => drop(self.marks.insert(mark, seq)),
+                None => drop(self.marks.remove(&mark)),
+            }
+        }
+        self.texts.retain(|text| !batch.forgotten.contains(&(text.entry.room.clone(), text.message)));
+        self.texts.extend(batch.texts);
+        self.erase.extend(batch.erase);
+        self.asides.extend(batch.asides);
+        self.ignored.extend(batch.ignored);
+        self.duplicates += batch.duplicates;
+        self.rooms.extend(batch.rooms);
+    }
+
+    /// A room as it is shown.
+    fn shown(&self, room: &str) -> Vec<Row> {
+        let of_room = self.kept.iter().filter(|(place, _)| place.room == slug(room));
+        let rows = of_room.map(|(place, kept)| {
+            let marks = self.marks.iter().filter(|(mark, _)| mark.place == *place);
+            let mut marks: Vec<_> = marks.map(|(mark, seq)| (*seq, mark.clone())).collect();
+            kept.clone().shown(&mut marks)
+        });
+        rows.collect()
+    }
+
+    /// Room, number and sequence of each row, in the order of sequences.
+    fn numbers(&self) -> Vec<(&str, u64, u64)> {
+        let mut numbers: Vec<_> =
+            self.kept.iter().map(|(at, kept)| (at.room.as_str(), at.number, kept.row.seq)).collect();
+        numbers.sort_unstable_by_key(|(_, _, seq)| *seq);
+        numbers
+    }
+}
+
+fn reasons(log: &[Record]) -> Vec<(u64, Reason)> {
+    Database::of(log, &[]).asides.iter().map(|aside| (aside.seq, aside.reason)).collect()
+}
+
+#[test]
+fn events_are_numbered_in_the_order_of_the_log_each_room_by_itself() {
+    let log = [
+        entry(1, "tea", &created()),
+        entry(4, "chai", &created()),
+        entry(5, "tea", &message("one")),
+        entry(7, "tea", &Event::Left { id: MessageId::new(), author: UserId::new() }),
+        entry(9, "chai", &message("two")),
+    ];
+    let database = Database::of(&log, &[]);
+    let expected = [("tea", 1, 1), ("chai", 1, 4), ("tea", 2, 5), ("tea", 3, 7), ("chai", 2, 9)];
+    assert_eq!(database.numbers(), expected);
+    assert!(database.asides.is_empty());
+    let tea = &database.rooms[&slug("tea")];
+    assert_eq!((tea.name.as_str(), tea.count, tea.last_seq, tea.last_message), ("Tea", 3, 7, 2));
+}
+
+#[test]
+fn a_copy_is_passed_over_in_the_same_batch_and_in_a_later_one() {
+    let (first, other) = (message("once"), message("once"));
+    let log = [
+        entry(1, "tea", &created()),
+        entry(2, "tea", &first),
+        entry(3, "tea", &first),
+        entry(4, "tea", &other),
+        entry(5, "tea", &first),
+    ];
+    for cuts in [&[][..], &[1, 1, 1, 1, 1], &[2, 3], &[4, 1]] {
+        let database = Database::of(&log, cuts);
+        assert_eq!(database.numbers(), [("tea", 1, 1), ("tea", 2, 2), ("tea", 3, 4)]);
+        assert_eq!((database.duplicates, database.rooms[&slug("tea")].count), (2, 3));
+    }
+}
+
+#[test]
+fn the_same_id_in_another_room_or_of_another_author_is_another_event() {
+    let id = MessageId::new();
+    let of = |author| Event::Joined { id, author };
+    let (ann, bob) = (UserId::new(), UserId::new());
+    let log = [
+        entry(1, "tea", &created()),
+        entry(2, "chai", &created()),
+        entry(3, "tea", &of(ann)),
+        entry(4, "chai", &of(ann)),
+        entry(5, "tea", &of(bob)),
+    ];
+    let database = Database::of(&log, &[]);
+    assert_eq!((database.kept.len(), database.duplicates), (5, 0));
+}
+
+#[test]
+fn what_can_not_be_applied_is_set_aside_with_its_reason_and_nothing_else_changes() {
+    let null = r#"{"v":1,"type":"message","id":"01a2122f-c818-7209-84da-2aee1c81329c","author":"01a2122f-c818-7209-84da-2aee1c81329c","body":"\u0000"}"#;
+    let log = [
+        entry(1, "tea", &created()),
+        record(2, "chat.log.0.tea", "{"),
+        record(3, "chat.log.0.tea", ""),
+        record(4, "chat.log.0.tea", vec![b'a'; 900 * 1024]),
+        record(5, "chat.log.0.tea", r#"{"type":"poll","v":99}"#),
+        record(6, "chat.log.0.tea", r#"{"type":"poll","v":1}"#),
+        record(7, "chat.log.0.tea", null),
+        record(8, "chat.log.0.tea", vec![0xFF, 0xFE]),
+        entry(9, "never", &message("nobody made this room")),
+        entry(10, "tea", &created()),
+        record(11, "chat.log.0.Not A Room", message("x").encode()),
+        record(12, "chat.log.0.deeper.tea", message("x").encode()),
+        record(13, "chat.log.1.tea", message("x").encode()),
+        entry(14, "tea", &message("good")),
+    ];
+    use Unreadable as U;
+    let expected = [
+        (2, Reason::Unreadable(U::NotAnEvent)),
+        (3, Reason::Unreadable(U::NotAnEvent)),
+        (4, Reason::Unreadable(U::TooLarge(900 * 1024))),
+        (5, Reason::Unreadable(U::Version(99))),
+        (6, Reason::Unreadable(U::Kind)),
+        (7, Reason::Unreadable(U::Fields)),
+        (8, Reason::Unreadable(U::NotAnEvent)),
+        (9, Reason::Unreadable(U::NoRoom)),
+        (10, Reason::RoomExists),
+        (11, Reason::Unreadable(U::Subject)),
+        (12, Reason::Unreadable(U::Subject)),
+        (13, Reason::Unreadable(U::Subject)),
+    ];
+    assert_eq!(reasons(&log), expected);
+    let database = Database::of(&log, &[]);
+    assert_eq!(database.numbers(), [("tea", 1, 1), ("tea", 2, 14)]);
+    assert_eq!(database.rooms.len(), 1);
+    let long = database.asides.iter().find(|aside| aside.seq == 4).unwrap();
+    assert_eq!((long.bytes, long.payload.len()), (900 * 1024, limits::EVENT_BYTES_MAX));
+}
+
+#[test]
+fn an_event_in_the_log_of_another_shard_is_set_aside() {
+    let room = slug("tea");
+    let right = Shard::of(&room, 8);
+    let wrong = Shard((right.0 + 1) % 8);
+    for shard in [right, wrong] {
+        let read = read(Part { shard, shards: 8 }, &record(1, &shard.log(&room), created().encode()));
+        match read {
+            Entry::Event { .. } => assert_eq!(shard, right),
+            Entry::Aside(aside) => assert_eq!((shard, aside.reason), (wrong, Reason::OtherShard)),
+        }
+    }
+}

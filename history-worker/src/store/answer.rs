@@ -1,0 +1,115 @@
+//! What questions are answered with: rows as they are now, and what happened to them.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use protocol::view::{Row, What};
+use protocol::{Event, MessageId, RoomSlug, StoredEvent};
+
+use super::change_rows::ChangeRow;
+use super::event_rows::{EventRow, ReactionRow, SentRow, mark, sent_range};
+use super::rows::{natural, room_range};
+use super::{Store, StoreError};
+use crate::projection::{Change, Kept, Mark, Place};
+
+impl Store {
+    /// The rows of a room with these numbers, in their order, without the people who reacted.
+    ///
+    /// # Errors
+    /// Any of [`StoreError`], here and below.
+    pub async fn rows(&self, room: &RoomSlug, numbers: Range<u64>) -> Result<Vec<Kept>, StoreError> {
+        let range = room_range("event", room, numbers);
+        let rows: Vec<EventRow> = self.select_range("SELECT * FROM $range", range).await?;
+        rows.into_iter().map(|row| row.kept().map(|(_, kept)| kept)).collect()
+    }
+
+    /// Rows whose numbers follow each other from `first` on, as they are shown.
+    pub async fn shown(&self, room: &RoomSlug, first: u64, kept: Vec<Kept>) -> Result<Vec<Row>, StoreError> {
+        let with_reactions = |kept: &Kept| !kept.given.is_empty();
+        let from = kept.iter().position(with_reactions).unwrap_or(kept.len()) as u64;
+        let to = kept.iter().rposition(with_reactions).map_or(0, |last| last as u64 + 1);
+        let mut marks = HashMap::new();
+        if from < to {
+            marks = self.given(room, first + from..first + to).await?;
+        }
+        let rows = (first..).zip(kept).map(|(number, kept)| {
+            let of_it = marks.get_mut(&number).map(Vec::as_mut_slice);
+            kept.shown(of_it.unwrap_or_default())
+        });
+        Ok(rows.collect())
+    }
+
+    /// The reactions to the rows with these numbers, each with the sequence at which it was given.
+    async fn given(
+        &self,
+        room: &RoomSlug,
+        numbers: Range<u64>,
+    ) -> Result<HashMap<u64, Vec<(u64, Mark)>>, StoreError> {
+        let range = room_range("reaction", room, numbers);
+        let rows: Vec<ReactionRow> = self.select_range("SELECT * FROM $range", range).await?;
+        let mut marks: HashMap<_, Vec<_>> = HashMap::new();
+        for row in rows {
+            let mark = mark(&row.id)?;
+            marks.entry(mark.place.number).or_default().push((natural(row.seq, "sequence")?, mark));
+        }
+        Ok(marks)
+    }
+
+    /// The sequences of the room's rows with these numbers, in their order.
+    pub async fn sequences(&self, room: &RoomSlug, numbers: &[u64]) -> Result<Vec<u64>, StoreError> {
+        let ids = numbers.iter().map(|number| super::event_rows::event_id(&Place::new(room, *number)));
+        let found: Vec<i64> = self.select("SELECT VALUE seq FROM $of", ids.collect()).await?;
+        if found.len() != numbers.len() {
+            return Err(StoreError::Malformed("number"));
+        }
+        found.into_iter().map(|seq| natural(seq, "sequence")).collect()
+    }
+
+    /// The first `limit` changes of the room's rows with these sequences, in their order.
+    pub async fn changes(
+        &self,
+        room: &RoomSlug,
+        sequences: Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        let statement = format!("SELECT * FROM $range LIMIT {limit}");
+        let range = room_range("change", room, sequences);
+        let rows: Vec<ChangeRow> = self.select_range(&statement, range).await?;
+        rows.into_iter().map(ChangeRow::change).collect()
+    }
+
+    /// The messages of a room with this id, erased ones too: at most 100.
+    pub async fn find(&self, room: &RoomSlug, id: MessageId) -> Result<Vec<Row>, StoreError> {
+        let found: Vec<SentRow> =
+            self.select_range("SELECT * FROM $range LIMIT 100", sent_range(room, id)).await?;
+        let mut rows = Vec::new();
+        for sent in found {
+            let (_, sent) = sent.sent()?;
+            let kept = self.rows(room, sent.number..sent.number + 1).await?;
+            rows.extend(self.shown(room, sent.number, kept).await?);
+        }
+        rows.retain(|row| matches!(row.what, What::Message(_) | What::Erased));
+        Ok(rows)
+    }
+
+    /// The last message of each of these rooms that has one.
+    pub async fn last_messages(
+        &self,
+        rooms: &[RoomSlug],
+    ) -> Result<Vec<(RoomSlug, StoredEvent)>, StoreError> {
+        let states = self.rooms(rooms).await?;
+        let with_messages = states.iter().filter(|(_, state)| state.last_message > 0);
+        let places: Vec<_> =
+            with_messages.map(|(room, state)| Place::new(room, state.last_message)).collect();
+        let kept = self.kept(&places).await?;
+        let last = kept.into_iter().filter_map(|(place, kept)| Some((place.room, message(&kept.row)?)));
+        Ok(last.collect())
+    }
+}
+
+/// The event that stored a message, with the text that the message has now.
+pub fn message(row: &Row) -> Option<StoredEvent> {
+    let What::Message(content) = &row.what else { return None };
+    let event = Event::Message { id: row.id, author: row.author, body: content.body.clone() };
+    Some(StoredEvent { seq: row.seq, at: row.at, event })
+}

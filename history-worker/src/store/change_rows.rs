@@ -1,0 +1,144 @@
+//! The rows of what happened to other rows, and of what must go from the log.
+
+use protocol::{MessageId, Reaction, Target, Timestamp, UserId};
+use surrealdb::types::{RecordId, SurrealValue};
+use uuid::Uuid;
+
+use super::StoreError;
+use super::rows::{array, int, natural, number_in, room_in, room_key, shard_key, text};
+use crate::projection::{Change, Changed, LogEntry, Part, Text};
+
+#[derive(Debug, SurrealValue)]
+pub(super) struct ChangeRow {
+    pub id: RecordId,
+    pub at_ms: i64,
+    pub kind: String,
+    pub author: Uuid,
+    pub message_id: Uuid,
+    pub target_id: Uuid,
+    pub target_author: Uuid,
+    pub target_seq: i64,
+    pub number: i64,
+    /// Of a deletion: when the message had been stored, and what its text hashed to.
+    pub of_ms: Option<i64>,
+    pub hash: Option<String>,
+    pub reaction: Option<String>,
+    pub on: Option<bool>,
+}
+
+/// Which message, and where in the log, is its key.
+#[derive(Debug, SurrealValue)]
+pub(super) struct TextRow {
+    pub id: RecordId,
+    pub author: Uuid,
+    pub message_id: Uuid,
+}
+
+#[derive(Debug, SurrealValue)]
+pub(super) struct EraseRow {
+    pub id: RecordId,
+    pub room: String,
+    pub author: Uuid,
+    pub message_id: Uuid,
+}
+
+pub(super) fn erase_id(part: Part, seq: u64) -> RecordId {
+    RecordId::new("erase", shard_key(part, seq))
+}
+
+impl ChangeRow {
+    pub fn of(change: &Change) -> Self {
+        let mut row = Self {
+            id: RecordId::new("change", room_key(&change.room, change.seq)),
+            at_ms: change.at.as_millis(),
+            kind: "edited".to_owned(),
+            author: change.author.0,
+            message_id: change.id.0,
+            target_id: change.target.id.0,
+            target_author: change.target.author.0,
+            target_seq: int(change.target.seq),
+            number: int(change.number),
+            of_ms: None,
+            hash: None,
+            reaction: None,
+            on: None,
+        };
+        match &change.what {
+            Changed::Edited => {}
+            Changed::Deleted { of, hash } => {
+                "deleted".clone_into(&mut row.kind);
+                row.of_ms = Some(of.as_millis());
+                row.hash = Some(hash.clone());
+            }
+            Changed::Reacted { reaction, on } => {
+                "reacted".clone_into(&mut row.kind);
+                row.reaction = Some(reaction.as_str().to_owned());
+                row.on = Some(*on);
+            }
+        }
+        row
+    }
+
+    pub fn change(self) -> Result<Change, StoreError> {
+        let what = match (self.kind.as_str(), self.of_ms, self.hash, self.reaction, self.on) {
+            ("edited", ..) => Changed::Edited,
+            ("deleted", Some(of_ms), Some(hash), ..) => {
+                Changed::Deleted { of: Timestamp::from_millis(of_ms), hash }
+            }
+            ("reacted", _, _, Some(reaction), Some(on)) => {
+                let reaction = Reaction::parse(&reaction).map_err(|_| StoreError::Malformed("reaction"))?;
+                Changed::Reacted { reaction, on }
+            }
+            _ => return Err(StoreError::Malformed("change")),
+        };
+        let target = Target {
+            id: MessageId(self.target_id),
+            author: UserId(self.target_author),
+            seq: natural(self.target_seq, "sequence")?,
+        };
+        Ok(Change {
+            room: room_in(&self.id)?,
+            seq: number_in(&self.id, 1)?,
+            at: Timestamp::from_millis(self.at_ms),
+            id: MessageId(self.message_id),
+            author: UserId(self.author),
+            target,
+            number: natural(self.number, "number")?,
+            what,
+        })
+    }
+}
+
+impl TextRow {
+    pub fn of(Text { message, entry }: &Text) -> Self {
+        let key = [text(&entry.room), int(*message).into_value(), int(entry.seq).into_value()];
+        Self { id: RecordId::new("text", array(key)), author: entry.author.0, message_id: entry.id.0 }
+    }
+
+    pub fn text(self) -> Result<Text, StoreError> {
+        let entry = LogEntry {
+            room: room_in(&self.id)?,
+            seq: number_in(&self.id, 2)?,
+            id: MessageId(self.message_id),
+            author: UserId(self.author),
+        };
+        Ok(Text { message: number_in(&self.id, 1)?, entry })
+    }
+}
+
+impl EraseRow {
+    pub fn of(part: Part, entry: &LogEntry) -> Self {
+        Self {
+            id: erase_id(part, entry.seq),
+            room: entry.room.to_string(),
+            author: entry.author.0,
+            message_id: entry.id.0,
+        }
+    }
+
+    pub fn entry(self) -> Result<LogEntry, StoreError> {
+        let room = protocol::RoomSlug::parse(&self.room).map_err(|_| StoreError::Malformed("room"))?;
+        let (id, author) = (MessageId(self.message_id), UserId(self.author));
+        Ok(LogEntry { room, seq: number_in(&self.id, 1)?, id, author })
+    }
+}

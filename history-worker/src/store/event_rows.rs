@@ -1,0 +1,165 @@
+//! The rows of a room's list: what is shown, which ids are known, who reacted.
+
+use protocol::view::{Content, Row, What};
+use protocol::{Body, MessageId, Reaction, RoomSlug, Timestamp, UserId};
+use surrealdb::types::{RecordId, RecordIdKey, SurrealValue, Value};
+use uuid::Uuid;
+
+use super::StoreError;
+use super::rows::{array, int, natural, number_in, parts, range, room_in, room_key, text};
+use crate::projection::{Given, Kept, Mark, Place, Sent, SentKey};
+
+#[derive(Debug, SurrealValue)]
+pub(super) struct EventRow {
+    pub id: RecordId,
+    pub seq: i64,
+    pub at_ms: i64,
+    pub kind: String,
+    pub author: Uuid,
+    pub message_id: Uuid,
+    /// The body of a message, the name of a room that was created.
+    pub text: Option<String>,
+    pub edited_ms: Option<i64>,
+    pub hash: Option<String>,
+    /// See [`Kept::before`].
+    pub before: Option<i64>,
+    pub given: Option<Vec<GivenRow>>,
+}
+
+#[derive(Debug, SurrealValue)]
+pub(super) struct GivenRow {
+    pub reaction: String,
+    pub count: i64,
+}
+
+#[derive(Debug, SurrealValue)]
+pub(super) struct SentRow {
+    pub id: RecordId,
+    pub number: i64,
+    pub seq: i64,
+}
+
+/// Who gave which reaction is its key.
+#[derive(Debug, SurrealValue)]
+pub(super) struct ReactionRow {
+    pub id: RecordId,
+    /// When it was given.
+    pub seq: i64,
+}
+
+pub(super) fn event_id(place: &Place) -> RecordId {
+    RecordId::new("event", room_key(&place.room, place.number))
+}
+
+pub(super) fn sent_id(key: &SentKey) -> RecordId {
+    let parts = [text(&key.room), key.id.0.into_value(), key.author.0.into_value()];
+    RecordId::new("sent", array(parts))
+}
+
+/// Everybody's events with one id: an array is greater than any author.
+pub(super) fn sent_range(room: &RoomSlug, id: MessageId) -> RecordId {
+    let first = array([text(room), id.0.into_value()]);
+    let end = array([text(room), id.0.into_value(), Value::Array(Vec::<Value>::new().into())]);
+    range("sent", first, end)
+}
+
+pub(super) fn reaction_id(mark: &Mark) -> RecordId {
+    let (room, number) = (text(&mark.place.room), int(mark.place.number).into_value());
+    let key: RecordIdKey = array([room, number, text(&mark.reaction.as_str()), mark.user.0.into_value()]);
+    RecordId::new("reaction", key)
+}
+
+pub(super) fn mark(id: &RecordId) -> Result<Mark, StoreError> {
+    let bad = StoreError::Malformed("reaction");
+    let place = Place { room: room_in(id)?, number: number_in(id, 1)? };
+    match (parts(id).get(2), parts(id).get(3)) {
+        (Some(Value::String(reaction)), Some(Value::Uuid(user))) => {
+            let reaction = Reaction::parse(reaction).map_err(|_| bad)?;
+            Ok(Mark { place, reaction, user: UserId((*user).into()) })
+        }
+        _ => Err(bad),
+    }
+}
+
+impl EventRow {
+    pub fn of(place: &Place, kept: &Kept) -> Self {
+        let Row { seq, at, id, author, what } = &kept.row;
+        let (kind, text, edited_at) = match what {
+            What::Created { name } => ("created", Some(name.clone()), None),
+            What::Joined => ("joined", None, None),
+            What::Left => ("left", None, None),
+            What::Message(content) => ("message", Some(content.body.as_str().to_owned()), content.edited_at),
+            What::Erased => ("erased", None, None),
+        };
+        let given = kept.given.iter().map(GivenRow::of).collect::<Vec<_>>();
+        Self {
+            id: event_id(place),
+            seq: int(*seq),
+            at_ms: at.as_millis(),
+            kind: kind.to_owned(),
+            author: author.0,
+            message_id: id.0,
+            text,
+            edited_ms: edited_at.map(Timestamp::as_millis),
+            hash: kept.hash.clone(),
+            before: (kept.before > 0).then(|| int(kept.before)),
+            given: (!given.is_empty()).then_some(given),
+        }
+    }
+
+    pub fn kept(self) -> Result<(Place, Kept), StoreError> {
+        let place = Place { room: room_in(&self.id)?, number: number_in(&self.id, 1)? };
+        let what = match (self.kind.as_str(), self.text) {
+            ("created", Some(name)) => What::Created { name },
+            ("joined", _) => What::Joined,
+            ("left", _) => What::Left,
+            ("message", Some(text)) => {
+                let body = Body::parse(&text).map_err(|_| StoreError::Malformed("body"))?;
+                let edited_at = self.edited_ms.map(Timestamp::from_millis);
+                What::Message(Content { body, edited_at, reactions: Vec::new() })
+            }
+            ("erased", _) => What::Erased,
+            _ => return Err(StoreError::Malformed("kind")),
+        };
+        let (seq, at) = (natural(self.seq, "sequence")?, Timestamp::from_millis(self.at_ms));
+        let (id, author) = (MessageId(self.message_id), UserId(self.author));
+        let given = self.given.unwrap_or_default().into_iter().map(GivenRow::given);
+        let kept = Kept {
+            row: Row { seq, at, id, author, what },
+            given: given.collect::<Result<_, _>>()?,
+            before: natural(self.before.unwrap_or(0), "number")?,
+            hash: self.hash,
+        };
+        Ok((place, kept))
+    }
+}
+
+impl GivenRow {
+    fn of(given: &Given) -> Self {
+        Self { reaction: given.reaction.as_str().to_owned(), count: int(given.count) }
+    }
+
+    fn given(self) -> Result<Given, StoreError> {
+        let reaction = Reaction::parse(&self.reaction).map_err(|_| StoreError::Malformed("reaction"))?;
+        Ok(Given { reaction, count: natural(self.count, "count")? })
+    }
+}
+
+impl SentRow {
+    pub fn of(place: &Place, kept: &Kept) -> Self {
+        let Row { id, author, seq, .. } = kept.row;
+        let key = SentKey { room: place.room.clone(), id, author };
+        Self { id: sent_id(&key), number: int(place.number), seq: int(seq) }
+    }
+
+    pub fn sent(self) -> Result<(SentKey, Sent), StoreError> {
+        let room = room_in(&self.id)?;
+        let (Some(Value::Uuid(id)), Some(Value::Uuid(author))) =
+            (parts(&self.id).get(1), parts(&self.id).get(2))
+        else {
+            return Err(StoreError::Malformed("id"));
+        };
+        let key = SentKey { room, id: MessageId((*id).into()), author: UserId((*author).into()) };
+        Ok((key, Sent { number: natural(self.number, "number")?, seq: natural(self.seq, "sequence")? }))
+    }
+}

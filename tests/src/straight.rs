@@ -1,0 +1,81 @@
+//! Writing past every gateway, straight to the broker: what a test does to a room's log, and to the streams themselves.
+
+use broker::{BatchEntry, Broker, Expect};
+use bytes::Bytes;
+use protocol::subject::Shard;
+use protocol::{Body, Event, MessageId, RoomSlug, UserId};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Longest wait for an answer of the broker's own API.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Messages stored together: what one atomic batch may hold.
+const BATCH: usize = 1_000;
+
+/// Stores a message in a room of shard 0, and gives its sequence.
+///
+/// # Panics
+/// When the broker does not store it.
+pub async fn message(broker: &Broker, room: &str, author: UserId, body: &str) -> u64 {
+    let event = event(author, body);
+    let id = format!("{author}.{}", event.id());
+    let stored = broker.publish(log_of(room), &id, Bytes::from(event.encode())).await;
+    stored.expect("the broker stores a message").seq
+}
+
+/// Stores so many messages of so many characters in a room of shard 0, as fast as the broker can. Each begins with its
+/// number, from 0 on, and a space.
+///
+/// # Panics
+/// When the broker does not store them.
+pub async fn flood(broker: &Broker, room: &str, author: UserId, (count, chars): (usize, usize)) {
+    let subject = log_of(room);
+    for start in (0..count).step_by(BATCH) {
+        let numbers = start..count.min(start + BATCH);
+        let entry = |number| BatchEntry {
+            subject: subject.clone(),
+            expect: Expect::Anything,
+            payload: event(author, &format!("{number} {:x<chars$}", "")).encode(),
+        };
+        let batch = MessageId::new().to_string();
+        let stored = broker.publish_batch(&batch, numbers.map(entry).collect()).await;
+        stored.expect("the broker stores a batch");
+    }
+}
+
+/// Changes settings of a stream.
+///
+/// # Errors
+/// What the broker says against it, or that it says nothing.
+pub async fn change_stream(
+    broker: &Broker,
+    stream: &str,
+    change: impl FnOnce(&mut Value, &Value),
+) -> Result<(), String> {
+    let info = api(broker, &format!("STREAM.INFO.{stream}"), &json!({})).await?;
+    let mut config = info["config"].clone();
+    change(&mut config, &info["state"]);
+    api(broker, &format!("STREAM.UPDATE.{stream}"), &config).await.map(drop)
+}
+
+/// Asks the broker's own API.
+///
+/// # Errors
+/// What the broker says against it, or that it says nothing.
+pub async fn api(broker: &Broker, what: &str, question: &Value) -> Result<Value, String> {
+    let answer: Value =
+        broker.ask(format!("$JS.API.{what}"), question, ANSWER).await.map_err(|error| error.to_string())?;
+    match answer.get("error") {
+        Some(error) => Err(error.to_string()),
+        None => Ok(answer),
+    }
+}
+
+fn event(author: UserId, body: &str) -> Event {
+    let body = Body::parse(body).expect("a test's message is one");
+    Event::Message { id: MessageId::new(), author, body }
+}
+
+fn log_of(room: &str) -> String {
+    Shard(0).log(&RoomSlug::parse(room).expect("a room's code"))
+}
