@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +57,7 @@ impl Doors {
 /// # Errors
 /// One line that names the address and what is wrong with it.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+    bound(address).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => format!("address {address} is in use by another process"),
         std::io::ErrorKind::PermissionDenied => {
             format!("address {address} needs more rights than this process has")
@@ -65,6 +65,19 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
         std::io::ErrorKind::AddrNotAvailable => format!("address {address} is not one of this machine's"),
         _ => format!("address {address} can't be listened on: {error}"),
     })
+}
+
+/// Connections that wait to be accepted. Everybody comes back at once after a gateway was gone; what the kernel has no place for it
+/// answers with a cookie or not at all, and the peer believes for seconds that it is connected. The kernel takes less where its own
+/// limit (`net.core.somaxconn`) is lower.
+const BACKLOG: u32 = 4_096;
+
+fn bound(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the standard library does, so that a restart finds its address free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// An error that ends a process. It displays as one line for the person who started it.

@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod eventually;
 pub mod faults;
 pub mod heard;
+pub mod heavy;
 pub mod html;
 pub mod html_socket;
 pub mod http;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 use tests::faults::{Plan, Size, run};
+use tests::heavy;
 use tests::random::Random;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_whatever_is_hurt() {
+    let _turn = heavy::turn().await;
     let plan = Plan {
         seed: Random::any_seed(),
         lasts: Duration::from_secs(45),

@@ -7,6 +7,7 @@ use tests::backchat::Backchat;
 use tests::calm::{Calm, Talk, is_said};
 use tests::eventually::{SOON, becomes, eventually};
 use tests::heard::{Heard, Seen};
+use tests::heavy;
 use tests::json_socket::parse;
 use tests::person::Person;
 use tests::rude::Rude;
@@ -16,11 +17,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-/// A connection that sends a byte now and then, or nothing. Gives how long it was let live.
-async fn trickle(address: String, start: String) -> Option<Duration> {
+/// A connection that sends a byte now and then, or nothing. Gives how long it was let live, from its beginning to be served on.
+async fn trickle(address: String, start: String) -> Result<Duration, String> {
+    let mut stream = TcpStream::connect(address).await.map_err(|error| format!("not connected: {error}"))?;
     let began = Instant::now();
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    stream.write_all(start.as_bytes()).await.ok()?;
+    stream.write_all(start.as_bytes()).await.map_err(|error| format!("nothing sent: {error}"))?;
     let mut buffer = [0; 512];
     let trickle = async {
         loop {
@@ -36,12 +37,13 @@ async fn trickle(address: String, start: String) -> Option<Duration> {
             }
         }
     };
-    timeout(Duration::from_secs(45), trickle).await.ok()?;
-    Some(began.elapsed())
+    timeout(Duration::from_secs(45), trickle).await.map_err(|_| format!("still alive after 45 s: {start:?}"))?;
+    Ok(began.elapsed())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_never_finished_are_closed_and_disturb_nobody() {
+    let _turn = heavy::turn().await;
     let backchat = Backchat::start().await;
     let person = Person::arrives(&backchat.address(), "Undisturbed").await;
     let room = person.creates("Slow requests").await;
@@ -67,7 +69,7 @@ async fn requests_that_are_never_finished_are_closed_and_disturb_nobody() {
     Person::arrives(&backchat.address(), "Newcomer").await;
     for slow in slow {
         let lived = slow.await.unwrap();
-        assert!(lived.is_some_and(|lived| lived < Duration::from_secs(30)), "{lived:?}");
+        assert!(lived.as_ref().is_ok_and(|lived| *lived < Duration::from_secs(30)), "{lived:?}");
     }
     becomes("handles return to where they were", SOON, 0, || async {
         usage.handles().saturating_sub(before + 10)
@@ -98,6 +100,7 @@ fn watch_memory(usage: Usage) -> (Arc<AtomicU64>, tokio::task::JoinHandle<()>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_stops_reading_is_let_go_costs_little_and_comes_back_to_everything() {
+    let _turn = heavy::turn().await;
     let settings =
         [("BACKCHAT_GATEWAY_WRITE_STALL_MS", "2000"), ("BACKCHAT_GATEWAY_SOCKETS_PER_USER", "200")];
     let services = Services::with(1, &settings).await;

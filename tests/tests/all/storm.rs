@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 use tests::eventually::eventually;
+use tests::heavy;
 use tests::person::Person;
 use tests::random::Random;
 use tests::services::Services;
@@ -20,6 +21,7 @@ const CAUGHT_UP: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_thousand_who_come_back_to_one_room_are_caught_up_by_about_one_read() {
+    let _turn = heavy::turn().await;
     let many = SOCKETS_EACH.to_string();
     let mut services = Services::with(2, &[("BACKCHAT_GATEWAY_SOCKETS_PER_USER", &many)]).await;
     let writer = Person::arrives(&services.address(1), "Writer").await;
