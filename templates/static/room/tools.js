@@ -127,7 +127,7 @@ function onPressMove(event) {
 
 function startTools() {
   list.addEventListener("pointerover", (event) => {
-    if (event.pointerType === "mouse") showTools(event.target.closest(".row"));
+    if (event.pointerType === "mouse" && !isTouch.matches) showTools(event.target.closest(".row"));
   });
   list.addEventListener("pointerleave", (event) => {
     if (event.pointerType === "mouse" && !question.open && !tools.matches(":focus-within")) hideTools();

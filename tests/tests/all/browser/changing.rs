@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::backchat::shared;
-use tests::browser::{Key, PAGE, turn};
+use tests::browser::{Key, PAGE, Screen, turn};
 use tests::eventually::{becomes, eventually};
 use tests::person::Person;
 use tests::proxy::Proxy;
@@ -307,4 +307,69 @@ async fn two_windows_of_one_person_agree() {
     assert_eq!(here.rows().await, there.rows().await);
     here.close().await;
     there.close().await;
+}
+
+#[tokio::test]
+async fn with_the_keyboard_alone_a_message_is_reacted_to_and_deleted() {
+    let _turn = turn().await;
+    let ann = Person::arrives(&shared().await, "Ann").await;
+    let room = ann.creates("Keys").await;
+    let page = RoomPage::open(&ann, &room).await;
+    page.says("keys alone").await;
+    page.shows(&["keys alone"]).await;
+    let focus = || page.browser.script::<String>("return document.activeElement.ariaLabel ?? '';", vec![]);
+    page.browser.script::<Value>("document.querySelector('#messages').focus();", vec![]).await;
+    page.browser.press(Key::Up).await;
+    page.browser.press(Key::Enter).await;
+    assert_eq!(focus().await, "React with 👍");
+    page.browser.press(Key::Enter).await;
+    count_becomes(&page, ".pill[aria-pressed=true]", 1).await;
+    for _ in 0..9 {
+        page.browser.press(Key::Tab).await;
+    }
+    assert_eq!(focus().await, "Delete");
+    page.browser.press(Key::Enter).await;
+    page.browser.press(Key::Escape).await;
+    becomes("the focus is where it was", PAGE, "Delete".to_owned(), focus).await;
+    page.browser.press(Key::Enter).await;
+    page.browser
+        .script::<Value>("document.querySelector('#delete-question [value=delete]').focus();", vec![])
+        .await;
+    page.browser.press(Key::Enter).await;
+    count_becomes(&page, ".row[data-kind=erased]", 1).await;
+    becomes("the focus is on its row", PAGE, 1, || page.browser.count(".row[data-kind=erased]:focus")).await;
+    page.browser.press(Key::Escape).await;
+    assert!(page.field_has_focus().await);
+    page.close().await;
+}
+
+#[tokio::test]
+async fn with_a_finger_a_button_and_a_long_press_open_what_can_be_done() {
+    let _turn = turn().await;
+    let ann = Person::arrives(&shared().await, "Ann").await;
+    let room = ann.creates("Fingers").await;
+    let page = RoomPage::open_on(&ann, &room, Screen::PHONE).await;
+    page.browser.cdp("Emulation.setTouchEmulationEnabled", json!({"enabled": true})).await;
+    ann.connects(&room).await.say_all(["one".to_owned(), "two".to_owned()]).await;
+    page.shows(&["one", "two"]).await;
+    page.browser.reload().await;
+    page.is_connected().await;
+    page.browser.click(".row-more").await;
+    assert!(page.browser.is_visible("#tools").await);
+    page.browser.screenshot("tools-phone").await;
+    page.browser.click("#tools [data-reaction='😂']").await;
+    count_becomes(&page, ".pill[aria-pressed=true]", 1).await;
+    assert!(!page.browser.is_visible("#tools").await, "it closes with the choice");
+    let script = "const box = [...document.querySelectorAll('.row .body')].at(-1).getBoundingClientRect();
+        return [box.left + 4, box.top + box.height / 2];";
+    let (x, y): (f64, f64) = page.browser.script(script, vec![]).await;
+    let touch = |kind: &str, points: Value| json!({"type": kind, "touchPoints": points});
+    page.browser.cdp("Input.dispatchTouchEvent", touch("touchStart", json!([{"x": x, "y": y}]))).await;
+    eventually("a long press opens it", PAGE, || async {
+        page.browser.is_visible("#tools").await.then_some(())
+    })
+    .await;
+    page.browser.cdp("Input.dispatchTouchEvent", touch("touchEnd", json!([]))).await;
+    assert!(page.browser.is_visible("#tools").await, "it stays open");
+    page.close().await;
 }
