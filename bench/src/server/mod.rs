@@ -104,6 +104,9 @@ impl Server {
             // All members come from one address, and a publisher stands for many people.
             .set("BACKCHAT_GATEWAY_HTTP_CONNECTIONS_MAX", "100000")
             .set("BACKCHAT_GATEWAY_HTTP_CONNECTIONS_PER_ADDRESS_MAX", "100000")
+            .set("BACKCHAT_GATEWAY_SOCKETS_PER_ADDRESS", "100000")
+            .set("BACKCHAT_GATEWAY_SOCKETS_PER_USER", "100000")
+            .set("BACKCHAT_GATEWAY_SOCKETS_MAX", "100000")
             .set("BACKCHAT_GATEWAY_MESSAGE_BURST", "10000")
             .set("BACKCHAT_GATEWAY_MESSAGES_PER_SECOND", "10000")
             .start(folder.path())?;
