@@ -1,4 +1,4 @@
-use crate::Error;
+use crate::{Error, lookups::Lookups};
 use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
 use service::config::Source;
@@ -59,6 +59,7 @@ pub struct Connection {
 pub struct Broker {
     pub(crate) client: Client,
     state: Arc<watch::Sender<Connection>>,
+    pub(crate) lookups: Arc<Lookups>,
 }
 
 impl Broker {
@@ -106,7 +107,12 @@ impl Broker {
         let client = options.connect(servers.as_slice()).await;
         let client = client.map_err(|error| Error::Refused(format!("{} ({error})", credentials.url)))?;
         state.send_modify(|s| s.connected = true);
-        Ok(Self { client, state })
+        Ok(Self { client, state, lookups: Arc::default() })
+    }
+
+    /// The same connection for whoever serves its look-ups, and must not keep itself alive by it.
+    pub(crate) fn without_lookups(&self) -> Self {
+        Self { client: self.client.clone(), state: Arc::clone(&self.state), lookups: Arc::default() }
     }
 
     fn checked(self) -> Result<Self, Error> {

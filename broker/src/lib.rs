@@ -13,6 +13,7 @@ mod error;
 mod follow;
 mod installation;
 mod live;
+mod lookups;
 mod read;
 pub mod setup;
 mod soft;

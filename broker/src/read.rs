@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Subjects in one multi-last request, at most: the server's own limit.
-const SUBJECTS_MAX: usize = 1_024;
+pub(crate) const SUBJECTS_MAX: usize = 1_024;
 /// A leader that stood still and goes on believes for some tenths of a second that it leads still. What it does not know is
 /// asked again after this, in milliseconds.
 const CONFIRM_AGAIN_MS: u64 = 2_000;
@@ -91,12 +91,16 @@ fn answer(message: Message) -> Result<Answer, Error> {
 }
 
 impl Broker {
-    /// The last message on a subject.
+    /// The last message on a subject. Who asks while others do is answered with them, by one request.
     ///
     /// # Errors
     /// Any of [`Error`]; a subject without a message is `None`. A replica that lags may answer: where "none" or
     /// "gone" would turn somebody away, ask [`Broker::last_confirmed`].
     pub async fn last(&self, stream: &str, subject: &str) -> Result<Option<Record>, Error> {
+        self.lookups.last(self, stream, subject).await
+    }
+
+    pub(crate) async fn last_of_one(&self, stream: &str, subject: &str) -> Result<Option<Record>, Error> {
         let message = self.read(&format!("$JS.API.DIRECT.GET.{stream}.{subject}"), Bytes::new()).await?;
         match answer(message)? {
             Answer::Record(record) => Ok(Some(record)),

@@ -80,9 +80,14 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
         }
     }
     // Draining begins with the public listener: it stops accepting when `shutdown` comes, and sockets are closed below.
+    // A task of its own: beside the connections that it accepts, and not in a thread that each has to wake.
     let serving = http::serve(public, router::router(&gateway, health.clone()), limits, shutdown.clone());
+    let serving = tokio::spawn(serving);
     let draining = drain(&gateway, &health, &shutdown);
-    tokio::join!(serving, draining);
+    let (served, ()) = tokio::join!(serving, draining);
+    if let Err(error) = served {
+        tracing::error!(%error, "the public listener failed");
+    }
     finished.cancel();
     while background.join_next().await.is_some() {}
     // The operations listener ends by itself.
@@ -114,10 +119,13 @@ fn start_background(
 async fn drain(gateway: &Gateway, health: &Health, shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     health.drain();
-    gateway.draining.cancel();
     // A socket has the grace period, the time to finish a publication, and the time to say goodbye.
     let grace = gateway.config.drain + Duration::from_secs(5);
-    if tokio::time::timeout(grace, gateway.guests.gone()).await.is_err() {
+    let gone = async {
+        gateway.sessions.dismiss_all(gateway.drain_spread()).await;
+        gateway.guests.gone().await;
+    };
+    if tokio::time::timeout(grace, gone).await.is_err() {
         tracing::warn!(sockets = gateway.guests.count(), "some sockets did not close in time");
     }
 }

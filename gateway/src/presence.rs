@@ -9,6 +9,7 @@ pub mod told;
 
 use crate::{Error, room::Room, state::Gateway};
 use broker::Hearing;
+use futures_util::future::join_all;
 use protocol::{
     Timestamp, UserId,
     frame::{Person, PresenceFrame},
@@ -132,7 +133,7 @@ impl Task {
                 biased;
                 () = closed.cancelled() => break,
                 note = hearing.next() => match note {
-                    Some(note) => self.hear(note).await,
+                    Some(note) => Box::pin(self.hear(note)).await,
                     None => break,
                 },
                 () = self.presence.news.notified() => {}
@@ -156,7 +157,8 @@ impl Task {
                 }
                 () = tokio::time::sleep_until(due_at) => {}
             }
-            self.act().await;
+            // Boxed, like the others' words: a quiet room takes no memory for what it seldom does.
+            Box::pin(self.act()).await;
         }
         self.tell(&Note::Gone { gateway: self.gateway.gateways.me }).await;
     }
@@ -233,11 +235,8 @@ impl Task {
     }
 
     async fn people(&self, users: Vec<UserId>) -> Vec<Person> {
-        let mut people = Vec::with_capacity(users.len());
-        for user in users {
-            people.push(self.gateway.profiles.person(user).await);
-        }
-        people
+        // Together, so that names which are not known here are one request.
+        join_all(users.into_iter().map(|user| self.gateway.profiles.person(user))).await
     }
 
     fn ring(&self) {

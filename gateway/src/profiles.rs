@@ -66,7 +66,8 @@ impl Profiles {
         if let Some(name) = self.lock().get(user) {
             return name;
         }
-        match self.look_up(user).await {
+        // Boxed: it is rare, and whoever waits for names all day takes no memory for it.
+        match Box::pin(self.look_up(user)).await {
             Some(name) => {
                 self.lock().put(user, name.clone());
                 name

@@ -1,15 +1,16 @@
 //! Who is logged in: session tokens checked offline, with the keys and revocations that the broker holds.
 
-use crate::state::Gateway;
+use crate::{socket::line::Line, state::Gateway};
 use broker::{Follower, Record};
 use protocol::{
     SessionId, Timestamp,
+    frame::Close,
     state::SessionKey,
     subject,
     token::{self, BadToken, Claims, PublicKey},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -31,9 +32,11 @@ struct Key {
 struct Known {
     keys: HashMap<String, Key>,
     revoked: HashMap<SessionId, Timestamp>,
-    /// Open sockets: what closes them, by session.
-    open: HashMap<SessionId, HashMap<u64, CancellationToken>>,
+    /// Open sockets of each session.
+    open: BTreeMap<(SessionId, u64), Arc<Line>>,
     next_socket: u64,
+    /// This gateway stops: nobody sits down any more.
+    closing: bool,
 }
 
 /// Keys, revocations, and the sockets that a revocation closes.
@@ -42,21 +45,12 @@ pub struct Sessions(Arc<Mutex<Known>>);
 /// A socket's place among those of its session; dropping it gives the place back.
 pub struct Registration {
     known: Arc<Mutex<Known>>,
-    session: SessionId,
-    socket: u64,
-    /// Cancelled when the session is revoked.
-    pub revoked: CancellationToken,
+    place: (SessionId, u64),
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut known = lock(&self.known);
-        if let Some(sockets) = known.open.get_mut(&self.session) {
-            sockets.remove(&self.socket);
-            if sockets.is_empty() {
-                known.open.remove(&self.session);
-            }
-        }
+        lock(&self.known).open.remove(&self.place);
     }
 }
 
@@ -85,18 +79,35 @@ impl Sessions {
         if known.revoked.contains_key(&claims.session) { Err(BadToken::Expired) } else { Ok(claims) }
     }
 
-    /// Registers a socket of a session, so that a revocation closes it. A session that was revoked just before is
-    /// found by the registration's token.
-    pub fn register(&self, session: SessionId) -> Registration {
+    /// Registers a socket of a session, so that a revocation dismisses it, or the end of this gateway. Where one of the two has
+    /// come already, it is dismissed now.
+    pub fn register(&self, session: SessionId, line: &Arc<Line>) -> Registration {
         let mut known = lock(&self.0);
-        let socket = known.next_socket;
+        let place = (session, known.next_socket);
         known.next_socket += 1;
-        let revoked = CancellationToken::new();
         if known.revoked.contains_key(&session) {
-            revoked.cancel();
+            line.dismiss(Close::SessionEnded);
+        } else if known.closing {
+            line.dismiss(Close::Draining);
         }
-        known.open.entry(session).or_default().insert(socket, revoked.clone());
-        Registration { known: Arc::clone(&self.0), session, socket, revoked }
+        known.open.insert(place, Arc::clone(line));
+        Registration { known: Arc::clone(&self.0), place }
+    }
+
+    /// Dismisses every socket because this gateway stops, spread over a time, so that they do not come to another gateway in the
+    /// same instant.
+    pub async fn dismiss_all(&self, spread: Duration) {
+        const TURN: Duration = Duration::from_millis(5);
+        let lines: Vec<_> = {
+            let mut known = lock(&self.0);
+            known.closing = true;
+            known.open.values().cloned().collect()
+        };
+        let turns = usize::try_from(spread.as_millis() / TURN.as_millis()).unwrap_or(usize::MAX).max(1);
+        for some in lines.chunks(lines.len().div_ceil(turns).max(1)) {
+            some.iter().for_each(|line| line.dismiss(Close::Draining));
+            tokio::time::sleep(TURN).await;
+        }
     }
 
     fn apply(&self, record: &Record, now: Timestamp) {
@@ -111,9 +122,8 @@ impl Sessions {
             "revoked" => {
                 let Ok(session) = id.parse::<SessionId>() else { return };
                 known.revoked.insert(session, record.at);
-                for socket in known.open.remove(&session).unwrap_or_default().into_values() {
-                    socket.cancel();
-                }
+                let sockets = known.open.range((session, 0)..=(session, u64::MAX));
+                sockets.for_each(|(_, line)| line.dismiss(Close::SessionEnded));
             }
             _ => {}
         }

@@ -6,7 +6,6 @@ use crate::{
 use broker::Broker;
 use protocol::{RoomSlug, subject::Shard};
 use std::{sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
 
 /// Everything that requests and sockets share. It holds nothing that matters: all of it can be read from the broker again.
 pub struct Gateway {
@@ -27,8 +26,6 @@ pub struct Gateway {
     /// Sockets, waited for at the end.
     pub guests: Guests,
     pub crowd: Crowd,
-    /// Cancelled when sockets are to be closed because this gateway stops.
-    pub draining: CancellationToken,
 }
 
 impl Gateway {
@@ -47,7 +44,6 @@ impl Gateway {
             rates: Rates::new(config.sockets.messages),
             guests: Guests::new(),
             crowd: Crowd::default(),
-            draining: CancellationToken::new(),
             shards,
             profiles,
             broker,
@@ -56,18 +52,10 @@ impl Gateway {
         }))
     }
 
-    /// Ends when a socket is to be closed because this gateway stops. Many sockets are spread over half of the grace period,
-    /// so that they do not come to another gateway in the same instant.
-    pub fn drained(&self) -> impl Future<Output = ()> + use<> {
-        let draining = self.draining.clone();
-        let spread = (self.config.drain / 2).min(Duration::from_millis(2) * self.guests.count());
-        let mut random = [0_u8; 4];
-        getrandom::fill(&mut random).expect("the operating system gives random bytes");
-        let wait = spread.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX));
-        async move {
-            draining.cancelled().await;
-            tokio::time::sleep(wait).await;
-        }
+    /// Over how long sockets are closed when this gateway stops: half of the grace period for many, so that they do not come to
+    /// another gateway in the same instant.
+    pub fn drain_spread(&self) -> Duration {
+        (self.config.drain / 2).min(Duration::from_millis(2) * self.guests.count())
     }
 
     pub fn shard(&self, room: &RoomSlug) -> Shard {

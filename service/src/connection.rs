@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
@@ -162,7 +161,7 @@ pub struct Duplex {
     pub out: Arc<WayOut>,
     pub ear: Ear,
     /// What the peer sent behind its request.
-    pub heard: Bytes,
+    pub heard: Vec<u8>,
 }
 
 impl Duplex {
@@ -174,8 +173,9 @@ impl Duplex {
         let parts = upgraded.downcast::<TokioIo<Connection>>()?;
         let Connection { stream, read_rate, read, _place, .. } = parts.io.into_inner();
         let out = Arc::new(WayOut { stream, _place });
-        let ear = Ear { out: Arc::clone(&out), rate: read_rate, read, paused_until: None };
-        Ok(Self { out, ear, heard: parts.read_buf })
+        let ear = Ear { out: Arc::clone(&out), rate: read_rate, read, pause: None };
+        // A copy: the buffer is one of HTTP's, of 8 KiB, for nothing or a frame.
+        Ok(Self { out, ear, heard: parts.read_buf.to_vec() })
     }
 }
 
@@ -188,7 +188,7 @@ pub struct WayOut {
 
 impl WayOut {
     /// Writes what the kernel takes now, past the runtime's own account of what is writable: cheaper for one call to each of many
-    /// connections. Whoever then wants to wait for [`WayOut::writable`] must have tried [`WayOut::try_write`].
+    /// connections. Whoever then waits for [`WayOut::poll_writable`] must have tried [`WayOut::try_write`].
     ///
     /// # Errors
     /// As [`WayOut::try_write`].
@@ -212,12 +212,12 @@ impl WayOut {
         self.stream.try_write_vectored(pieces)
     }
 
-    /// Waits until a write may be taken. Cancel safe.
+    /// Whether a write may be taken; whoever asked last is woken when it may.
     ///
     /// # Errors
     /// When the runtime ends.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.stream.writable().await
+    pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_write_ready(context)
     }
 }
 
@@ -227,20 +227,22 @@ pub struct Ear {
     out: Arc<WayOut>,
     rate: Rate,
     read: Bucket,
-    paused_until: Option<Instant>,
+    /// Reading goes on when this is over. Boxed: it is rare, and an idle connection takes no memory for it.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Ear {
-    /// Waits until there may be something to read. Cancel safe.
+    /// Whether there may be something to read; whoever asked last is woken when there may.
     ///
     /// # Errors
     /// When the runtime ends.
-    pub async fn readable(&mut self) -> io::Result<()> {
-        if let Some(until) = self.paused_until {
-            sleep_until(until).await;
-            self.paused_until = None;
+    pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
         }
-        self.out.stream.readable().await
+        // This takes the stream's one place for a reader, which otherwise keeps the task that spoke HTTP in memory.
+        self.out.stream.poll_read_ready(context)
     }
 }
 
@@ -248,16 +250,15 @@ impl io::Read for Ear {
     /// Reads what is there.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] when nothing is there, or the peer has sent more than it may: wait for [`Ear::readable`].
+    /// [`io::ErrorKind::WouldBlock`] when nothing is there, or the peer has sent more than it may: ask [`Ear::poll_readable`].
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.paused_until.is_some() {
+        if self.pause.is_some() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let bytes = self.out.stream.try_read(buffer)?;
         let cost = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(READ_COST_BYTES);
-        let now = Instant::now();
-        let wait = self.read.owe(cost, self.rate, now);
-        self.paused_until = (wait > Duration::ZERO).then(|| now + wait);
+        let wait = self.read.owe(cost, self.rate, Instant::now());
+        self.pause = (wait > Duration::ZERO).then(|| Box::pin(sleep(wait)));
         Ok(bytes)
     }
 }

@@ -11,6 +11,8 @@ use protocol::{
 
 /// Records read at once.
 const READ_MAX: usize = 1_000;
+/// Rooms with so many events are read whole for a page.
+const SHORT_ROOM: usize = 200;
 /// Reads in a row for one answer.
 const READS_MAX: usize = 10;
 
@@ -78,9 +80,9 @@ async fn window(
     Ok((events, beyond || !batch.more))
 }
 
-/// A page from the log alone, and the row before it (0 for none). The log is read forwards only, so windows before `before` are
-/// tried: wider ones while they hold too little, narrower ones while they hold more than one read. Reactions that
-/// were given after the page are not in it.
+/// A page from the log alone, and the row before it (0 for none). A short room is read whole. Else, since the log is read forwards
+/// only, windows before `before` are tried: wider ones while they hold too little, narrower ones while they hold more than one
+/// read. Reactions that were given after the page are not in it.
 ///
 /// # Errors
 /// When the log can't be read.
@@ -91,7 +93,15 @@ pub async fn page(
     limit: usize,
 ) -> Result<(Vec<Row>, u64), Error> {
     let shard = gateway.shard(room);
-    let head = gateway.broker.stream(&shard.stream()).await?.last_seq;
+    let (stream, subject) = (shard.stream(), shard.log(room));
+    let all = gateway.broker.read_after(&stream, &subject, 0, SHORT_ROOM).await?;
+    if !all.more {
+        let mut rows = Vec::new();
+        let before = all.records.iter().filter(|record| record.seq < before);
+        readable(before).iter().for_each(|stored| view::fold(&mut rows, stored));
+        return cut(gateway, (shard, room), rows, limit).await;
+    }
+    let head = gateway.broker.stream(&stream).await?.last_seq;
     let mut end = before.saturating_sub(1).min(head);
     let (mut width, mut events, mut rows) = (4 * limit as u64, Vec::new(), Vec::new());
     // One more than asked for tells whether there are older ones.
@@ -109,6 +119,16 @@ pub async fn page(
         end = start;
         width = width.saturating_mul(4);
     }
+    cut(gateway, (shard, room), rows, limit).await
+}
+
+/// The newest `limit` of these rows as they are now, and the row before them.
+async fn cut(
+    gateway: &Gateway,
+    (shard, room): (Shard, &RoomSlug),
+    mut rows: Vec<Row>,
+    limit: usize,
+) -> Result<(Vec<Row>, u64), Error> {
     let dropped = rows.len().saturating_sub(limit);
     let prev = if dropped > 0 { rows[dropped - 1].seq } else { 0 };
     rows.drain(..dropped);

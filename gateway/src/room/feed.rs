@@ -80,7 +80,7 @@ impl Feed {
                     if changed.is_err() {
                         break;
                     }
-                    self.start_anew_if_other_stream().await;
+                    Box::pin(self.start_anew_if_other_stream()).await;
                 }
                 () = tokio::time::sleep_until(give_at), if has_news => self.give().await,
                 record = live.next() => match record {
@@ -92,7 +92,7 @@ impl Feed {
                         break;
                     }
                     let head = *known_head.borrow_and_update();
-                    self.read_up_to(head).await;
+                    Box::pin(self.read_up_to(head)).await;
                 }
             }
         }
@@ -112,7 +112,7 @@ impl Feed {
                 }
                 News::Nothing => return,
             };
-            let given = room.members.give(&piece).await;
+            let given = Box::pin(room.members.give(&piece)).await;
             self.gateway.signals.delivered(given * piece.events.len());
             let somebody_left = |shown: &Arc<Shown>| matches!(shown.what, Entry::Event(Event::Left { .. }));
             if piece.events.iter().any(somebody_left) {
@@ -129,7 +129,7 @@ impl Feed {
             Link::Next => self.place(&[record]).await,
             Link::Hole => {
                 self.gateway.signals.hole();
-                self.read_up_to(record.seq).await;
+                Box::pin(self.read_up_to(record.seq)).await;
             }
         }
     }

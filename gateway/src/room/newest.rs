@@ -55,4 +55,11 @@ impl Room {
         *kept = Some(Arc::clone(&newest));
         Ok(newest)
     }
+
+    /// Gives back the memory of a page that would be read anew.
+    pub fn forget_stale_page(&self) {
+        if let Ok(mut kept) = self.newest.try_lock() {
+            kept.take_if(|newest| newest.read_at.elapsed() >= FRESH);
+        }
+    }
 }

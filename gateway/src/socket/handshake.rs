@@ -168,7 +168,8 @@ impl Guest {
                 gateway.signals.handshake("accepted");
                 match seated {
                     Seated::Room(seat) => seat.run(&mut outlet).await,
-                    Seated::List(seat) => seat.run(&mut outlet).await,
+                    // Boxed: few sockets are of lists, and none pays for the larger of the two.
+                    Seated::List(seat) => Box::pin(seat.run(&mut outlet)).await,
                 }
             }
             Err((outcome, close)) => {
@@ -187,11 +188,11 @@ impl Guest {
             return Err((above.code(), Close::TooMany));
         }
         let claims = self.claims.ok_or(("logged_out", Close::SessionEnded))?;
-        let registration = gateway.sessions.register(claims.session);
+        let registration = gateway.sessions.register(claims.session, &outlet.line);
         let (slug, cursor) = match self.wanted {
             Wanted::Room { slug, cursor } => (slug.ok_or(("no_room", Close::NotAMember))?, cursor),
             Wanted::List => {
-                let seat = ListSeat::new(gateway, (claims, registration), self.format).await;
+                let seat = ListSeat::new(gateway, (claims, registration), &outlet.line, self.format).await;
                 return seat
                     .map(|seat| Seated::List(Box::new(seat)))
                     .map_err(|_| ("broker", Close::Draining));

@@ -2,24 +2,28 @@
 //! what is meant for all.
 
 use super::{
+    bell::Bell,
     queue::{Offered, Queue, Takes, WriteError},
     wire::Format,
 };
 use crate::room::piece::Piece;
 use bytes::Bytes;
+use protocol::frame::Close;
 use service::connection::WayOut;
 use std::{
     io::{self, IoSlice},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll},
 };
-use tokio::sync::Notify;
 
 pub struct Line {
     out: Arc<WayOut>,
     format: Format,
     queue: Mutex<Queue>,
     /// Rings when the seat has something to do.
-    bell: Notify,
+    bell: Bell,
+    /// How others want the socket to end.
+    dismissed: OnceLock<Close>,
 }
 
 struct Now<'a>(&'a WayOut);
@@ -47,7 +51,7 @@ impl Takes for AtOnce<'_> {
 
 impl Line {
     pub fn new(out: Arc<WayOut>, format: Format) -> Self {
-        Self { out, format, queue: Mutex::default(), bell: Notify::new() }
+        Self { out, format, queue: Mutex::default(), bell: Bell::default(), dismissed: OnceLock::new() }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -59,7 +63,7 @@ impl Line {
         let bytes = piece.encoded(self.format);
         let offered = self.queue().offer(piece, bytes, &mut AtOnce(&self.out));
         if matches!(offered, Offered::Left | Offered::Given { whole: false }) {
-            self.bell.notify_one();
+            self.bell.ring();
         }
         matches!(offered, Offered::Given { .. })
     }
@@ -82,10 +86,10 @@ impl Line {
         Ok(queue.is_empty())
     }
 
-    /// Waits until the peer may take more. Cancel safe.
-    pub async fn writable(&self) {
+    /// Whether the peer may take more; whoever asked last is woken when it may.
+    pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
         // It fails when the runtime ends; the write that follows tells of a broken connection.
-        let _ = self.out.writable().await;
+        self.out.poll_writable(context).map(drop)
     }
 
     /// From here on the fan-out brings the member the room's events.
@@ -101,7 +105,7 @@ impl Line {
     /// Leaves the member to its seat, because the fan-out can't bring it to the room's end.
     pub fn leave_behind(&self) {
         self.queue().leave_behind();
-        self.bell.notify_one();
+        self.bell.ring();
     }
 
     /// Where the fan-out left the member behind, if it did.
@@ -111,11 +115,23 @@ impl Line {
 
     /// Has the seat look at the room.
     pub fn ring(&self) {
-        self.bell.notify_one();
+        self.bell.ring();
+    }
+
+    /// Has the seat end the socket: its session was revoked, or this gateway stops.
+    pub fn dismiss(&self, close: Close) {
+        // The first reason stands.
+        let _ = self.dismissed.set(close);
+        self.bell.ring();
+    }
+
+    /// How others want the socket to end, if they do.
+    pub fn dismissed(&self) -> Option<Close> {
+        self.dismissed.get().copied()
     }
 
     /// Waits for the bell. Cancel safe: a ring that nobody waited for is kept.
-    pub async fn rung(&self) {
-        self.bell.notified().await;
+    pub fn rung(&self) -> impl Future<Output = ()> + '_ {
+        self.bell.rung()
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{
     frame,
+    line::Line,
     outlet::{Heard, Outlet},
     seat::{End, SILENT_PINGS_MAX, too_slow},
     wire::Format,
@@ -19,7 +20,8 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 pub struct ListSeat {
     gateway: Arc<Gateway>,
     claims: Claims,
-    registration: Registration,
+    _registration: Registration,
+    line: Arc<Line>,
     format: Format,
     watching: Watching,
     has_news: bool,
@@ -34,6 +36,7 @@ impl ListSeat {
     pub async fn new(
         gateway: &Arc<Gateway>,
         (claims, registration): (Claims, Registration),
+        line: &Arc<Line>,
         format: Format,
     ) -> Result<Self, Error> {
         let rooms = gateway.directory.rooms_of(claims.user).await?;
@@ -42,7 +45,8 @@ impl ListSeat {
             watching: gateway.heads.watch(rooms),
             gateway: Arc::clone(gateway),
             claims,
-            registration,
+            _registration: registration,
+            line: Arc::clone(line),
             format,
             has_news: false,
             written_at: None,
@@ -52,8 +56,7 @@ impl ListSeat {
 
     /// Serves the socket to its end, and says how to close it.
     pub async fn run(mut self, outlet: &mut Outlet) -> End {
-        let mut draining = std::pin::pin!(self.gateway.drained());
-        let revoked = self.registration.revoked.clone();
+        let line = Arc::clone(&self.line);
         let list = Arc::clone(&self.watching.list);
         let every = self.gateway.config.sockets.ping_every;
         let mut ping = tokio::time::interval_at(Instant::now() + every, every);
@@ -62,8 +65,7 @@ impl ListSeat {
             // In the order of importance. All are signals or clocks, or keep what they have not read whole.
             let step = tokio::select! {
                 biased;
-                () = revoked.cancelled() => Err(Some(Close::SessionEnded)),
-                () = &mut draining => Err(Some(Close::Draining)),
+                () = line.rung() => line.dismissed().map_or(Ok(()), |close| Err(Some(close))),
                 () = list.rung() => {
                     self.has_news = true;
                     Ok(())

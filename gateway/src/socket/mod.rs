@@ -3,6 +3,7 @@
 //! [`handshake`] decides who may come in, [`seat`] is the loop of one socket, [`inbound`] says what a frame means,
 //! [`wire`] writes frames.
 
+mod bell;
 pub mod frame;
 mod handshake;
 pub mod inbound;

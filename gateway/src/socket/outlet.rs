@@ -14,11 +14,14 @@ use service::{
     connection::{Duplex, Ear},
 };
 use std::{
+    future::poll_fn,
     io::{self, Read, Write},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tungstenite::{
     Error, Message, Utf8Bytes, WebSocket,
     error::ProtocolError,
@@ -42,8 +45,8 @@ pub struct Outlet {
     /// Reads frames, and answers pings and closes.
     socket: WebSocket<Wire>,
     stall: Duration,
-    /// By when the peer must have taken what waits; `None` while nothing was seen to wait.
-    take_by: Option<Instant>,
+    /// Over when the peer must have taken what waits; `None` while nothing was seen to wait.
+    patience: Option<Pin<Box<Sleep>>>,
     rate: Rate,
     /// What the peer may still send.
     frames: Bucket,
@@ -72,12 +75,11 @@ impl Outlet {
             .max_message_size(Some(limits::FRAME_BYTES_MAX))
             .max_frame_size(Some(limits::FRAME_BYTES_MAX));
         let wire = Wire { ear: duplex.ear, line: Arc::clone(&line) };
-        let heard = duplex.heard.into();
         Self {
-            socket: WebSocket::from_partially_read(wire, heard, Role::Server, Some(config)),
+            socket: WebSocket::from_partially_read(wire, duplex.heard, Role::Server, Some(config)),
             line,
             stall: limits.write_stall,
-            take_by: None,
+            patience: None,
             rate: limits.frames,
             frames: Bucket::full(limits.frames, Instant::now()),
         }
@@ -89,42 +91,56 @@ impl Outlet {
     /// Everything that comes here is counted, whatever it is: who sends more than [`SocketLimits::frames`] is closed for abuse.
     /// The parts of a message are joined below and not seen here; they are bounded by the message's size and by the rate at
     /// which a connection is read.
-    pub async fn hear(&mut self) -> Heard {
+    ///
+    /// Polled by hand: what is idle for hours takes no memory for a wait, and wakes up cheaply.
+    pub fn hear(&mut self) -> impl Future<Output = Heard> + '_ {
+        poll_fn(|context| self.poll_heard(context))
+    }
+
+    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
         let message = loop {
             match self.socket.read() {
                 Ok(message) => break message,
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if let Err(stalled) = self.readable_or_written().await {
-                        return Heard::Stalled(stalled);
+                    if let Err(stalled) = ready!(self.poll_readable_or_written(context)) {
+                        return Poll::Ready(Heard::Stalled(stalled));
                     }
                 }
-                Err(error) => return broken(&error),
+                Err(error) => return Poll::Ready(broken(&error)),
             }
         };
-        let heard = match message {
-            Message::Close(_) => return Heard::Closed,
-            Message::Text(text) => Heard::Text(text),
-            Message::Binary(_) => Heard::Binary,
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Heard::Alive,
-        };
+        Poll::Ready(match message {
+            Message::Close(_) => Heard::Closed,
+            Message::Text(text) => self.counted(Heard::Text(text)),
+            Message::Binary(_) => self.counted(Heard::Binary),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => self.counted(Heard::Alive),
+        })
+    }
+
+    fn counted(&mut self, heard: Heard) -> Heard {
         match self.frames.take(self.rate, Instant::now()) {
             Ok(()) => heard,
             Err(_) => Heard::Broken(Some(Close::Abuse), Close::Abuse.code()),
         }
     }
 
-    async fn readable_or_written(&mut self) -> Result<(), WriteError> {
-        let ear = &mut self.socket.get_mut().ear;
+    fn poll_readable_or_written(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
         if self.line.flush()? {
-            self.take_by = None;
-            return ear.readable().await.map_err(|_| WriteError::Gone);
+            self.patience = None;
+        } else if self.poll_taken(context)?.is_ready() {
+            return Poll::Ready(Ok(()));
         }
-        let take_by = *self.take_by.get_or_insert_with(|| Instant::now() + self.stall);
-        // Both only wait for a readiness that stays.
-        tokio::select! {
-            heard = ear.readable() => heard.map_err(|_| WriteError::Gone),
-            taken = timeout_at(take_by, self.line.writable()) => taken.map_err(|_| WriteError::TooSlow),
+        self.socket.get_mut().ear.poll_readable(context).map_err(|_| WriteError::Gone)
+    }
+
+    /// Ready when the peer may take more, or has taken too long.
+    fn poll_taken(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        let stall = self.stall;
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(stall)));
+        if patience.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(WriteError::TooSlow));
         }
+        self.line.poll_writable(context).map(Ok)
     }
 
     /// Writes frames as one piece, and waits until the peer has taken them.
@@ -145,11 +161,10 @@ impl Outlet {
 
     /// Writes what waits, to the end or until the peer has had its time, however much of it was taken.
     async fn written(&mut self) -> Result<(), WriteError> {
-        let take_by = *self.take_by.get_or_insert_with(|| Instant::now() + self.stall);
         while !self.line.flush()? {
-            timeout_at(take_by, self.line.writable()).await.map_err(|_| WriteError::TooSlow)?;
+            poll_fn(|context| self.poll_taken(context)).await?;
         }
-        self.take_by = None;
+        self.patience = None;
         Ok(())
     }
 

@@ -57,7 +57,7 @@ pub struct Seat {
     gateway: Arc<Gateway>,
     room: Arc<Room>,
     claims: Claims,
-    registration: Registration,
+    _registration: Registration,
     format: Format,
     /// The line among those to which the room's fan-out writes.
     line: Arc<Line>,
@@ -98,7 +98,7 @@ impl Seat {
             gateway,
             room,
             claims,
-            registration,
+            _registration: registration,
             format,
             cursor,
             behind: true,
@@ -112,9 +112,7 @@ impl Seat {
     }
 
     /// Serves the socket to its end, and says how to close it.
-    pub async fn run(mut self, outlet: &mut Outlet) -> End {
-        let mut draining = std::pin::pin!(self.gateway.drained());
-        let revoked = self.registration.revoked.clone();
+    pub async fn run(mut self: Box<Self>, outlet: &mut Outlet) -> End {
         let line = Arc::clone(&self.line);
         // Boxed, like what else is seldom in hand: an idle socket then takes no memory for it.
         let mut end = Box::pin(self.start(outlet)).await.err();
@@ -122,15 +120,13 @@ impl Seat {
         let mut ping = tokio::time::interval_at(Instant::now() + every, every);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while end.is_none() {
-            // In the order of importance: the end, answers, what the room has, what the member says, signs of life.
-            // Futures kept in `self` and signals may be polled again; `hear` keeps what it has not read or written whole.
+            // In the order of importance: the end and what the room has, answers, what the member says, signs of life.
+            // Futures kept in `self` and the bell may be polled again; `hear` keeps what it has not read or written whole.
             let step = tokio::select! {
                 biased;
-                () = revoked.cancelled() => Err(Some(Close::SessionEnded)),
-                () = &mut draining => Err(Some(Close::Draining)),
+                () = line.rung() => self.rung(outlet),
                 stored = next_stored(&mut self.storing) => self.stored(outlet, stored),
                 Some(page) = self.pages.next() => self.page(outlet, page),
-                () = line.rung() => self.rung(outlet),
                 heard = outlet.hear() => Box::pin(self.heard(outlet, heard)).await,
                 () = std::future::ready(()), if self.behind => Box::pin(self.deliver(outlet)).await,
                 _ = ping.tick() => self.ping(outlet),
@@ -177,9 +173,7 @@ impl Seat {
     async fn show(&mut self, outlet: &mut Outlet, mut frames: Vec<Bytes>) -> Result<(), End> {
         self.gateway.signals.delivered(frames.len());
         while !frames.is_empty() {
-            if self.registration.revoked.is_cancelled() {
-                return Err(Some(Close::SessionEnded));
-            }
+            self.leave_if_dismissed()?;
             let piece = frames.drain(..in_one_piece(&frames));
             outlet.show(piece).await.map_err(too_slow)?;
         }
@@ -248,8 +242,10 @@ impl Seat {
         Ok(())
     }
 
-    /// The room has something for this seat: it left the member behind, its members have changed, or somebody came, went or writes.
+    /// The room has something for this seat: it left the member behind, its members have changed, or somebody came, went or writes; or
+    /// the socket is to end.
     fn rung(&mut self, outlet: &Outlet) -> Result<(), End> {
+        self.leave_if_dismissed()?;
         if let Some(seq) = self.line.left_behind() {
             self.bring_on_from(seq);
         }
@@ -274,6 +270,10 @@ impl Seat {
     fn bring_on_from(&mut self, seq: u64) {
         self.cursor = self.cursor.map(|cursor| Cursor { seq, ..cursor });
         self.behind = true;
+    }
+
+    fn leave_if_dismissed(&self) -> Result<(), End> {
+        self.line.dismissed().map_or(Ok(()), |close| Err(Some(close)))
     }
 
     fn leave_if_departed(&self) -> Result<(), End> {
