@@ -242,6 +242,26 @@ impl Ear {
         }
         self.out.stream.readable().await
     }
+
+    /// Tells the peer that nothing more will be written, and takes what it still sends, without a look, until it closes too:
+    /// what it has not read yet would be lost if the connection was dropped with something unheard.
+    pub async fn hear_out(&mut self) {
+        // Where it fails, the peer is gone.
+        let _ = SockRef::from(&self.out.stream).shutdown(std::net::Shutdown::Write);
+        let mut unheard = vec![0; 4 * 1024];
+        loop {
+            match io::Read::read(self, &mut unheard) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.readable().await.is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
 }
 
 impl io::Read for Ear {

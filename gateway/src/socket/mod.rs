@@ -3,6 +3,8 @@
 //! [`handshake`] decides who may come in, [`seat`] is the loop of one socket, [`inbound`] says what a frame means,
 //! [`wire`] writes frames.
 
+#[cfg(test)]
+mod echo;
 pub mod frame;
 mod handshake;
 pub mod inbound;

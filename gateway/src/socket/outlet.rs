@@ -47,6 +47,8 @@ pub struct Outlet {
     rate: Rate,
     /// What the peer may still send.
     frames: Bucket,
+    /// What came was broken: where the next frame begins is not known, and tungstenite must not be asked again.
+    deaf: bool,
 }
 
 /// What came from a peer.
@@ -64,13 +66,23 @@ pub enum Heard {
 
 impl Outlet {
     pub fn new(duplex: Duplex, format: Format, limits: &SocketLimits) -> Self {
+        Self::that_takes(duplex, format, limits, limits::FRAME_BYTES_MAX)
+    }
+
+    /// One that takes messages of so many bytes.
+    pub(super) fn that_takes(
+        duplex: Duplex,
+        format: Format,
+        limits: &SocketLimits,
+        message_bytes_max: usize,
+    ) -> Self {
         let line = Arc::new(Line::new(duplex.out, format));
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(WAITING_BYTES_MAX)
-            .max_message_size(Some(limits::FRAME_BYTES_MAX))
-            .max_frame_size(Some(limits::FRAME_BYTES_MAX));
+            .max_message_size(Some(message_bytes_max))
+            .max_frame_size(Some(message_bytes_max));
         let wire = Wire { ear: duplex.ear, line: Arc::clone(&line) };
         let heard = duplex.heard.into();
         Self {
@@ -80,6 +92,7 @@ impl Outlet {
             take_by: None,
             rate: limits.frames,
             frames: Bucket::full(limits.frames, Instant::now()),
+            deaf: false,
         }
     }
 
@@ -98,11 +111,19 @@ impl Outlet {
                         return Heard::Stalled(stalled);
                     }
                 }
-                Err(error) => return broken(&error),
+                Err(error) => {
+                    self.deaf = true;
+                    return broken(&error);
+                }
             }
         };
         let heard = match message {
-            Message::Close(_) => return Heard::Closed,
+            Message::Close(_) => {
+                // Tungstenite has the answer ready. It may fail: then the peer is gone without it.
+                let _ = self.socket.flush();
+                let _ = timeout(CLOSE_WAIT, self.written()).await;
+                return Heard::Closed;
+            }
             Message::Text(text) => Heard::Text(text),
             Message::Binary(_) => Heard::Binary,
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Heard::Alive,
@@ -166,10 +187,12 @@ impl Outlet {
                 return;
             }
             // A flood is heard out too, or the peer's kernel throws away the close that it has not read yet.
-            while matches!(
-                self.hear().await,
-                Heard::Text(_) | Heard::Binary | Heard::Alive | Heard::Broken(Some(Close::Abuse), _)
-            ) {}
+            while !self.deaf {
+                if matches!(self.hear().await, Heard::Closed | Heard::Stalled(_)) {
+                    return;
+                }
+            }
+            self.socket.get_mut().ear.hear_out().await;
         };
         // A peer that does not answer is left alone.
         let _ = timeout(CLOSE_WAIT, goodbye).await;
