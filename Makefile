@@ -11,6 +11,11 @@ BIN := $(CARGO_TARGET_DIR)/debug
 TOOLS := $(HOME)/.cache/backchat/tools
 
 CARGO_DENY := 0.20.2
+CARGO_FUZZ := 0.13.2
+
+# How long each decoder is fuzzed, and which: none named, all.
+FUZZ_MINUTES ?= 10
+TARGETS ?=
 
 # How often each benchmark is run, and which: none named, all.
 REPEAT ?= 3
@@ -20,14 +25,15 @@ WORKLOADS ?=
 TEST_TIMEOUT := 45m
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults build bin lint bench
+.PHONY: help run test faults build bin lint bench fuzz autobahn
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes LISTEN=127.0.0.1:8080 and DATA=./data"
 	@echo "  make bench takes REPEAT=3 and WORKLOADS=\"fanout20 rooms\""
 	@echo "  make faults takes MINUTES=2 and SEED=a number; the same seed strikes the same faults"
+	@echo "  make fuzz takes FUZZ_MINUTES=10 and TARGETS=\"event token\""
 
 run: ## Build the chat and run it: LISTEN is its address, DATA the folder with everything in it
 	@if [ -x $(BIN)/backchat ]; then echo "Building what changed, then starting the chat on $(LISTEN) with its data in $(DATA)."; \
@@ -61,16 +67,30 @@ bench: ## Run the benchmarks against a gateway built for speed; BENCHMARKS.md sa
 faults: build ## Kill, pause, cut and fill everything under load, then audit what was lost: SEED, MINUTES
 	@NATS_SERVER=$$(scripts/nats-server) $(BIN)/faults --minutes "$(MINUTES)" $(if $(SEED),--seed "$(SEED)")
 
+fuzz: $(TOOLS)/bin/cargo-fuzz-$(CARGO_FUZZ) ## Fuzz each decoder of what comes from outside: FUZZ_MINUTES, TARGETS
+	@scripts/fuzz $< "$(FUZZ_MINUTES)" $(TARGETS)
+
+autobahn: ## Run the Autobahn suite against the gateway's WebSocket; it needs a Python 2.7
+	@scripts/autobahn
+
 lint: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY) ## Check form, lints, licences and which crate may use what
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	scripts/deny $(TOOLS)/bin/cargo-deny-$(CARGO_DENY)
 	! cargo tree --package gateway --edges normal | grep --extended-regexp 'surrealdb|argon2'
 
-# Built without optimisation: it runs for a second, and builds in a third of the time.
+# Built without optimisation: they run for a second, and build in a third of the time.
 $(TOOLS)/bin/cargo-deny-$(CARGO_DENY):
 	@echo "Building cargo-deny $(CARGO_DENY) once, about 3 minutes."
 	@scripts/compiler
 	CARGO_TARGET_DIR=$(TOOLS)/target cargo install --quiet --locked --debug --root $(TOOLS) cargo-deny@$(CARGO_DENY)
 	mv $(TOOLS)/bin/cargo-deny $@
+	rm -rf $(TOOLS)/target
+
+$(TOOLS)/bin/cargo-fuzz-$(CARGO_FUZZ):
+	@echo "Building cargo-fuzz $(CARGO_FUZZ) once, about a minute."
+	@scripts/compiler
+	CARGO_TARGET_DIR=$(TOOLS)/target cargo install --quiet --locked --debug --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ)
+	mv $(TOOLS)/bin/cargo-fuzz $@
 	rm -rf $(TOOLS)/target

@@ -81,6 +81,10 @@ impl ClientFrame {
     /// # Errors
     /// [`BadFrame`], which names what is wrong.
     pub fn parse(text: &str) -> Result<Self, BadFrame> {
+        // An array of the fields in their order would be read too.
+        if !text.trim_start().starts_with('{') {
+            return Err(BadFrame::NotJson);
+        }
         let raw: RawFrame = serde_json::from_str(text).map_err(|_| BadFrame::NotJson)?;
         match raw.kind.as_ref() {
             None if raw.message.is_some() => raw.send(),
@@ -432,6 +436,8 @@ mod tests {
     fn a_bad_frame_is_named() {
         assert_eq!(ClientFrame::parse("{"), Err(BadFrame::NotJson));
         assert_eq!(ClientFrame::parse("[]"), Err(BadFrame::NotJson));
+        let fields = r#"["typing",null,null,null,null,null,null,null,null,null]"#;
+        assert_eq!(ClientFrame::parse(fields), Err(BadFrame::NotJson));
         assert_eq!(ClientFrame::parse(r#"{"type":"poll"}"#), Err(BadFrame::UnknownType("poll".into())));
         assert!(matches!(
             ClientFrame::parse(r#"{"type":"send"}"#),

@@ -118,7 +118,9 @@ impl fmt::Display for StreamIdentity {
 impl FromStr for StreamIdentity {
     type Err = BadId;
     fn from_str(text: &str) -> Result<Self, BadId> {
-        i64::from_str_radix(text, 16).map(Self).map_err(|_| BadId("stream identity"))
+        // Without a sign, as it is shown.
+        let number = u64::from_str_radix(text, 16).map_err(|_| BadId("stream identity"))?;
+        Ok(Self(number.cast_signed()))
     }
 }
 
@@ -165,7 +167,9 @@ mod tests {
     fn a_cursor_survives_its_text() {
         let cursor = Cursor { stream: StreamIdentity(1_795_000_000_123_456_789), seq: 42 };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
-        for bad in ["", "1", ".", "zz.1", "1.-1", "1.99999999999999999999"] {
+        let before_1970 = Cursor { stream: StreamIdentity(-85), seq: 1 };
+        assert_eq!(before_1970.to_string().parse(), Ok(before_1970));
+        for bad in ["", "1", ".", "zz.1", "-55.1", "1.-1", "1.99999999999999999999"] {
             assert!(bad.parse::<Cursor>().is_err(), "{bad:?} was taken");
         }
     }

@@ -16,7 +16,8 @@ impl Next {
     /// Takes the path that was asked for, or home in place of anything that is not one of ours: another host
     /// in any of the spellings that browsers understand, control characters.
     pub fn back_to(asked: &str) -> Self {
-        Self(if is_own(asked) { ascii(asked) } else { HOME.to_owned() })
+        let path = is_own(asked).then(|| ascii(asked)).filter(|path| path.len() <= PATH_BYTES_MAX);
+        Self(path.unwrap_or_else(|| HOME.to_owned()))
     }
 
     /// The same for somebody who has just logged in, and so never a page of the login itself.
@@ -99,6 +100,7 @@ mod tests {
             assert_eq!(Next::of(Some(path)).path(), "/", "{path:?}");
         }
         assert_eq!(Next::of(Some(&"/a".repeat(2_000))).path(), "/");
+        assert_eq!(Next::of(Some(&"/é".repeat(600))).path(), "/", "it is longer in ASCII");
         assert_eq!(Next::of(None).path(), "/");
     }
 

@@ -1,13 +1,16 @@
 //! Moments, in whole milliseconds since 1970 in UTC.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z. On every wire it is RFC 3339 text with
 /// milliseconds, such as `2026-11-25T09:05:49.120Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
+
+/// The moments that RFC 3339 has a text for: those of the years 0 to 9999 in UTC.
+const WITH_A_TEXT_MS: RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 
 /// The text is no RFC 3339 time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,17 +48,20 @@ impl Timestamp {
     /// Reads RFC 3339 text; digits past the millisecond are cut off.
     ///
     /// # Errors
-    /// [`NotATime`] for anything else.
+    /// [`NotATime`] for anything else, and for what is in UTC before the year 0 or after 9999.
     pub fn parse(text: &str) -> Result<Self, NotATime> {
         let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| NotATime)?;
         let ms = at.unix_timestamp_nanos().div_euclid(1_000_000);
-        i64::try_from(ms).map(Self).map_err(|_| NotATime)
+        let ms = i64::try_from(ms).map_err(|_| NotATime)?;
+        if WITH_A_TEXT_MS.contains(&ms) { Ok(Self(ms)) } else { Err(NotATime) }
     }
 }
 
+/// A moment that has no text is shown as the nearest one that has.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanos = i128::from(self.0) * 1_000_000;
+        let ms = self.0.clamp(*WITH_A_TEXT_MS.start(), *WITH_A_TEXT_MS.end());
+        let nanos = i128::from(ms) * 1_000_000;
         let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| fmt::Error)?;
         write!(
             f,
@@ -98,5 +104,17 @@ mod tests {
     #[test]
     fn what_is_no_time_is_an_error() {
         assert_eq!(Timestamp::parse("yesterday"), Err(NotATime));
+    }
+
+    #[test]
+    fn whatever_is_read_has_a_text() {
+        for edge in ["0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"] {
+            assert_eq!(Timestamp::parse(edge).unwrap().to_string(), edge);
+        }
+        for beyond in ["0000-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"] {
+            assert_eq!(Timestamp::parse(beyond), Err(NotATime));
+        }
+        assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp::from_millis(i64::MIN).to_string(), "0000-01-01T00:00:00.000Z");
     }
 }

@@ -71,24 +71,24 @@ impl Row {
     }
 }
 
-/// Takes the next event of a room into consecutive rows, oldest first: it adds a row or changes one. What changes a row that is
-/// not among them changes nothing, but a deletion marks the place of its message between the rows, since its log
+/// Takes the next event of a room into consecutive rows, oldest first: it adds a row or changes a message before it. What changes
+/// a row that is not among them changes nothing, but a deletion marks the place of its message between the rows, since its log
 /// entry may be gone.
 pub fn fold(rows: &mut Vec<Row>, stored: &StoredEvent) {
     if let Some(row) = Row::of(stored) {
         rows.push(row);
         return;
     }
-    let Some(target) = stored.event.target() else { return };
+    let before = |target: &Target| target.seq < stored.seq;
+    let Some(target) = stored.event.target().filter(before) else { return };
     match (rows.binary_search_by_key(&target.seq, |row| row.seq), &stored.event) {
-        (Ok(place), Event::Deleted { .. }) => rows[place].what = What::Erased,
         (Err(place), Event::Deleted { of, .. }) if place > 0 => rows.insert(place, Row::erased(target, *of)),
-        (Ok(place), event) => {
-            if let What::Message(content) = &mut rows[place].what {
-                content.take(event, stored.at);
-            }
-        }
         (Err(_), _) => {}
+        (Ok(place), event) => match (&mut rows[place].what, event) {
+            (what @ What::Message(_), Event::Deleted { .. }) => *what = What::Erased,
+            (What::Message(content), event) => content.take(event, stored.at),
+            _ => {}
+        },
     }
 }
 
@@ -202,6 +202,16 @@ mod tests {
         let whole = folded(&[first.clone(), second, third.clone(), deleted(4, target)]);
         let without = folded(&[first, third, deleted(4, target)]);
         assert_eq!(whole, without);
+    }
+
+    #[test]
+    fn an_event_changes_only_a_message_before_it() {
+        let me = UserId::new();
+        let (id, joined) = (MessageId::new(), Event::Joined { id: MessageId::new(), author: me });
+        let target = |seq| Target { id, author: me, seq };
+        let rows = [stored(1, joined.clone()), stored(4, joined)];
+        let strange = [rows[0].clone(), deleted(2, target(9)), deleted(3, target(1)), rows[1].clone()];
+        assert_eq!(folded(&strange), folded(&rows));
     }
 
     #[test]

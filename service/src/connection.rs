@@ -1,5 +1,6 @@
 //! One accepted connection: its place in the counts, how fast it is read, and how long a write may wait for the peer.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -243,6 +244,26 @@ impl Ear {
         }
         // This takes the stream's one place for a reader, which otherwise keeps the task that spoke HTTP in memory.
         self.out.stream.poll_read_ready(context)
+    }
+
+    /// Tells the peer that nothing more will be written, and takes what it still sends, without a look, until it closes too:
+    /// what it has not read yet would be lost if the connection was dropped with something unheard.
+    pub async fn hear_out(&mut self) {
+        // Where it fails, the peer is gone.
+        let _ = SockRef::from(&self.out.stream).shutdown(std::net::Shutdown::Write);
+        let mut unheard = vec![0; 4 * 1024];
+        loop {
+            match io::Read::read(self, &mut unheard) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if poll_fn(|context| self.poll_readable(context)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
     }
 }
 

@@ -178,8 +178,9 @@ impl Guest {
             }
         };
         gateway.signals.socket_ended(close);
-        if let Some(close) = close {
-            Box::pin(outlet.close(close)).await;
+        match close {
+            Some(close) => Box::pin(outlet.close(close)).await,
+            None => Box::pin(outlet.finish()).await,
         }
     }
 

@@ -70,7 +70,7 @@ impl ListSeat {
                     self.has_news = true;
                     Ok(())
                 }
-                heard = outlet.hear() => self.heard(heard),
+                heard = outlet.hear() => Box::pin(self.heard(outlet, heard)).await,
                 () = sleep_until(write_at), if self.has_news => self.write(outlet).await,
                 _ = ping.tick() => self.ping(outlet),
             };
@@ -112,13 +112,17 @@ impl ListSeat {
         Ok(frames)
     }
 
-    fn heard(&mut self, heard: Heard) -> Result<(), End> {
+    async fn heard(&mut self, outlet: &mut Outlet, heard: Heard) -> Result<(), End> {
         self.silent_pings = 0;
         match heard {
             Heard::Text(_) | Heard::Binary | Heard::Alive => Ok(()),
             Heard::Stalled(error) => Err(too_slow(error)),
             Heard::Broken(Some(close), _) => Err(Some(close)),
-            Heard::Closed | Heard::Broken(None, _) => Err(None),
+            Heard::Closed => Err(None),
+            Heard::Broken(None, code) => {
+                outlet.close_with(code, "the frame is not valid").await;
+                Err(None)
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 //! [`wire`] writes frames.
 
 mod bell;
+#[cfg(test)]
+mod echo;
 pub mod frame;
 mod handshake;
 pub mod inbound;

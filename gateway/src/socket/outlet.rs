@@ -50,6 +50,8 @@ pub struct Outlet {
     rate: Rate,
     /// What the peer may still send.
     frames: Bucket,
+    /// What came was broken: where the next frame begins is not known, and tungstenite must not be asked again.
+    deaf: bool,
 }
 
 /// What came from a peer.
@@ -67,13 +69,23 @@ pub enum Heard {
 
 impl Outlet {
     pub fn new(duplex: Duplex, format: Format, limits: &SocketLimits) -> Self {
+        Self::that_takes(duplex, format, limits, limits::FRAME_BYTES_MAX)
+    }
+
+    /// One that takes messages of so many bytes.
+    pub(super) fn that_takes(
+        duplex: Duplex,
+        format: Format,
+        limits: &SocketLimits,
+        message_bytes_max: usize,
+    ) -> Self {
         let line = Arc::new(Line::new(duplex.out, format));
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(WAITING_BYTES_MAX)
-            .max_message_size(Some(limits::FRAME_BYTES_MAX))
-            .max_frame_size(Some(limits::FRAME_BYTES_MAX));
+            .max_message_size(Some(message_bytes_max))
+            .max_frame_size(Some(message_bytes_max));
         let wire = Wire { ear: duplex.ear, line: Arc::clone(&line) };
         Self {
             socket: WebSocket::from_partially_read(wire, duplex.heard, Role::Server, Some(config)),
@@ -82,6 +94,7 @@ impl Outlet {
             patience: None,
             rate: limits.frames,
             frames: Bucket::full(limits.frames, Instant::now()),
+            deaf: false,
         }
     }
 
@@ -106,11 +119,18 @@ impl Outlet {
                         return Poll::Ready(Heard::Stalled(stalled));
                     }
                 }
-                Err(error) => return Poll::Ready(broken(&error)),
+                Err(error) => {
+                    self.deaf = true;
+                    return Poll::Ready(broken(&error));
+                }
             }
         };
         Poll::Ready(match message {
-            Message::Close(_) => Heard::Closed,
+            Message::Close(_) => {
+                // Tungstenite has the answer ready. It may fail: then the peer is gone without it.
+                let _ = self.socket.flush();
+                Heard::Closed
+            }
             Message::Text(text) => self.counted(Heard::Text(text)),
             Message::Binary(_) => self.counted(Heard::Binary),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => self.counted(Heard::Alive),
@@ -168,6 +188,12 @@ impl Outlet {
         Ok(())
     }
 
+    /// Writes what waits still, the answer to a peer's close last, for as long as a goodbye may take.
+    pub async fn finish(&mut self) {
+        // Who is gone or does not take it is left alone.
+        let _ = timeout(CLOSE_WAIT, self.written()).await;
+    }
+
     /// Closes, and hears the peer out for a moment, so that what was written last is not lost to a reset.
     pub async fn close(&mut self, close: Close) {
         self.close_with(close.code(), close.reason()).await;
@@ -181,10 +207,12 @@ impl Outlet {
                 return;
             }
             // A flood is heard out too, or the peer's kernel throws away the close that it has not read yet.
-            while matches!(
-                self.hear().await,
-                Heard::Text(_) | Heard::Binary | Heard::Alive | Heard::Broken(Some(Close::Abuse), _)
-            ) {}
+            while !self.deaf {
+                if matches!(self.hear().await, Heard::Closed | Heard::Stalled(_)) {
+                    return;
+                }
+            }
+            self.socket.get_mut().ear.hear_out().await;
         };
         // A peer that does not answer is left alone.
         let _ = timeout(CLOSE_WAIT, goodbye).await;

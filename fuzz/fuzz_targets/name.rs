@@ -1,0 +1,40 @@
+//! Names of things: ids, slugs, cursors, and the subjects made of them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use protocol::{
+    Cursor, MessageId, RoomSlug, SessionId, StreamIdentity, UserId, limits,
+    subject::{Shard, room_of},
+};
+
+fuzz_target!(|text: &str| {
+    fuzz::shown::<Cursor>(text);
+    fuzz::shown::<StreamIdentity>(text);
+    fuzz::shown::<UserId>(text);
+    fuzz::shown::<MessageId>(text);
+    fuzz::shown::<SessionId>(text);
+    fuzz::json::<RoomSlug>(text.as_bytes());
+    fuzz::json::<UserId>(text.as_bytes());
+    if let Some(room) = room_of(text) {
+        assert!(text.ends_with(room.as_str()));
+    }
+    if let Some(room) = fuzz::shown::<RoomSlug>(text) {
+        assert_eq!(room.as_str(), text);
+        assert!((1..=limits::SLUG_BYTES_MAX).contains(&text.len()));
+        for shards in [0, 1, 8, u16::MAX] {
+            its_subjects_give_it_back(&room, Shard::of(&room, shards), shards);
+        }
+    }
+});
+
+fn its_subjects_give_it_back(room: &RoomSlug, shard: Shard, shards: u16) {
+    assert!(shard.0 < shards.max(1));
+    let subjects =
+        [shard.log(room), shard.live(room), shard.room(room), shard.presence(room), shard.head(room)];
+    for subject in subjects {
+        assert_eq!(subject.split('.').count(), 4, "{subject}");
+        assert_eq!(room_of(&subject).as_ref(), Some(room));
+    }
+    let member = shard.member(UserId::default(), room);
+    assert_eq!((member.split('.').count(), room_of(&member).as_ref()), (5, Some(room)));
+}

@@ -1,0 +1,34 @@
+//! The broker's records of state.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use protocol::{
+    state::{Installation, Membership, MessageState, Profile, Revocation, Role, Room, SessionKey},
+    token,
+};
+
+/// Where the record of a message lies.
+const SEQ: u64 = 61;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Some(Membership::Member { role }) = fuzz::json::<Membership>(bytes) {
+        assert_eq!(role.may_moderate(), role == Role::Owner);
+    }
+    fuzz::json::<Room>(bytes);
+    fuzz::json::<Profile>(bytes);
+    fuzz::json::<Revocation>(bytes);
+    fuzz::json::<Installation>(bytes);
+    if let Some(key) = fuzz::json::<SessionKey>(bytes)
+        && let Some(public) = token::public_key(&key.public)
+    {
+        assert_eq!(token::public_key_text(&public), key.public);
+    }
+    let stored = fuzz::json::<MessageState>(bytes);
+    let read = MessageState::read(SEQ, bytes);
+    assert_eq!(stored.is_some(), read.is_some());
+    if let (Some(stored), Some(read)) = (stored, read) {
+        assert_eq!((stored.edits.len(), stored.deleted), (read.edits.len(), read.deleted));
+        let last = read.edits.last();
+        assert!(last.is_none_or(|edit| edit.seq != 0), "the last edit's place is known");
+    }
+});
