@@ -39,7 +39,6 @@ pub async fn check_heads(gateway: Arc<Gateway>, shutdown: CancellationToken) {
 async fn check(gateway: &Gateway, doubts: &mut Doubts) {
     let mut rooms: HashMap<Shard, Vec<(Arc<Room>, u64)>> = HashMap::new();
     for room in gateway.rooms.all() {
-        room.forget_stale_page();
         let seen = room.head().seq;
         rooms.entry(room.shard).or_default().push((room, seen));
     }

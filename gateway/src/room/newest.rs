@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use protocol::{Cursor, limits};
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -43,7 +43,7 @@ impl Room {
     ///
     /// # Errors
     /// When it can't be read now.
-    pub async fn newest_page(&self, gateway: &Gateway) -> Result<Arc<Newest>, Error> {
+    pub async fn newest_page(self: &Arc<Self>, gateway: &Gateway) -> Result<Arc<Newest>, Error> {
         let mut kept = self.newest.lock().await;
         if let Some(newest) = kept.as_ref().filter(|newest| newest.is_of(self.head())) {
             return Ok(Arc::clone(newest));
@@ -53,13 +53,16 @@ impl Room {
         let head = Cursor { stream, seq };
         let newest = Arc::new(Newest { head, page, read_at: Instant::now(), frames: Default::default() });
         *kept = Some(Arc::clone(&newest));
+        drop(kept);
+        tokio::spawn(forget_when_stale(Arc::downgrade(self)));
         Ok(newest)
     }
+}
 
-    /// Gives back the memory of a page that would be read anew.
-    pub fn forget_stale_page(&self) {
-        if let Ok(mut kept) = self.newest.try_lock() {
-            kept.take_if(|newest| newest.read_at.elapsed() >= FRESH);
-        }
+/// Gives back the memory of a page that would be read anew.
+async fn forget_when_stale(room: Weak<Room>) {
+    tokio::time::sleep(FRESH).await;
+    if let Some(room) = room.upgrade() {
+        room.newest.lock().await.take_if(|newest| newest.read_at.elapsed() >= FRESH);
     }
 }

@@ -8,7 +8,7 @@ use super::{
     wire::Format,
 };
 use crate::config::SocketLimits;
-use axum::{Router, response::Response, routing::get};
+use axum::{Router, routing::get};
 use protocol::{frame::Close, limits};
 use service::{
     bucket::Rate,
@@ -60,8 +60,11 @@ async fn echo(message_bytes_max: usize) -> SocketAddr {
         write_stall: Duration::from_secs(10),
     };
     let open = move |upgrade: Upgrade| async move {
-        let answer: Response = upgrade.accept(None, move |duplex| {
-            serve(Outlet::that_takes(duplex, Format::Json, &sockets, message_bytes_max))
+        let (answer, opening) = upgrade.accept(None);
+        tokio::spawn(async move {
+            if let Some(duplex) = opening.connection().await {
+                serve(Outlet::that_takes(duplex, Format::Json, &sockets, message_bytes_max)).await;
+            }
         });
         answer
     };

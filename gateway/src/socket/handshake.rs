@@ -6,12 +6,13 @@ use super::{
     list::ListSeat,
     outlet::Outlet,
     seat::{Member, Seat},
-    upgrade::Upgrade,
+    upgrade::{Opening, Upgrade},
     wire::Format,
 };
 use crate::{
-    crowd::{Above, Comer, Full},
+    crowd::{self, Above, Comer, Full},
     edge::{answer, identity, origin},
+    guests,
     state::Gateway,
 };
 use axum::{
@@ -25,7 +26,7 @@ use protocol::{
     frame::{Close, JSON_SUBPROTOCOL},
     token::Claims,
 };
-use service::{connection::Duplex, http::PeerAddr, proxies::origin_of};
+use service::{http::PeerAddr, proxies::origin_of};
 use std::{net::IpAddr, sync::Arc};
 
 #[derive(serde::Deserialize)]
@@ -141,12 +142,9 @@ fn admit(
     let asks_for_json = upgrade.asks_for(JSON_SUBPROTOCOL);
     let format = if asks_for_json { Format::Json } else { Format::Html(identity::language(headers)) };
     let guest = Guest { wanted, claims, above: place.above, format };
-    let gateway = Arc::clone(gateway);
-    let subprotocol = asks_for_json.then_some(JSON_SUBPROTOCOL);
-    Ok(upgrade.accept(subprotocol, move |duplex| async move {
-        guest.come_in(gateway, duplex).await;
-        drop((counted, place));
-    }))
+    let (response, opening) = upgrade.accept(asks_for_json.then_some(JSON_SUBPROTOCOL));
+    tokio::spawn(come_in(Arc::clone(gateway), guest, opening, (counted, place)));
+    Ok(response)
 }
 
 /// Whoever asks to come in.
@@ -159,31 +157,37 @@ struct Guest {
     format: Format,
 }
 
-impl Guest {
-    async fn come_in(self, gateway: Arc<Gateway>, duplex: Duplex) {
-        let mut outlet = Outlet::new(duplex, self.format, &gateway.config.sockets);
-        gateway.signals.socket_opened();
-        let close = match Box::pin(self.seat(&gateway, &outlet)).await {
-            Ok(seated) => {
-                gateway.signals.handshake("accepted");
-                match seated {
-                    Seated::Room(seat) => seat.run(&mut outlet).await,
-                    // Boxed: few sockets are of lists, and none pays for the larger of the two.
-                    Seated::List(seat) => Box::pin(seat.run(&mut outlet)).await,
-                }
+/// The life of a socket, which is counted for as long. What is seldom in hand is boxed: an idle socket takes no memory for it.
+async fn come_in(
+    gateway: Arc<Gateway>,
+    guest: Guest,
+    opening: Opening,
+    _counted: (guests::Guest, crowd::Place),
+) {
+    let Some(duplex) = Box::pin(opening.connection()).await else { return };
+    let mut outlet = Outlet::new(duplex, guest.format, &gateway.config.sockets);
+    gateway.signals.socket_opened();
+    let close = match Box::pin(guest.seat(&gateway, &outlet)).await {
+        Ok(seated) => {
+            gateway.signals.handshake("accepted");
+            match seated {
+                Seated::Room(seat) => seat.run(&mut outlet).await,
+                Seated::List(seat) => Box::pin(seat.run(&mut outlet)).await,
             }
-            Err((outcome, close)) => {
-                gateway.signals.handshake(outcome);
-                Some(close)
-            }
-        };
-        gateway.signals.socket_ended(close);
-        match close {
-            Some(close) => Box::pin(outlet.close(close)).await,
-            None => Box::pin(outlet.finish()).await,
         }
+        Err((outcome, close)) => {
+            gateway.signals.handshake(outcome);
+            Some(close)
+        }
+    };
+    gateway.signals.socket_ended(close);
+    match close {
+        Some(close) => Box::pin(outlet.close(close)).await,
+        None => Box::pin(outlet.finish()).await,
     }
+}
 
+impl Guest {
     async fn seat(self, gateway: &Arc<Gateway>, outlet: &Outlet) -> Result<Seated, (&'static str, Close)> {
         if let Some(above) = self.above {
             return Err((above.code(), Close::TooMany));

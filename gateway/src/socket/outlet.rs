@@ -30,8 +30,8 @@ use tungstenite::{
 
 /// How long a peer is given to answer a close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
-/// Bytes that tungstenite reads at once: its default of 128 KiB for each socket would be most of an idle socket's memory.
-const READ_BUFFER_BYTES: usize = 512;
+/// Bytes that tungstenite reads at once, kept for each socket: a common message, where its default is 128 KiB.
+const READ_BUFFER_BYTES: usize = 256;
 
 /// Every frame fits when nothing waits but pongs.
 const _: () = assert!(PAGE_FRAME_BYTES_MAX + 128 * 1024 < WAITING_BYTES_MAX);

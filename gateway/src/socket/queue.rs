@@ -12,8 +12,6 @@ use std::{
 pub const WAITING_BYTES_MAX: usize = 512 * 1024;
 /// Frames that one call writes.
 const FRAMES_AT_ONCE: usize = 64;
-/// Frames for which an empty queue keeps its memory.
-const FRAMES_KEPT: usize = 4;
 
 /// Why something could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,9 +133,8 @@ impl Queue {
                 }
             }
         }
-        if self.waiting.capacity() > FRAMES_KEPT {
-            self.waiting = VecDeque::new();
-        }
+        // What is idle for hours keeps no memory for what waited once.
+        self.waiting = VecDeque::new();
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use protocol::{
-    Cursor, MessageId,
+    Cursor, MessageId, UserId,
     frame::{Close, Refusal, ResetReason},
     token::Claims,
 };
@@ -56,7 +56,7 @@ pub struct Member {
 pub struct Seat {
     gateway: Arc<Gateway>,
     room: Arc<Room>,
-    claims: Claims,
+    user: UserId,
     _registration: Registration,
     format: Format,
     /// The line among those to which the room's fan-out writes.
@@ -97,7 +97,7 @@ impl Seat {
             line: Arc::clone(line),
             gateway,
             room,
-            claims,
+            user: claims.user,
             _registration: registration,
             format,
             cursor,
@@ -255,7 +255,7 @@ impl Seat {
 
     /// Tells the member what is new of presence and typing.
     fn tell(&mut self, outlet: &Outlet) -> Result<(), End> {
-        let news = self.room.presence.told.news(&mut self.told, self.claims.user, self.format);
+        let news = self.room.presence.told.news(&mut self.told, self.user, self.format);
         if news.is_empty() { Ok(()) } else { outlet.line.push(news).map_err(too_slow) }
     }
 
@@ -263,7 +263,7 @@ impl Seat {
     fn types(&mut self) {
         if self.typed_at.is_none_or(|at| at.elapsed() >= TYPING_EVERY) {
             self.typed_at = Some(Instant::now());
-            self.room.presence.types(self.claims.user);
+            self.room.presence.types(self.user);
         }
     }
 
@@ -277,13 +277,13 @@ impl Seat {
     }
 
     fn leave_if_departed(&self) -> Result<(), End> {
-        if self.room.has_departed(self.claims.user) { Err(Some(Close::NotAMember)) } else { Ok(()) }
+        if self.room.has_departed(self.user) { Err(Some(Close::NotAMember)) } else { Ok(()) }
     }
 
     async fn heard(&mut self, outlet: &mut Outlet, heard: Heard) -> Result<(), End> {
         self.silent_pings = 0;
         let action = match heard {
-            Heard::Text(text) => inbound::text(self.claims.user, &text),
+            Heard::Text(text) => inbound::text(self.user, &text),
             Heard::Binary => inbound::binary(),
             Heard::Alive => return Ok(()),
             Heard::Closed => return Err(None),
@@ -311,7 +311,7 @@ impl Seat {
         if self.waiting.len() >= WAITING_MAX {
             return self.refuse(outlet, busy(id));
         }
-        if let Err(wait) = self.gateway.rates.take(self.claims.user, Instant::now()) {
+        if let Err(wait) = self.gateway.rates.take(self.user, Instant::now()) {
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
             let message = format!("too many messages at once; wait {wait_ms} ms");
             let refused = Refused { id, code: Refusal::TooFast, message, retry_after_ms: Some(wait_ms) };

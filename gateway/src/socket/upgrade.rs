@@ -42,27 +42,28 @@ impl Upgrade {
         asked.is_some_and(|asked| asked.split(',').any(|one| one.trim() == subprotocol))
     }
 
-    /// Answers the handshake; `serve` gets the connection when the answer has been sent.
-    pub fn accept<F>(
-        self,
-        subprotocol: Option<&'static str>,
-        serve: impl FnOnce(Duplex) -> F + Send + 'static,
-    ) -> Response
-    where
-        F: Future<Output = ()> + Send,
-    {
+    /// Answers the handshake; the connection is there when the answer has been sent.
+    pub fn accept(self, subprotocol: Option<&'static str>) -> (Response, Opening) {
         let Self { on_upgrade, mut response, .. } = self;
-        tokio::spawn(async move {
-            match on_upgrade.await.map(Duplex::take_over) {
-                Ok(Ok(duplex)) => serve(duplex).await,
-                Ok(Err(_)) => tracing::error!("a connection is not one of this server's"),
-                Err(error) => tracing::debug!(%error, "a handshake was not finished"),
-            }
-        });
         let headers: &mut HeaderMap = response.headers_mut();
         if let Some(subprotocol) = subprotocol {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
         }
-        response.map(|()| Body::empty())
+        (response.map(|()| Body::empty()), Opening(on_upgrade))
+    }
+}
+
+/// A WebSocket whose handshake is being answered.
+pub struct Opening(OnUpgrade);
+
+impl Opening {
+    /// Waits for the connection; `None` when the peer has gone.
+    pub async fn connection(self) -> Option<Duplex> {
+        match self.0.await.map(Duplex::take_over) {
+            Ok(Ok(duplex)) => return Some(duplex),
+            Ok(Err(_)) => tracing::error!("a connection is not one of this server's"),
+            Err(error) => tracing::debug!(%error, "a handshake was not finished"),
+        }
+        None
     }
 }
