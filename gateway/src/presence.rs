@@ -7,7 +7,7 @@ pub mod gateways;
 mod roster;
 pub mod told;
 
-use crate::{Error, room::Room, state::Gateway};
+use crate::{room::Room, state::Gateway};
 use broker::Hearing;
 use futures_util::future::join_all;
 use protocol::{
@@ -90,22 +90,24 @@ impl Drop for Present {
 }
 
 /// Starts the presence of an open room; it ends when `closed` comes.
-///
-/// # Errors
-/// When the broker's client has shut down.
-pub async fn start(gateway: &Arc<Gateway>, room: &Arc<Room>, closed: CancellationToken) -> Result<(), Error> {
-    let subject = room.shard.presence(&room.slug);
-    let hearing = gateway.broker.hear(subject.clone()).await?;
+pub fn start(gateway: &Arc<Gateway>, room: &Arc<Room>, closed: CancellationToken) {
     let task = Task {
         gateway: Arc::clone(gateway),
         presence: Arc::clone(&room.presence),
         room: Arc::downgrade(room),
-        subject,
+        subject: room.shard.presence(&room.slug),
         second_began: Instant::now(),
         typed: 0,
     };
-    tokio::spawn(task.run(hearing, closed));
-    Ok(())
+    tokio::spawn(task.run(closed));
+}
+
+/// The next note; never ready while nobody is listened to.
+async fn next_note(hearing: &mut Option<Hearing<Note>>) -> Option<Note> {
+    match hearing {
+        Some(hearing) => hearing.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Task {
@@ -120,9 +122,13 @@ struct Task {
 }
 
 impl Task {
-    /// Inputs: the room's end, what other gateways say, what sockets here do, gateways that died or returned, a new connection, the clock. All
-    /// are signals, or a queue that keeps what was not taken, so each branch may be cancelled.
-    async fn run(mut self, mut hearing: Hearing<Note>, closed: CancellationToken) {
+    /// Inputs: the room's end, the first other gateway, what other gateways say, what sockets here do, gateways that died or returned, a new
+    /// connection, the clock. All are signals, or a queue that keeps what was not taken, so each branch may be cancelled.
+    ///
+    /// A gateway that is alone listens to nobody: a subscription for each room is a good part of what an idle room costs.
+    async fn run(mut self, closed: CancellationToken) {
+        let mut company = self.gateway.gateways.company();
+        let mut hearing: Option<Hearing<Note>> = None;
         let mut deaths = self.gateway.gateways.deaths();
         let mut returns = self.gateway.gateways.returns();
         let mut connection = self.gateway.broker.connection();
@@ -132,7 +138,17 @@ impl Task {
             tokio::select! {
                 biased;
                 () = closed.cancelled() => break,
-                note = hearing.next() => match note {
+                has_met = async { company.wait_for(|company| *company).await.is_ok() }, if hearing.is_none() => {
+                    if !has_met {
+                        break;
+                    }
+                    match self.gateway.broker.hear(self.subject.clone()).await {
+                        Ok(heard) => hearing = Some(heard),
+                        Err(_) => break,
+                    }
+                    self.presence.roster().ask_all();
+                }
+                note = next_note(&mut hearing) => match note {
                     Some(note) => Box::pin(self.hear(note)).await,
                     None => break,
                 },
@@ -168,7 +184,7 @@ impl Task {
         if note.gateway() == gateways.me {
             return;
         }
-        gateways.hear(note.gateway(), Instant::now());
+        let _ = gateways.hear(note.gateway(), Instant::now());
         if let Note::Typing { user, .. } = note {
             self.show_typing(user).await;
         } else {
@@ -201,7 +217,11 @@ impl Task {
         }
     }
 
+    /// Tells the other gateways. One that comes later asks.
     async fn tell(&self, note: &Note) {
+        if !self.gateway.gateways.has_company() {
+            return;
+        }
         if let Err(error) = self.gateway.broker.tell(self.subject.clone(), note).await {
             tracing::debug!(%error, "the other gateways can't be told who is present");
         }

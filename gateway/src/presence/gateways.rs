@@ -26,6 +26,8 @@ pub struct Gateways {
     died: watch::Sender<u64>,
     /// Rings when one that was taken for dead is there again.
     returned: watch::Sender<u64>,
+    /// Whether there was ever another one.
+    company: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -46,6 +48,7 @@ impl Gateways {
             known: Mutex::default(),
             died: watch::Sender::new(0),
             returned: watch::Sender::new(0),
+            company: watch::Sender::new(false),
         }
     }
 
@@ -53,15 +56,31 @@ impl Gateways {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A gateway said something.
-    pub fn hear(&self, gateway: GatewayId, now: Instant) {
+    /// A gateway said something; gives whether it was not known before.
+    pub fn hear(&self, gateway: GatewayId, now: Instant) -> bool {
+        if gateway == self.me {
+            return false;
+        }
         let mut known = self.known();
-        known.heard.insert(gateway, now);
+        let is_new = known.heard.insert(gateway, now).is_none();
         let has_returned = known.buried.remove(&gateway);
         drop(known);
         if has_returned {
             self.returned.send_modify(|times| *times += 1);
         }
+        if is_new {
+            self.company.send_if_modified(|company| !std::mem::replace(company, true));
+        }
+        is_new
+    }
+
+    pub fn has_company(&self) -> bool {
+        *self.company.borrow()
+    }
+
+    /// Rings when there is another gateway for the first time: until then nobody has to be told anything or listened to.
+    pub fn company(&self) -> watch::Receiver<bool> {
+        self.company.subscribe()
     }
 
     pub fn lives(&self, gateway: GatewayId) -> bool {
@@ -121,7 +140,8 @@ pub async fn watch_gateways(gateway: Arc<Gateway>, shutdown: CancellationToken) 
                 Err(_) => return,
             },
             heard = beats.next() => match heard {
-                Some(beat) => gateways.hear(beat.gateway, Instant::now()),
+                // Whoever has just come is to know at once that it is not alone.
+                Some(beat) => if gateways.hear(beat.gateway, Instant::now()) { beat_at.reset_immediately() },
                 None => return,
             },
             _ = beat_at.tick() => {

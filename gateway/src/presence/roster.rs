@@ -206,9 +206,13 @@ impl Roster {
         }
     }
 
-    /// Something may have been missed: everybody is asked again.
+    /// Something may have been missed: everybody is asked again, and told which list of this gateway's is the last, since they
+    /// may have asked for it.
     pub fn ask_all(&mut self) {
         self.asks = vec![Note::Ask { gateway: self.me, of: None }];
+        if self.has_announced {
+            self.asks.push(Note::Still { gateway: self.me, version: self.version });
+        }
     }
 
     /// A gateway has gone, with all who were there.

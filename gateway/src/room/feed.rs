@@ -37,7 +37,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>, slug: &RoomSlug) -> Result<Arc<
     let ring = Ring::new(identity, head, gateway.config.ring);
     let presence = Presence::new(gateway);
     let room = Arc::new(Room::new((slug.clone(), shard), ring, presence, closed.clone()));
-    presence::start(gateway, &room, closed.clone()).await?;
+    presence::start(gateway, &room, closed.clone());
     let feed = Feed {
         gateway: Arc::clone(gateway),
         room: Arc::downgrade(&room),
