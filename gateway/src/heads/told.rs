@@ -1,4 +1,4 @@
-//! Telling the gateways of what this one has stored.
+//! Telling lists of rooms of what this gateway has stored: its own, and those of the other gateways if there are any.
 
 use crate::state::Gateway;
 use protocol::state::Head;
@@ -17,7 +17,12 @@ pub async fn tell_heads(gateway: Arc<Gateway>, shutdown: CancellationToken) {
             () = gateway.heads.to_tell.notified() => {}
         }
         let stored = std::mem::take(&mut *gateway.heads.stored_rooms());
+        let has_company = gateway.gateways.has_company();
         for (room, seq) in stored {
+            gateway.heads.note(&room, seq);
+            if !has_company {
+                continue;
+            }
             let subject = gateway.shard(&room).head(&room);
             if let Err(error) = gateway.broker.tell(subject, &Head { room: room.clone(), seq }).await {
                 tracing::debug!(%room, %error, "a room's news can't be told; lists find it by themselves");
