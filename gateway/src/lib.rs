@@ -111,6 +111,7 @@ fn start_background(
     for shard in Shard::all(gateway.shards) {
         tasks.spawn(heads::hear_news(Arc::clone(gateway), shard, finished.clone()));
     }
+    tasks.spawn(socket::heartbeat::ping_sockets(Arc::clone(gateway), finished.clone()));
     tasks.spawn(room::check_heads(Arc::clone(gateway), finished.clone()));
     ready
 }

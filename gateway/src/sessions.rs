@@ -1,6 +1,9 @@
 //! Who is logged in: session tokens checked offline, with the keys and revocations that the broker holds.
 
-use crate::{socket::line::Line, state::Gateway};
+use crate::{
+    socket::{heartbeat::TURNS, line::Line},
+    state::Gateway,
+};
 use broker::{Follower, Record};
 use protocol::{
     SessionId, Timestamp,
@@ -33,10 +36,18 @@ struct Known {
     keys: HashMap<String, Key>,
     revoked: HashMap<SessionId, Timestamp>,
     /// Open sockets of each session.
-    open: BTreeMap<(SessionId, u64), Arc<Line>>,
+    open: BTreeMap<(SessionId, u64), Socket>,
     next_socket: u64,
+    /// Which sockets were pinged last.
+    turn: u8,
     /// This gateway stops: nobody sits down any more.
     closing: bool,
+}
+
+struct Socket {
+    line: Arc<Line>,
+    /// In which turn of each period it is pinged.
+    turn: u8,
 }
 
 /// Keys, revocations, and the sockets that a revocation closes.
@@ -90,7 +101,8 @@ impl Sessions {
         } else if known.closing {
             line.dismiss(Close::Draining);
         }
-        known.open.insert(place, Arc::clone(line));
+        let turn = known.turn;
+        known.open.insert(place, Socket { line: Arc::clone(line), turn });
         Registration { known: Arc::clone(&self.0), place }
     }
 
@@ -101,13 +113,21 @@ impl Sessions {
         let lines: Vec<_> = {
             let mut known = lock(&self.0);
             known.closing = true;
-            known.open.values().cloned().collect()
+            known.open.values().map(|socket| Arc::clone(&socket.line)).collect()
         };
         let turns = usize::try_from(spread.as_millis() / TURN.as_millis()).unwrap_or(usize::MAX).max(1);
         for some in lines.chunks(lines.len().div_ceil(turns).max(1)) {
             some.iter().for_each(|line| line.dismiss(Close::Draining));
             tokio::time::sleep(TURN).await;
         }
+    }
+
+    /// The sockets that are to be pinged next.
+    pub fn next_turn(&self) -> Vec<Arc<Line>> {
+        let mut known = lock(&self.0);
+        known.turn = (known.turn + 1) % TURNS;
+        let now = known.open.values().filter(|socket| socket.turn == known.turn);
+        now.map(|socket| Arc::clone(&socket.line)).collect()
     }
 
     fn apply(&self, record: &Record, now: Timestamp) {
@@ -123,7 +143,7 @@ impl Sessions {
                 let Ok(session) = id.parse::<SessionId>() else { return };
                 known.revoked.insert(session, record.at);
                 let sockets = known.open.range((session, 0)..=(session, u64::MAX));
-                sockets.for_each(|(_, line)| line.dismiss(Close::SessionEnded));
+                sockets.for_each(|(_, socket)| socket.line.dismiss(Close::SessionEnded));
             }
             _ => {}
         }

@@ -3,6 +3,7 @@
 
 use super::{
     bell::Bell,
+    heartbeat,
     queue::{Offered, Queue, Takes, WriteError},
     wire::Format,
 };
@@ -12,7 +13,10 @@ use protocol::frame::Close;
 use service::connection::WayOut;
 use std::{
     io::{self, IoSlice},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -24,7 +28,12 @@ pub struct Line {
     bell: Bell,
     /// How others want the socket to end.
     dismissed: OnceLock<Close>,
+    /// Pings since the peer was heard.
+    silent_pings: AtomicU8,
 }
+
+/// Pings without a sign of life after them after which a peer counts as gone.
+const SILENT_PINGS_MAX: u8 = 4;
 
 struct Now<'a>(&'a WayOut);
 
@@ -51,7 +60,14 @@ impl Takes for AtOnce<'_> {
 
 impl Line {
     pub fn new(out: Arc<WayOut>, format: Format) -> Self {
-        Self { out, format, queue: Mutex::default(), bell: Bell::default(), dismissed: OnceLock::new() }
+        Self {
+            out,
+            format,
+            queue: Mutex::default(),
+            bell: Bell::default(),
+            dismissed: OnceLock::new(),
+            silent_pings: AtomicU8::new(0),
+        }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -118,7 +134,29 @@ impl Line {
         self.bell.ring();
     }
 
-    /// Has the seat end the socket: its session was revoked, or this gateway stops.
+    /// The peer has given a sign of life.
+    pub fn heard(&self) {
+        self.silent_pings.store(0, Ordering::Relaxed);
+    }
+
+    /// Asks the peer for a sign of life. Pings are counted and not timed, since a peer can answer only what was sent: for one that
+    /// something waits for, the time in which it must be taken is the limit.
+    pub fn ping(&self) {
+        let mut queue = self.queue();
+        if !queue.is_empty() {
+            return;
+        }
+        if self.silent_pings.fetch_add(1, Ordering::Relaxed) >= SILENT_PINGS_MAX {
+            drop(queue);
+            return self.dismiss(Close::TooSlow);
+        }
+        let pushed = queue.push([heartbeat::ping(self.format)], &mut Now(&self.out));
+        if pushed.is_err() || !queue.is_empty() {
+            self.bell.ring();
+        }
+    }
+
+    /// Has the seat end the socket: its session was revoked, this gateway stops, or the peer gives no sign of life.
     pub fn dismiss(&self, close: Close) {
         // The first reason stands.
         let _ = self.dismissed.set(close);

@@ -5,11 +5,11 @@ use super::{
     frame,
     line::Line,
     outlet::{Heard, Outlet},
-    seat::{End, SILENT_PINGS_MAX, too_slow},
+    seat::{End, too_slow},
     wire::Format,
 };
 use crate::{Error, directory::MyRoom, heads::Watching, pages, sessions::Registration, state::Gateway};
-use protocol::{RoomSlug, frame::Close, token::Claims};
+use protocol::{RoomSlug, token::Claims};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
@@ -26,8 +26,6 @@ pub struct ListSeat {
     watching: Watching,
     has_news: bool,
     written_at: Option<Instant>,
-    /// Pings since the peer was heard.
-    silent_pings: u32,
 }
 
 impl ListSeat {
@@ -50,7 +48,6 @@ impl ListSeat {
             format,
             has_news: false,
             written_at: None,
-            silent_pings: 0,
         })
     }
 
@@ -58,8 +55,6 @@ impl ListSeat {
     pub async fn run(mut self, outlet: &mut Outlet) -> End {
         let line = Arc::clone(&self.line);
         let list = Arc::clone(&self.watching.list);
-        let every = self.gateway.config.sockets.ping_every;
-        let mut ping = tokio::time::interval_at(Instant::now() + every, every);
         loop {
             let write_at = self.written_at.map_or_else(Instant::now, |at| at + WRITE_EVERY);
             // In the order of importance. All are signals or clocks, or keep what they have not read whole.
@@ -72,7 +67,6 @@ impl ListSeat {
                 }
                 heard = outlet.hear() => Box::pin(self.heard(outlet, heard)).await,
                 () = sleep_until(write_at), if self.has_news => self.write(outlet).await,
-                _ = ping.tick() => self.ping(outlet),
             };
             if let Err(end) = step {
                 return end;
@@ -113,7 +107,6 @@ impl ListSeat {
     }
 
     async fn heard(&mut self, outlet: &mut Outlet, heard: Heard) -> Result<(), End> {
-        self.silent_pings = 0;
         match heard {
             Heard::Text(_) | Heard::Binary | Heard::Alive => Ok(()),
             Heard::Stalled(error) => Err(too_slow(error)),
@@ -124,13 +117,5 @@ impl ListSeat {
                 Err(None)
             }
         }
-    }
-
-    fn ping(&mut self, outlet: &Outlet) -> Result<(), End> {
-        self.silent_pings += 1;
-        if self.silent_pings > SILENT_PINGS_MAX {
-            return Err(Some(Close::TooSlow));
-        }
-        outlet.ping(&self.format.ping()).map_err(too_slow)
     }
 }

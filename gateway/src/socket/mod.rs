@@ -8,6 +8,7 @@ mod bell;
 mod echo;
 pub mod frame;
 mod handshake;
+pub mod heartbeat;
 pub mod inbound;
 pub mod line;
 mod list;

@@ -138,6 +138,7 @@ impl Outlet {
     }
 
     fn counted(&mut self, heard: Heard) -> Heard {
+        self.line.heard();
         match self.frames.take(self.rate, Instant::now()) {
             Ok(()) => heard,
             Err(_) => Heard::Broken(Some(Close::Abuse), Close::Abuse.code()),
@@ -172,11 +173,6 @@ impl Outlet {
     /// Writes one frame, or puts it behind what waits.
     pub fn say(&self, frame: &str) -> Result<(), WriteError> {
         self.line.push([frame::text(frame)])
-    }
-
-    /// Asks for a sign of life, beside a frame that a page's script can see.
-    pub fn ping(&self, frame: &str) -> Result<(), WriteError> {
-        self.line.push([frame::PING, frame::text(frame)])
     }
 
     /// Writes what waits, to the end or until the peer has had its time, however much of it was taken.

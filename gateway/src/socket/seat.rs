@@ -41,8 +41,6 @@ const TYPING_EVERY: Duration = Duration::from_secs(1);
 const READ_PAUSE: Duration = Duration::from_millis(300);
 /// Failed reads in a row after which the member is told to start anew.
 const READ_FAILURES_MAX: u32 = 40;
-/// Pings without a sign of life after them after which a peer counts as gone.
-pub const SILENT_PINGS_MAX: u32 = 4;
 
 /// Who sits where.
 pub struct Member {
@@ -79,8 +77,6 @@ pub struct Seat {
     storing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
     /// Pages that are read, each as the frame to be written.
     pages: FuturesUnordered<BoxFuture<'static, Option<String>>>,
-    /// Pings since the peer was heard.
-    silent_pings: u32,
 }
 
 /// How a socket ends: `None`, the peer is gone.
@@ -107,7 +103,6 @@ impl Seat {
             waiting: VecDeque::new(),
             storing: None,
             pages: FuturesUnordered::new(),
-            silent_pings: 0,
         }
     }
 
@@ -116,11 +111,8 @@ impl Seat {
         let line = Arc::clone(&self.line);
         // Boxed, like what else is seldom in hand: an idle socket then takes no memory for it.
         let mut end = Box::pin(self.start(outlet)).await.err();
-        let every = self.gateway.config.sockets.ping_every;
-        let mut ping = tokio::time::interval_at(Instant::now() + every, every);
-        ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while end.is_none() {
-            // In the order of importance: the end and what the room has, answers, what the member says, signs of life.
+            // In the order of importance: the end and what the room has, answers, what the member says.
             // Futures kept in `self` and the bell may be polled again; `hear` keeps what it has not read or written whole.
             let step = tokio::select! {
                 biased;
@@ -129,7 +121,6 @@ impl Seat {
                 Some(page) = self.pages.next() => self.page(outlet, page),
                 heard = outlet.hear() => Box::pin(self.heard(outlet, heard)).await,
                 () = std::future::ready(()), if self.behind => Box::pin(self.deliver(outlet)).await,
-                _ = ping.tick() => self.ping(outlet),
             };
             end = step.err();
         }
@@ -281,7 +272,6 @@ impl Seat {
     }
 
     async fn heard(&mut self, outlet: &mut Outlet, heard: Heard) -> Result<(), End> {
-        self.silent_pings = 0;
         let action = match heard {
             Heard::Text(text) => inbound::text(self.user, &text),
             Heard::Binary => inbound::binary(),
@@ -374,15 +364,6 @@ impl Seat {
     fn refuse(&mut self, outlet: &Outlet, refused: Refused) -> Result<(), End> {
         self.gateway.signals.refused(refused.code.code());
         outlet.say(&self.format.refused(&refused)).map_err(too_slow)
-    }
-
-    fn ping(&mut self, outlet: &Outlet) -> Result<(), End> {
-        // Counted and not timed: a peer can answer only what was sent, and a long catch-up sends no pings.
-        self.silent_pings += 1;
-        if self.silent_pings > SILENT_PINGS_MAX {
-            return Err(Some(Close::TooSlow));
-        }
-        outlet.ping(&self.format.ping()).map_err(too_slow)
     }
 
     /// Lets what is with the broker come to its end before a drained socket closes.
