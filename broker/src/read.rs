@@ -38,6 +38,8 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// Whether more lie behind the last of them.
     pub more: bool,
+    /// Up to which sequence the replica that answered had the stream; 0 when it did not say.
+    pub(crate) upto: u64,
 }
 
 /// What a stream is at a moment.
@@ -74,8 +76,11 @@ pub(crate) fn number(headers: &HeaderMap, name: &'static str) -> Option<u64> {
 
 enum Answer {
     Record(Record),
-    /// The end of a batch, with how many more there are.
-    End(u64),
+    /// The end of a batch, with how many more there are, and up to where the replica knows the stream.
+    End {
+        pending: u64,
+        upto: u64,
+    },
     Nothing,
 }
 
@@ -83,7 +88,10 @@ fn answer(message: Message) -> Result<Answer, Error> {
     let headers = message.headers.unwrap_or_default();
     match message.status.map(|status| status.as_u16()) {
         None | Some(200) => Record::of(&headers, message.payload).map(Answer::Record),
-        Some(204) => Ok(Answer::End(number(&headers, "Nats-Num-Pending").unwrap_or(0))),
+        Some(204) => Ok(Answer::End {
+            pending: number(&headers, "Nats-Num-Pending").unwrap_or(0),
+            upto: number(&headers, "Nats-UpTo-Sequence").unwrap_or(0),
+        }),
         Some(404) => Ok(Answer::Nothing),
         Some(503) => Err(Error::NobodyThere("the stream".into())),
         Some(code) => Err(Error::Refused(format!("{} ({code})", message.description.unwrap_or_default()))),
@@ -104,7 +112,7 @@ impl Broker {
         let message = self.read(&format!("$JS.API.DIRECT.GET.{stream}.{subject}"), Bytes::new()).await?;
         match answer(message)? {
             Answer::Record(record) => Ok(Some(record)),
-            Answer::Nothing | Answer::End(_) => Ok(None),
+            Answer::Nothing | Answer::End { .. } => Ok(None),
         }
     }
 
@@ -175,7 +183,7 @@ impl Broker {
         let body = json!({ "seq": seq }).to_string();
         match answer(self.read(&format!("$JS.API.DIRECT.GET.{stream}"), body.into()).await?)? {
             Answer::Record(record) => Ok(Some(record)),
-            Answer::Nothing | Answer::End(_) => Ok(None),
+            Answer::Nothing | Answer::End { .. } => Ok(None),
         }
     }
 
@@ -184,12 +192,27 @@ impl Broker {
     /// # Errors
     /// Any of [`Error`].
     pub async fn last_many(&self, stream: &str, subjects: &[String]) -> Result<Vec<Record>, Error> {
-        let mut all = Vec::new();
+        Ok(self.last_many_upto(stream, subjects).await?.0)
+    }
+
+    /// The same, and up to which sequence the replicas that answered had the stream at least: one that lags knows less than the
+    /// leader says.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn last_many_upto(
+        &self,
+        stream: &str,
+        subjects: &[String],
+    ) -> Result<(Vec<Record>, u64), Error> {
+        let (mut all, mut known) = (Vec::new(), u64::MAX);
         for some in subjects.chunks(SUBJECTS_MAX) {
             let request = json!({ "multi_last": some, "batch": SUBJECTS_MAX });
-            all.extend(self.read_batch(stream, &request).await?.records);
+            let Batch { records, upto, .. } = self.read_batch(stream, &request).await?;
+            all.extend(records);
+            known = known.min(upto);
         }
-        Ok(all)
+        Ok((all, known))
     }
 
     /// Up to `limit` messages of a subject (or wildcard) with a sequence greater than `after`, oldest first.
@@ -259,8 +282,8 @@ impl Broker {
             let message = answers.next().await.ok_or(Error::Disconnected)?;
             match answer(message)? {
                 Answer::Record(record) => records.push(record),
-                Answer::End(pending) => return Ok(Batch { records, more: pending > 0 }),
-                Answer::Nothing => return Ok(Batch { records, more: false }),
+                Answer::End { pending, upto } => return Ok(Batch { records, more: pending > 0, upto }),
+                Answer::Nothing => return Ok(Batch { records, more: false, upto: 0 }),
             }
         }
     }

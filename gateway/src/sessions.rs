@@ -35,8 +35,8 @@ struct Key {
 struct Known {
     keys: HashMap<String, Key>,
     revoked: HashMap<SessionId, Timestamp>,
-    /// Open sockets of each session.
-    open: BTreeMap<(SessionId, u64), Socket>,
+    /// Open sockets, by the turn of each period in which they are pinged, and a number.
+    open: BTreeMap<(u8, u64), Socket>,
     next_socket: u64,
     /// Which sockets were pinged last.
     turn: u8,
@@ -45,9 +45,8 @@ struct Known {
 }
 
 struct Socket {
+    session: SessionId,
     line: Arc<Line>,
-    /// In which turn of each period it is pinged.
-    turn: u8,
 }
 
 /// Keys, revocations, and the sockets that a revocation closes.
@@ -56,7 +55,7 @@ pub struct Sessions(Arc<Mutex<Known>>);
 /// A socket's place among those of its session; dropping it gives the place back.
 pub struct Registration {
     known: Arc<Mutex<Known>>,
-    place: (SessionId, u64),
+    place: (u8, u64),
 }
 
 impl Drop for Registration {
@@ -94,15 +93,14 @@ impl Sessions {
     /// come already, it is dismissed now.
     pub fn register(&self, session: SessionId, line: &Arc<Line>) -> Registration {
         let mut known = lock(&self.0);
-        let place = (session, known.next_socket);
+        let place = (known.turn, known.next_socket);
         known.next_socket += 1;
         if known.revoked.contains_key(&session) {
             line.dismiss(Close::SessionEnded);
         } else if known.closing {
             line.dismiss(Close::Draining);
         }
-        let turn = known.turn;
-        known.open.insert(place, Socket { line: Arc::clone(line), turn });
+        known.open.insert(place, Socket { session, line: Arc::clone(line) });
         Registration { known: Arc::clone(&self.0), place }
     }
 
@@ -126,8 +124,8 @@ impl Sessions {
     pub fn next_turn(&self) -> Vec<Arc<Line>> {
         let mut known = lock(&self.0);
         known.turn = (known.turn + 1) % TURNS;
-        let now = known.open.values().filter(|socket| socket.turn == known.turn);
-        now.map(|socket| Arc::clone(&socket.line)).collect()
+        let now = known.open.range((known.turn, 0)..=(known.turn, u64::MAX));
+        now.map(|(_, socket)| Arc::clone(&socket.line)).collect()
     }
 
     fn apply(&self, record: &Record, now: Timestamp) {
@@ -142,8 +140,9 @@ impl Sessions {
             "revoked" => {
                 let Ok(session) = id.parse::<SessionId>() else { return };
                 known.revoked.insert(session, record.at);
-                let sockets = known.open.range((session, 0)..=(session, u64::MAX));
-                sockets.for_each(|(_, socket)| socket.line.dismiss(Close::SessionEnded));
+                // It is rare enough to look at all.
+                let sockets = known.open.values().filter(|socket| socket.session == session);
+                sockets.for_each(|socket| socket.line.dismiss(Close::SessionEnded));
             }
             _ => {}
         }

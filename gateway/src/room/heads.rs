@@ -2,7 +2,7 @@
 
 use super::{Room, ring::Ring};
 use crate::state::Gateway;
-use broker::Record;
+use broker::{Record, StreamInfo};
 use protocol::{
     RoomSlug,
     subject::{self, Shard},
@@ -18,11 +18,22 @@ const DOUBT: Duration = Duration::from_secs(2);
 /// Rooms whose log looks too short, and since when.
 type Doubts = HashMap<RoomSlug, Instant>;
 
+/// What a shard was when all its open rooms were last compared with it, by a replica that had all of it. While it is the same,
+/// nothing can have been missed.
+type Compared = HashMap<Shard, Look>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Look {
+    stream: StreamInfo,
+    /// Rooms that had been opened by then.
+    opened: u64,
+}
+
 /// Compares every open room's ring with the log, all rooms of a shard in one request: once in each period, and at once
 /// whenever the broker's connection may have lost something.
 pub async fn check_heads(gateway: Arc<Gateway>, shutdown: CancellationToken) {
     let mut connection = gateway.broker.connection();
-    let mut doubts = Doubts::new();
+    let (mut doubts, mut compared) = (Doubts::new(), Compared::new());
     loop {
         // A clock and a signal: either may be cancelled.
         tokio::select! {
@@ -31,12 +42,13 @@ pub async fn check_heads(gateway: Arc<Gateway>, shutdown: CancellationToken) {
             () = tokio::time::sleep(gateway.config.head_check) => {}
         }
         if connection.borrow_and_update().connected {
-            check(&gateway, &mut doubts).await;
+            check(&gateway, &mut doubts, &mut compared).await;
         }
     }
 }
 
-async fn check(gateway: &Gateway, doubts: &mut Doubts) {
+async fn check(gateway: &Gateway, doubts: &mut Doubts, compared: &mut Compared) {
+    let opened = gateway.rooms.opened();
     let mut rooms: HashMap<Shard, Vec<(Arc<Room>, u64)>> = HashMap::new();
     for room in gateway.rooms.all() {
         let seen = room.head().seq;
@@ -44,9 +56,18 @@ async fn check(gateway: &Gateway, doubts: &mut Doubts) {
     }
     doubts.retain(|slug, _| gateway.rooms.get(slug).is_some());
     for (shard, rooms) in rooms {
+        let look = gateway.broker.stream(&shard.stream()).await.ok().map(|stream| Look { stream, opened });
+        if look.is_some() && compared.get(&shard) == look.as_ref() {
+            continue;
+        }
+        compared.remove(&shard);
         let subjects: Vec<_> = rooms.iter().map(|(room, _)| shard.log(&room.slug)).collect();
-        match gateway.broker.last_many(&shard.stream(), &subjects).await {
-            Ok(heads) => compare(gateway, &rooms, &heads, doubts).await,
+        match gateway.broker.last_many_upto(&shard.stream(), &subjects).await {
+            Ok((heads, upto)) => {
+                compare(gateway, &rooms, &heads, doubts).await;
+                let whole = look.filter(|look| upto >= look.stream.last_seq && doubts.is_empty());
+                compared.extend(whole.map(|look| (shard, look)));
+            }
             Err(error) => tracing::debug!(%error, "the heads of rooms can't be looked up"),
         }
     }

@@ -26,7 +26,10 @@ use ring::{After, Ring};
 use shown::Shown;
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -202,7 +205,10 @@ impl Room {
 
 /// The rooms that are open at this gateway.
 #[derive(Default)]
-pub struct Rooms(Mutex<HashMap<RoomSlug, Arc<OnceCell<Weak<Room>>>>>);
+pub struct Rooms {
+    open: Mutex<HashMap<RoomSlug, Arc<OnceCell<Weak<Room>>>>>,
+    opened: AtomicU64,
+}
 
 impl Rooms {
     /// The room, opened if it is not open: then its live subject is subscribed to before its head is read, so that nothing
@@ -223,6 +229,8 @@ impl Rooms {
                     Ok::<_, Error>(weak)
                 })
                 .await?;
+            // Counted when it can be found: whoever counts first and looks then misses no room without knowing.
+            self.opened.fetch_add(u64::from(opened.is_some()), Ordering::AcqRel);
             if let Some(room) = opened.or_else(|| weak.upgrade()) {
                 return Ok(room);
             }
@@ -234,6 +242,11 @@ impl Rooms {
     /// The room, if it is open.
     pub fn get(&self, slug: &RoomSlug) -> Option<Arc<Room>> {
         self.lock().get(slug)?.get()?.upgrade()
+    }
+
+    /// How many rooms were opened since the start.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Acquire)
     }
 
     /// All open rooms.
@@ -254,7 +267,7 @@ impl Rooms {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<RoomSlug, Arc<OnceCell<Weak<Room>>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
