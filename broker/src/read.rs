@@ -153,12 +153,21 @@ impl Broker {
         subject: &str,
         after: u64,
     ) -> Result<Option<Record>, Error> {
-        let request = json!({ "seq": after.saturating_add(1), "next_by_subj": subject });
-        let next = self.get_from_leader(stream, &request).await?;
+        let next = self.next_known(stream, subject, after).await?;
         if next.is_some() {
             return Ok(next);
         }
         tokio::time::sleep(Duration::from_millis(CONFIRM_AGAIN_MS)).await;
+        self.next_known(stream, subject, after).await
+    }
+
+    /// The first message on a subject behind the sequence `after`, as the leader knows it now: one that stood still may not know of
+    /// the newest.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn next_known(&self, stream: &str, subject: &str, after: u64) -> Result<Option<Record>, Error> {
+        let request = json!({ "seq": after.saturating_add(1), "next_by_subj": subject });
         self.get_from_leader(stream, &request).await
     }
 

@@ -6,6 +6,7 @@
 pub mod log;
 mod named;
 
+pub use log::End;
 pub use named::{HistoryPage, NamedRow};
 
 use crate::{
@@ -19,7 +20,11 @@ use protocol::{
     subject::Shard,
     view::{self, Row},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// How often a page is read whose end is missing, because a replica lags, and the pause between.
+const WHOLE_TRIES: u32 = 10;
+const WHOLE_PAUSE: Duration = Duration::from_millis(150);
 
 /// The room's newest rows, and up to where the room was read: what lies behind that is the socket's to bring.
 ///
@@ -48,16 +53,42 @@ pub async fn before(
         // Nothing can be there. Clients ask so to hear whether anybody answers.
         return Ok(HistoryPage { rows: Vec::new(), more: false });
     }
-    let query = PageQuery { room: room.clone(), before, limit, at_least: 0 };
-    let page = match projected(gateway, query).await {
-        Some(page) => completed(gateway, room, page, (before, limit)).await?,
-        None => None,
-    };
-    let (rows, prev) = match page {
-        Some(page) => page,
-        None => log::page(gateway, room, before, limit).await?,
-    };
-    Ok(named::page(gateway, rows, prev).await)
+    for _ in 0..WHOLE_TRIES {
+        let query = PageQuery { room: room.clone(), before, limit, at_least: 0 };
+        let page = match projected(gateway, query).await {
+            Some(page) => completed(gateway, room, page, (before, limit)).await?,
+            None => None,
+        };
+        let (rows, prev, upto) = match page {
+            Some(page) => page,
+            None => log::page(gateway, room, before, limit).await?,
+        };
+        if is_whole(gateway, room, (upto, before)).await? {
+            return Ok(named::page(gateway, rows, prev).await);
+        }
+        tokio::time::sleep(WHOLE_PAUSE).await;
+    }
+    Err(unreachable_history())
+}
+
+/// Whether nothing of the room lies between these sequences. A page that ends with what a lagging replica had would have a hole
+/// there that nobody sees.
+async fn is_whole(gateway: &Gateway, room: &RoomSlug, (upto, before): (u64, u64)) -> Result<bool, Error> {
+    if upto.saturating_add(1) >= before {
+        return Ok(true);
+    }
+    if let Some(End { events, upto: seen }) = gateway.rooms.get(room).and_then(|open| open.stored_after(upto))
+    {
+        if events.iter().any(|event| event.seq < before) {
+            return Ok(false);
+        }
+        if seen.saturating_add(1) >= before {
+            return Ok(true);
+        }
+    }
+    let shard = gateway.shard(room);
+    let next = gateway.broker.next_known(&shard.stream(), &shard.log(room), upto).await?;
+    Ok(next.is_none_or(|next| next.seq >= before))
 }
 
 async fn projected(gateway: &Gateway, query: PageQuery) -> Option<Page> {
@@ -75,12 +106,14 @@ async fn completed(
     room: &RoomSlug,
     page: Page,
     (before, limit): (u64, usize),
-) -> Result<Option<(Vec<Row>, u64)>, Error> {
+) -> Result<Option<(Vec<Row>, u64, u64)>, Error> {
     let Page { mut rows, mut prev, applied, .. } = page;
     // The worker may have gone on between saying how far it was and reading the page.
     let known = rows.last().map_or(0, |last| last.seq);
-    let Some(newer) = log::events_after(gateway, room, applied).await? else { return Ok(None) };
-    for stored in newer {
+    let Some(End { events, upto }) = log::events_after(gateway, room, applied).await? else {
+        return Ok(None);
+    };
+    for stored in events {
         let concerns_page = match stored.event.target() {
             Some(target) => target.seq < before,
             None => stored.seq > known && stored.seq < before,
@@ -94,7 +127,7 @@ async fn completed(
         prev = rows[dropped - 1].seq;
         rows.drain(..dropped);
     }
-    Ok(Some((rows, prev)))
+    Ok(Some((rows, prev, upto)))
 }
 
 /// What the history worker answers; `None` when it is not there, lags, or fails.

@@ -90,7 +90,7 @@ async fn beyond_ring(
         if let Some(found) = rows.iter().filter_map(of_row).find(&is_meant) {
             return Ok(Some(found));
         }
-        if let Some(newer) = history::log::events_after(gateway, room, applied).await? {
+        if let Some(newer) = history::log::events_after(gateway, room, applied).await?.map(|end| end.events) {
             return Ok(newer.iter().find(|stored| is_it(stored)).and_then(of_stored));
         }
     }

@@ -26,20 +26,23 @@ pub fn readable<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<StoredEven
         .collect()
 }
 
+/// The end of a room's log as somebody had it: a replica that lags has less than there is.
+pub struct End {
+    pub events: Vec<StoredEvent>,
+    /// Nothing up to here is missing.
+    pub upto: u64,
+}
+
 /// The room's events after a sequence, from the ring if it reaches so far back; `None` when there are too many.
 ///
 /// # Errors
 /// When the log can't be read.
-pub async fn events_after(
-    gateway: &Gateway,
-    room: &RoomSlug,
-    after: u64,
-) -> Result<Option<Vec<StoredEvent>>, Error> {
-    if let Some(events) = gateway.rooms.get(room).and_then(|open| open.stored_after(after)) {
-        return Ok(Some(events));
+pub async fn events_after(gateway: &Gateway, room: &RoomSlug, after: u64) -> Result<Option<End>, Error> {
+    if let Some(end) = gateway.rooms.get(room).and_then(|open| open.stored_after(after)) {
+        return Ok(Some(end));
     }
-    let (events, is_all) = window(gateway, room, after, u64::MAX).await?;
-    Ok(is_all.then_some(events))
+    let (end, is_all) = window(gateway, room, after, u64::MAX).await?;
+    Ok(is_all.then_some(end))
 }
 
 /// The first events of a room that were stored at or after a moment, and that fit the test; none when more than
@@ -67,20 +70,15 @@ pub async fn find_since(
 }
 
 /// The readable events of a room with `after < seq <= upto`, and whether that is all of them.
-async fn window(
-    gateway: &Gateway,
-    room: &RoomSlug,
-    after: u64,
-    upto: u64,
-) -> Result<(Vec<StoredEvent>, bool), Error> {
+async fn window(gateway: &Gateway, room: &RoomSlug, after: u64, upto: u64) -> Result<(End, bool), Error> {
     let shard = gateway.shard(room);
     let batch = gateway.broker.read_after(&shard.stream(), &shard.log(room), after, READ_MAX).await?;
-    let beyond = batch.records.last().is_some_and(|record| record.seq > upto);
+    let last = batch.records.last().map_or(after, |record| record.seq);
     let events = readable(batch.records.iter().filter(|record| record.seq <= upto));
-    Ok((events, beyond || !batch.more))
+    Ok((End { events, upto: last }, last > upto || !batch.more))
 }
 
-/// A page from the log alone, and the row before it (0 for none). A short room is read whole. Else, since the log is read forwards
+/// A page from the log alone, the row before it (0 for none), and up to where nothing is missing. A short room is read whole. Else, since the log is read forwards
 /// only, windows before `before` are tried: wider ones while they hold too little, narrower ones while they hold more than one
 /// read. Reactions that were given after the page are not in it.
 ///
@@ -91,7 +89,7 @@ pub async fn page(
     room: &RoomSlug,
     before: u64,
     limit: usize,
-) -> Result<(Vec<Row>, u64), Error> {
+) -> Result<(Vec<Row>, u64, u64), Error> {
     let shard = gateway.shard(room);
     let (stream, subject) = (shard.stream(), shard.log(room));
     let all = gateway.broker.read_after(&stream, &subject, 0, SHORT_ROOM).await?;
@@ -99,19 +97,22 @@ pub async fn page(
         let mut rows = Vec::new();
         let before = all.records.iter().filter(|record| record.seq < before);
         readable(before).iter().for_each(|stored| view::fold(&mut rows, stored));
-        return cut(gateway, (shard, room), rows, limit).await;
+        let upto = all.records.last().map_or(0, |record| record.seq);
+        let (rows, prev) = cut(gateway, (shard, room), rows, limit).await?;
+        return Ok((rows, prev, upto));
     }
     let head = gateway.broker.stream(&stream).await?.last_seq;
     let mut end = before.saturating_sub(1).min(head);
-    let (mut width, mut events, mut rows) = (4 * limit as u64, Vec::new(), Vec::new());
+    let (mut width, mut events, mut rows, mut upto) = (4 * limit as u64, Vec::new(), Vec::new(), 0);
     // One more than asked for tells whether there are older ones.
     while rows.len() <= limit && end > 0 {
         let start = end.saturating_sub(width);
-        let (mut older, is_all) = window(gateway, room, start, end).await?;
+        let (End { events: mut older, upto: read_to }, is_all) = window(gateway, room, start, end).await?;
         if !is_all && width > 1 {
             width = (width / 8).max(1);
             continue;
         }
+        upto = read_to.max(upto);
         older.append(&mut events);
         events = older;
         rows.clear();
@@ -119,7 +120,8 @@ pub async fn page(
         end = start;
         width = width.saturating_mul(4);
     }
-    cut(gateway, (shard, room), rows, limit).await
+    let (rows, prev) = cut(gateway, (shard, room), rows, limit).await?;
+    Ok((rows, prev, upto))
 }
 
 /// The newest `limit` of these rows as they are now, and the row before them.

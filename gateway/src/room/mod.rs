@@ -14,13 +14,17 @@ pub mod shown;
 
 pub use heads::check_heads;
 
-use crate::{Error, history, presence::Presence, state::Gateway};
+use crate::{
+    Error,
+    history::{self, End},
+    presence::Presence,
+    state::Gateway,
+};
 use members::Members;
 use newest::Newest;
 use piece::Piece;
 use protocol::{
-    Cursor, MessageId, RoomSlug, StoredEvent, StreamIdentity, UserId, frame::ResetReason, subject::Shard,
-    view::Row,
+    Cursor, MessageId, RoomSlug, StreamIdentity, UserId, frame::ResetReason, subject::Shard, view::Row,
 };
 use ring::{After, Ring};
 use shown::Shown;
@@ -152,8 +156,10 @@ impl Room {
     }
 
     /// The events after a sequence, if the ring reaches so far back.
-    pub fn stored_after(&self, seq: u64) -> Option<Vec<StoredEvent>> {
-        self.inner().ring.stored_after(seq)
+    pub fn stored_after(&self, seq: u64) -> Option<End> {
+        let inner = self.inner();
+        let events = inner.ring.stored_after(seq)?;
+        Some(End { events, upto: inner.ring.seen().max(seq) })
     }
 
     /// The newest entry with this id in the ring.

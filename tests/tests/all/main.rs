@@ -13,6 +13,7 @@ mod handshake;
 mod heads;
 mod hostile;
 mod limits;
+mod lookups;
 mod messages;
 mod outages;
 mod presence;
