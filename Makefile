@@ -80,17 +80,18 @@ lint: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY) ## Check form, lints, licences and w
 	scripts/deny $(TOOLS)/bin/cargo-deny-$(CARGO_DENY)
 	! cargo tree --package gateway --edges normal | grep --extended-regexp 'surrealdb|argon2'
 
-# Built without optimisation: they run for a second, and build in a third of the time.
-$(TOOLS)/bin/cargo-deny-$(CARGO_DENY):
-	@echo "Building cargo-deny $(CARGO_DENY) once, about 3 minutes."
+# A tool of Rust's own, by name, version and how long it takes. Built without optimisation: it runs for a second, and builds in a
+# third of the time.
+define cargo-tool
+	@echo "Building $(1) $(2) once, $(3)."
 	@scripts/compiler
-	CARGO_TARGET_DIR=$(TOOLS)/target cargo install --quiet --locked --debug --root $(TOOLS) cargo-deny@$(CARGO_DENY)
-	mv $(TOOLS)/bin/cargo-deny $@
+	CARGO_TARGET_DIR=$(TOOLS)/target cargo install --quiet --locked --debug --root $(TOOLS) $(1)@$(2)
+	mv $(TOOLS)/bin/$(1) $@
 	rm -rf $(TOOLS)/target
+endef
+
+$(TOOLS)/bin/cargo-deny-$(CARGO_DENY):
+	$(call cargo-tool,cargo-deny,$(CARGO_DENY),about 3 minutes)
 
 $(TOOLS)/bin/cargo-fuzz-$(CARGO_FUZZ):
-	@echo "Building cargo-fuzz $(CARGO_FUZZ) once, about a minute."
-	@scripts/compiler
-	CARGO_TARGET_DIR=$(TOOLS)/target cargo install --quiet --locked --debug --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ)
-	mv $(TOOLS)/bin/cargo-fuzz $@
-	rm -rf $(TOOLS)/target
+	$(call cargo-tool,cargo-fuzz,$(CARGO_FUZZ),about a minute)

@@ -7,6 +7,7 @@ pub mod log;
 mod named;
 
 pub use log::End;
+use log::Rows;
 pub use named::{HistoryPage, NamedRow};
 
 use crate::{
@@ -18,7 +19,7 @@ use protocol::{
     RoomSlug,
     query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, Page, PageQuery},
     subject::Shard,
-    view::{self, Row},
+    view,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -59,7 +60,7 @@ pub async fn before(
             Some(page) => completed(gateway, room, page, (before, limit)).await?,
             None => None,
         };
-        let (rows, prev, upto) = match page {
+        let Rows { rows, prev, upto } = match page {
             Some(page) => page,
             None => log::page(gateway, room, before, limit).await?,
         };
@@ -106,7 +107,7 @@ async fn completed(
     room: &RoomSlug,
     page: Page,
     (before, limit): (u64, usize),
-) -> Result<Option<(Vec<Row>, u64, u64)>, Error> {
+) -> Result<Option<Rows>, Error> {
     let Page { mut rows, mut prev, applied, .. } = page;
     // The worker may have gone on between saying how far it was and reading the page.
     let known = rows.last().map_or(0, |last| last.seq);
@@ -127,7 +128,7 @@ async fn completed(
         prev = rows[dropped - 1].seq;
         rows.drain(..dropped);
     }
-    Ok(Some((rows, prev, upto)))
+    Ok(Some(Rows { rows, prev, upto }))
 }
 
 /// What the history worker answers; `None` when it is not there, lags, or fails.

@@ -26,6 +26,15 @@ pub fn readable<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<StoredEven
         .collect()
 }
 
+/// Rows of a page, without names.
+pub struct Rows {
+    pub rows: Vec<Row>,
+    /// The row before the first; 0 for none.
+    pub prev: u64,
+    /// Nothing up to here is missing; what comes behind it may be.
+    pub upto: u64,
+}
+
 /// The end of a room's log as somebody had it: a replica that lags has less than there is.
 pub struct End {
     pub events: Vec<StoredEvent>,
@@ -69,7 +78,7 @@ pub async fn find_since(
     Ok(None)
 }
 
-/// The readable events of a room with `after < seq <= upto`, and whether that is all of them.
+/// The readable events of a room with `after < seq <= upto`, how far the log was read for them, and whether that is all of them.
 async fn window(gateway: &Gateway, room: &RoomSlug, after: u64, upto: u64) -> Result<(End, bool), Error> {
     let shard = gateway.shard(room);
     let batch = gateway.broker.read_after(&shard.stream(), &shard.log(room), after, READ_MAX).await?;
@@ -78,18 +87,13 @@ async fn window(gateway: &Gateway, room: &RoomSlug, after: u64, upto: u64) -> Re
     Ok((End { events, upto: last }, last > upto || !batch.more))
 }
 
-/// A page from the log alone, the row before it (0 for none), and up to where nothing is missing. A short room is read whole. Else, since the log is read forwards
-/// only, windows before `before` are tried: wider ones while they hold too little, narrower ones while they hold more than one
-/// read. Reactions that were given after the page are not in it.
+/// A page from the log alone. A short room is read whole. Else, since the log is read forwards only, windows before `before` are
+/// tried: wider ones while they hold too little, narrower ones while they hold more than one read. Reactions that were given
+/// after the page are not in it.
 ///
 /// # Errors
 /// When the log can't be read.
-pub async fn page(
-    gateway: &Gateway,
-    room: &RoomSlug,
-    before: u64,
-    limit: usize,
-) -> Result<(Vec<Row>, u64, u64), Error> {
+pub async fn page(gateway: &Gateway, room: &RoomSlug, before: u64, limit: usize) -> Result<Rows, Error> {
     let shard = gateway.shard(room);
     let (stream, subject) = (shard.stream(), shard.log(room));
     let all = gateway.broker.read_after(&stream, &subject, 0, SHORT_ROOM).await?;
@@ -98,12 +102,11 @@ pub async fn page(
         let before = all.records.iter().filter(|record| record.seq < before);
         readable(before).iter().for_each(|stored| view::fold(&mut rows, stored));
         let upto = all.records.last().map_or(0, |record| record.seq);
-        let (rows, prev) = cut(gateway, (shard, room), rows, limit).await?;
-        return Ok((rows, prev, upto));
+        return cut(gateway, (shard, room), (rows, upto), limit).await;
     }
     let head = gateway.broker.stream(&stream).await?.last_seq;
     let mut end = before.saturating_sub(1).min(head);
-    let (mut width, mut events, mut rows, mut upto) = (4 * limit as u64, Vec::new(), Vec::new(), 0);
+    let (mut width, mut events, mut rows, mut upto) = (4 * limit as u64, Vec::new(), Vec::new(), None);
     // One more than asked for tells whether there are older ones.
     while rows.len() <= limit && end > 0 {
         let start = end.saturating_sub(width);
@@ -112,7 +115,7 @@ pub async fn page(
             width = (width / 8).max(1);
             continue;
         }
-        upto = read_to.max(upto);
+        upto = Some(complete_to(upto, read_to, end));
         older.append(&mut events);
         events = older;
         rows.clear();
@@ -120,22 +123,27 @@ pub async fn page(
         end = start;
         width = width.saturating_mul(4);
     }
-    let (rows, prev) = cut(gateway, (shard, room), rows, limit).await?;
-    Ok((rows, prev, upto))
+    cut(gateway, (shard, room), (rows, upto.unwrap_or(0)), limit).await
 }
 
-/// The newest `limit` of these rows as they are now, and the row before them.
+/// Up to where nothing is missing of windows that were read from the newest to the oldest, each by any replica. One that shows
+/// something behind its window's end had the window whole; one that shows nothing there may lag.
+fn complete_to(newer: Option<u64>, read_to: u64, end: u64) -> u64 {
+    newer.filter(|_| read_to > end).unwrap_or(read_to)
+}
+
+/// The newest `limit` of these rows as they are now.
 async fn cut(
     gateway: &Gateway,
     (shard, room): (Shard, &RoomSlug),
-    mut rows: Vec<Row>,
+    (mut rows, upto): (Vec<Row>, u64),
     limit: usize,
-) -> Result<(Vec<Row>, u64), Error> {
+) -> Result<Rows, Error> {
     let dropped = rows.len().saturating_sub(limit);
     let prev = if dropped > 0 { rows[dropped - 1].seq } else { 0 };
     rows.drain(..dropped);
     apply_later_edits(gateway, (shard, room), &mut rows).await?;
-    Ok((rows, prev))
+    Ok(Rows { rows, prev, upto })
 }
 
 /// Puts the last edit's text into messages that were edited after the page: the state beside the log tells which.
@@ -161,4 +169,19 @@ async fn apply_later_edits(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_replica_shows_does_not_hide_what_the_first_did_not_have() {
+        // The newest window, 101 to 139, by a replica that has nothing behind 120.
+        let newest = complete_to(None, 120, 139);
+        assert_eq!(newest, 120);
+        assert_eq!(complete_to(Some(newest), 139, 100), 120, "the older window by one that has all");
+        assert_eq!(complete_to(Some(139), 90, 100), 90, "the older window by one that lags more");
+        assert_eq!(complete_to(Some(139), 139, 100), 139);
+    }
 }

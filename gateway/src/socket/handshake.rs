@@ -197,7 +197,7 @@ impl Guest {
         let (slug, cursor) = match self.wanted {
             Wanted::Room { slug, cursor } => (slug.ok_or(("no_room", Close::NotAMember))?, cursor),
             Wanted::List => {
-                let seat = ListSeat::new(gateway, (claims, registration), &outlet.line, self.format).await;
+                let seat = ListSeat::new(gateway, (claims, registration), self.format).await;
                 return seat
                     .map(|seat| Seated::List(Box::new(seat)))
                     .map_err(|_| ("broker", Close::Draining));

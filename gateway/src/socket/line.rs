@@ -5,6 +5,7 @@ use super::{
     bell::Bell,
     heartbeat,
     queue::{Offered, Queue, Takes, WriteError},
+    seat::End,
     wire::Format,
 };
 use crate::room::piece::Piece;
@@ -163,9 +164,12 @@ impl Line {
         self.bell.ring();
     }
 
-    /// How others want the socket to end, if they do.
-    pub fn dismissed(&self) -> Option<Close> {
-        self.dismissed.get().copied()
+    /// Whether the socket may go on.
+    ///
+    /// # Errors
+    /// How others want it to end.
+    pub fn stays(&self) -> Result<(), End> {
+        self.dismissed.get().map_or(Ok(()), |close| Err(Some(*close)))
     }
 
     /// Waits for the bell. Cancel safe: a ring that nobody waited for is kept.

@@ -3,7 +3,6 @@
 
 use super::{
     frame,
-    line::Line,
     outlet::{Heard, Outlet},
     seat::{End, too_slow},
     wire::Format,
@@ -21,7 +20,6 @@ pub struct ListSeat {
     gateway: Arc<Gateway>,
     claims: Claims,
     _registration: Registration,
-    line: Arc<Line>,
     format: Format,
     watching: Watching,
     has_news: bool,
@@ -34,7 +32,6 @@ impl ListSeat {
     pub async fn new(
         gateway: &Arc<Gateway>,
         (claims, registration): (Claims, Registration),
-        line: &Arc<Line>,
         format: Format,
     ) -> Result<Self, Error> {
         let rooms = gateway.directory.rooms_of(claims.user).await?;
@@ -44,7 +41,6 @@ impl ListSeat {
             gateway: Arc::clone(gateway),
             claims,
             _registration: registration,
-            line: Arc::clone(line),
             format,
             has_news: false,
             written_at: None,
@@ -53,14 +49,14 @@ impl ListSeat {
 
     /// Serves the socket to its end, and says how to close it.
     pub async fn run(mut self, outlet: &mut Outlet) -> End {
-        let line = Arc::clone(&self.line);
+        let line = Arc::clone(&outlet.line);
         let list = Arc::clone(&self.watching.list);
         loop {
             let write_at = self.written_at.map_or_else(Instant::now, |at| at + WRITE_EVERY);
             // In the order of importance. All are signals or clocks, or keep what they have not read whole.
             let step = tokio::select! {
                 biased;
-                () = line.rung() => line.dismissed().map_or(Ok(()), |close| Err(Some(close))),
+                () = line.rung() => line.stays(),
                 () = list.rung() => {
                     self.has_news = true;
                     Ok(())

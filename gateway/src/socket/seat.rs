@@ -164,7 +164,7 @@ impl Seat {
     async fn show(&mut self, outlet: &mut Outlet, mut frames: Vec<Bytes>) -> Result<(), End> {
         self.gateway.signals.delivered(frames.len());
         while !frames.is_empty() {
-            self.leave_if_dismissed()?;
+            self.line.stays()?;
             let piece = frames.drain(..in_one_piece(&frames));
             outlet.show(piece).await.map_err(too_slow)?;
         }
@@ -236,7 +236,7 @@ impl Seat {
     /// The room has something for this seat: it left the member behind, its members have changed, or somebody came, went or writes; or
     /// the socket is to end.
     fn rung(&mut self, outlet: &Outlet) -> Result<(), End> {
-        self.leave_if_dismissed()?;
+        self.line.stays()?;
         if let Some(seq) = self.line.left_behind() {
             self.bring_on_from(seq);
         }
@@ -261,10 +261,6 @@ impl Seat {
     fn bring_on_from(&mut self, seq: u64) {
         self.cursor = self.cursor.map(|cursor| Cursor { seq, ..cursor });
         self.behind = true;
-    }
-
-    fn leave_if_dismissed(&self) -> Result<(), End> {
-        self.line.dismissed().map_or(Ok(()), |close| Err(Some(close)))
     }
 
     fn leave_if_departed(&self) -> Result<(), End> {
