@@ -9,6 +9,7 @@ pub mod link;
 pub mod load;
 pub mod machine;
 pub mod report;
+pub mod serve;
 pub mod server;
 pub mod statistics;
 pub mod workload;

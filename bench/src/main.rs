@@ -4,6 +4,7 @@ use bench::{
     args::{Args, USAGE},
     machine::favour,
     report::Runs,
+    serve::{self, Serve},
     workload::{Figures, Target, Workload},
 };
 use service::process::say;
@@ -14,10 +15,13 @@ use std::{
 };
 
 fn main() -> ExitCode {
-    let Some(args) = Args::parse(std::env::args().skip(1)) else {
-        complain(USAGE);
-        return ExitCode::from(2);
-    };
+    if std::env::args().nth(1).is_some_and(|first| first == "serve") {
+        return match Serve::parse(std::env::args().skip(2)) {
+            Some(serve) => exit(serve.run()),
+            None => misunderstood(serve::USAGE),
+        };
+    }
+    let Some(args) = Args::parse(std::env::args().skip(1)) else { return misunderstood(USAGE) };
     let mut runs = Runs::default();
     let ended = run(&args, &mut runs);
     // What was measured before something failed is worth seeing.
@@ -25,6 +29,15 @@ fn main() -> ExitCode {
     if let Some(others) = runs.others_cores() {
         say(&format!("Others used {:.2} cores meanwhile, at most {:.2}.", others.median, others.max));
     }
+    exit(ended)
+}
+
+fn misunderstood(usage: &str) -> ExitCode {
+    complain(usage);
+    ExitCode::from(2)
+}
+
+fn exit(ended: Result<(), String>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
