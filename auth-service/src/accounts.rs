@@ -9,6 +9,7 @@ use crate::outbox::Outbox;
 use crate::passwords::Password;
 use crate::signals::Signals;
 use crate::store::{self, Letter, NewAccount, Store};
+use crate::vault::Vault;
 use protocol::{Timestamp, UserId};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub struct Accounts {
     store: Store,
     pool: Pool,
     outbox: Arc<Outbox>,
+    vault: Arc<Vault>,
     limiter: Limiter,
     signals: Arc<Signals>,
     /// The hash of no password, checked in place of a missing account's.
@@ -75,7 +77,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Internal`] when the machine can't hash a password.
     pub async fn start(
-        (store, outbox, signals): (Store, Arc<Outbox>, Arc<Signals>),
+        (store, outbox, vault, signals): (Store, Arc<Outbox>, Arc<Vault>, Arc<Signals>),
         pool: Pool,
         login_failures_max: u32,
     ) -> Result<Self, Error> {
@@ -85,11 +87,12 @@ impl Accounts {
         let hash = pool.run(move || nobodys.hash()).await?;
         let hash = hash.map_err(|_| Error::Internal("a password can't be hashed"))?;
         let limiter = Limiter::new(login_failures_max);
-        Ok(Self { store, pool, outbox, limiter, signals, nobodys_hash: hash.into() })
+        Ok(Self { store, pool, outbox, vault, limiter, signals, nobodys_hash: hash.into() })
     }
 
     /// Makes an account. The password is judged and hashed before the name is looked for, so that a taken
-    /// name takes as long as a free one. Others see the name as soon as the broker has it.
+    /// name takes as long as a free one. Others see the name as soon as the broker has it. The broker gets the person's key first:
+    /// without it they could say nothing.
     ///
     /// # Errors
     /// What is wrong with what was typed, or what failed.
@@ -110,6 +113,7 @@ impl Accounts {
             password_hash,
             at: Timestamp::now(),
         };
+        self.vault.make_persons(new.user).await?;
         let letter = Letter::Profile { user: new.user, name: new.name.clone() };
         match self.store.create_account(&new, &letter).await {
             Ok(()) => {}

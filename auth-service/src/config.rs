@@ -3,6 +3,7 @@
 use crate::cookies::Cookies;
 use crate::hashing;
 use broker::Credentials;
+use sealing::RootSource;
 use service::config::{Secret, Settings, Source};
 use service::http::HttpLimits;
 use service::origin::PublicOrigin;
@@ -19,6 +20,7 @@ pub struct Config {
     pub listen: SocketAddr,
     pub operations: SocketAddr,
     pub broker: Credentials,
+    pub roots: RootSource,
     /// How long the start waits for broker and database.
     pub start_patience: Duration,
     pub database: Secret,
@@ -65,6 +67,7 @@ impl Settings for Config {
             listen: source.value("listen", "127.0.0.1:8081", "Where the pages under /auth/ are served"),
             operations: source.value("operations", "127.0.0.1:9081", "Where /livez, /readyz and /metrics are served"),
             broker: Credentials::read(source, Self::SERVICE),
+            roots: sealing::read_root_source(source),
             start_patience: Duration::from_secs(source.ranged(
                 "start_patience_s",
                 30,

@@ -25,6 +25,7 @@ mod sessions;
 mod signals;
 mod state;
 mod store;
+mod vault;
 
 pub use config::Config;
 pub use error::Error;
@@ -48,6 +49,7 @@ use std::time::Duration;
 use store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use vault::Vault;
 
 /// How often the database is asked whether it answers.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -96,6 +98,7 @@ struct Started {
     app: Arc<App>,
     store: Store,
     outbox: Arc<Outbox>,
+    vault: Arc<Vault>,
 }
 
 async fn start(config: Config, signals: &Arc<Signals>) -> Result<Started, Error> {
@@ -107,8 +110,9 @@ async fn start(config: Config, signals: &Arc<Signals>) -> Result<Started, Error>
     signals.database(Ok(()));
     let (signals, lives) = (Arc::clone(signals), config.lives);
     let outbox = Arc::new(Outbox::new(store.clone(), broker.clone(), Arc::clone(&signals), lives.token_s));
+    let vault = Arc::new(Vault::start(broker.clone(), &config.roots, Arc::clone(&signals)).await?);
     let keys = Arc::new(Keys::start(store.clone(), broker, Arc::clone(&signals), lives).await?);
-    let parts = (store.clone(), Arc::clone(&outbox), Arc::clone(&signals));
+    let parts = (store.clone(), Arc::clone(&outbox), Arc::clone(&vault), Arc::clone(&signals));
     let accounts = Accounts::start(parts, Pool::new(config.hashing), config.login_failures_max).await?;
     let sessions = Sessions {
         store: store.clone(),
@@ -126,7 +130,7 @@ async fn start(config: Config, signals: &Arc<Signals>) -> Result<Started, Error>
         public_origins: config.public_origins,
         trusted_proxies: config.trusted_proxies,
     };
-    Ok(Started { app: Arc::new(app), store, outbox })
+    Ok(Started { app: Arc::new(app), store, outbox, vault })
 }
 
 fn start_fault(error: broker::Error) -> Error {
@@ -141,6 +145,7 @@ impl Started {
         let mut background = JoinSet::new();
         background.spawn(Arc::clone(&self.app.keys).run(shutdown.clone()));
         background.spawn(Arc::clone(&self.outbox).run(shutdown.clone()));
+        background.spawn(Arc::clone(&self.vault).serve(shutdown.clone()));
         background.spawn(look_after_database(
             self.store.clone(),
             Arc::clone(&self.app.signals),

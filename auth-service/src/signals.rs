@@ -18,6 +18,8 @@ pub struct Signals {
     letters_waiting: Gauge,
     keys: Gauge,
     keys_published: Counter,
+    keys_made: Counter,
+    keys_failed: Counter,
     hashing_seconds: Histogram,
     failures: CounterBy,
     requests: CounterBy,
@@ -49,6 +51,8 @@ impl Signals {
                 .gauge("letters_waiting", "Profiles and revocations that the broker does not have yet"),
             keys: registry.gauge("keys", "Signing keys whose tokens are accepted"),
             keys_published: registry.counter("keys_published", "Signing keys written to the broker"),
+            keys_made: registry.counter("keys_made", "Keys of people and rooms that were made"),
+            keys_failed: registry.counter("keys_failed", "Keys of rooms that could not be stored"),
             hashing_seconds: registry
                 .seconds("hashing_seconds", "Time to hash a password, its wait included"),
             failures: registry.counter_by("failures", "Requests that failed, by whose fault it was", "fault"),
@@ -62,6 +66,16 @@ impl Signals {
     }
     pub fn database(&self, state: Result<(), String>) {
         report(&self.database, state);
+    }
+
+    /// A person or a room got a key.
+    pub fn key_made(&self) {
+        self.keys_made.inc();
+    }
+    /// A new room has to wait, since its key can't be stored.
+    pub fn key_failed(&self, error: &Error) {
+        self.keys_failed.inc();
+        tracing::warn!(?error, "a room's key can't be stored");
     }
 
     pub fn registered(&self, user: UserId) {

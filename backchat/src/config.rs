@@ -1,7 +1,8 @@
 //! The settings of the single-node edition: its own few, and those of the three services inside it.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use service::config::{Inside, Settings, Source};
 
@@ -10,6 +11,8 @@ use service::config::{Inside, Settings, Source};
 pub struct Config {
     pub listen: SocketAddr,
     pub data: PathBuf,
+    /// Where the root keys are: `roots`, else beside the data.
+    pub roots: PathBuf,
     pub nats_server: Option<PathBuf>,
     pub gateway: gateway::Config,
     pub worker: history_worker::Config,
@@ -26,6 +29,12 @@ impl Settings for Config {
         let listen = source.value("listen", "127.0.0.1:8080", "Address of pages and sockets");
         let data =
             source.value("data", "./data", "Folder that holds everything; it is created where it is missing");
+        let data: PathBuf = data;
+        let roots: Option<PathBuf> = source.optional(
+            "roots",
+            "Folder of the root keys, which open everything in the data folder: keep a copy elsewhere, and never both in one backup. \
+             By default beside the data folder, with -roots behind its name",
+        );
         let nats_server = source.optional(
             "nats_server",
             "The nats-server program, 2.12 or newer; by default the one on PATH, else the one that make installed",
@@ -39,10 +48,19 @@ impl Settings for Config {
         let defaults = [OPERATIONS, ("public_origins", origins.as_str())];
         Self {
             listen,
+            roots: roots.unwrap_or_else(|| beside(&data)),
             data,
             nats_server,
             gateway: source.nested(&Inside {
-                decided: &["listen", "nats_url", "nats_user", "nats_password", "auth_upstream"],
+                decided: &[
+                    "listen",
+                    "nats_url",
+                    "nats_user",
+                    "nats_password",
+                    "auth_upstream",
+                    "roots",
+                    "roots_command",
+                ],
                 defaults: &defaults,
             }),
             worker: source.nested(&Inside {
@@ -50,9 +68,38 @@ impl Settings for Config {
                 defaults: &[OPERATIONS],
             }),
             auth: source.nested(&Inside {
-                decided: &["listen", "nats_url", "nats_user", "nats_password", "database"],
+                decided: &[
+                    "listen",
+                    "nats_url",
+                    "nats_user",
+                    "nats_password",
+                    "database",
+                    "roots",
+                    "roots_command",
+                ],
                 defaults: &defaults,
             }),
+        }
+    }
+}
+
+/// `./data` has its root keys in `./data-roots`.
+fn beside(data: &Path) -> PathBuf {
+    let mut name = data.file_name().unwrap_or_else(|| OsStr::new("data")).to_owned();
+    name.push("-roots");
+    data.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_keys_lie_beside_the_data() {
+        for (data, roots) in
+            [("./data", "./data-roots"), ("/srv/backchat/", "/srv/backchat-roots"), ("x", "x-roots")]
+        {
+            assert_eq!(beside(Path::new(data)), Path::new(roots));
         }
     }
 }

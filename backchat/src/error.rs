@@ -16,6 +16,8 @@ pub enum Error {
     DataInUse { path: PathBuf, pid: Option<u32> },
     /// The data was written by a newer backchat.
     DataNewer { path: PathBuf, found: u32, known: u32 },
+    /// The root keys can't be used.
+    Roots(String),
     /// No NATS server was found.
     NatsMissing,
     /// The NATS server is too old, or is none.
@@ -42,6 +44,7 @@ impl fmt::Display for Error {
                 "data folder {} has version {found}, but this backchat knows versions up to {known}: use a newer backchat",
                 path.display()
             ),
+            Self::Roots(why) => formatter.write_str(why),
             Self::NatsMissing => formatter.write_str(
                 "no nats-server was found: put version 2.12 or newer on PATH, or name it with --nats-server",
             ),

@@ -6,6 +6,7 @@ mod config;
 mod data;
 mod error;
 mod nats;
+mod roots;
 mod run;
 mod run_file;
 mod services;

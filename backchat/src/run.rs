@@ -14,7 +14,7 @@ use crate::data::Data;
 use crate::nats::{self, Child, Conf};
 use crate::run_file::Addresses;
 use crate::services::{Services, credentials};
-use crate::{Config, Error, run_file};
+use crate::{Config, Error, roots, run_file};
 
 /// One machine, one copy, one shard.
 const LAYOUT: Layout = Layout { shards: 1, replicas: 1 };
@@ -47,6 +47,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let public = process::listen(config.listen).await.map_err(Error::Address)?;
     let program = nats::find(config.nats_server.as_deref()).await?;
     let data = Data::take(&config.data).await?;
+    roots::prepare(&config.roots, &data)?;
     let conf = Conf::new()?;
     let folder = data.folder("broker")?;
     let text = conf.text(&folder.join("jetstream"), &folder.join("nats.log"));

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use broker::Credentials;
+use sealing::RootSource;
 use service::config::Secret;
 use service::process::{self, Doors, Fatal};
 use tokio::net::TcpListener;
@@ -144,7 +145,9 @@ fn configured(
     conf: &Conf,
     auth: SocketAddr,
 ) -> (gateway::Config, history_worker::Config, auth_service::Config) {
-    let Config { mut gateway, mut worker, auth: mut accounts, .. } = config;
+    let Config { mut gateway, mut worker, auth: mut accounts, roots, .. } = config;
+    gateway.roots = RootSource::Folder(roots.clone());
+    accounts.roots = RootSource::Folder(roots);
     gateway.broker = credentials(conf, "gateway", "gateway");
     gateway.auth_upstream = Some(auth);
     worker.broker = credentials(conf, "worker", "history-worker");

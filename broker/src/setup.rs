@@ -113,6 +113,11 @@ fn streams(layout: Layout) -> Vec<Value> {
         stream["max_msgs_per_subject"] = json!(1);
         stream["discard"] = json!("old");
         stream["allow_msg_ttl"] = json!(true);
+        if name == subject::KEYS_STREAM {
+            // A key is never dropped for a newer one: a full store refuses. One by one they can be erased, not all at once.
+            stream["discard"] = json!("new");
+            stream["deny_purge"] = json!(true);
+        }
         all.push(stream);
     }
     for shard in Shard::all(layout.shards) {

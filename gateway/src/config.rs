@@ -1,4 +1,5 @@
 use broker::Credentials;
+use sealing::RootSource;
 use service::bucket::Rate;
 use service::config::{Settings, Source};
 use service::http::HttpLimits;
@@ -12,6 +13,7 @@ pub struct Config {
     pub listen: SocketAddr,
     pub operations: SocketAddr,
     pub broker: Credentials,
+    pub roots: RootSource,
     pub public_origins: Vec<PublicOrigin>,
     pub auth_upstream: Option<SocketAddr>,
     pub trusted_proxies: Vec<Network>,
@@ -135,6 +137,7 @@ impl Settings for Config {
             listen: s.value("listen", "127.0.0.1:8080", "Address of pages and sockets"),
             operations: s.value("operations", "127.0.0.1:9080", "Address of /livez, /readyz and /metrics"),
             broker: Credentials::read(s, Self::SERVICE),
+            roots: sealing::read_root_source(s),
             public_origins: s.list(
                 "public_origins",
                 "",

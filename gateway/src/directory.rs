@@ -1,19 +1,27 @@
 //! Rooms and memberships, as the broker alone decides them: the state beside the log.
 
-use crate::{Error, slug};
+use crate::{Error, keyring::Keyring, sealed, slug};
 use broker::{BatchEntry, Broker, Expect, Record};
 use protocol::{
-    Event, MessageId, RoomSlug, StoredEvent, UserId,
+    Event, MessageId, RoomSlug, SealedEvent, SealedStored, UserId,
+    keys::{KeyAnswer, KeyRequest},
     state::{Membership, Role, Room},
     subject::{self, Shard},
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Tries to find a free address for a new room, or to settle a race.
 const TRIES_MAX: usize = 8;
+/// How long the auth service is waited for, which makes a new room's key.
+const KEY_PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Directory {
     broker: Broker,
+    keyring: Arc<Keyring>,
     shards: u16,
 }
 
@@ -22,12 +30,12 @@ pub struct MyRoom {
     pub slug: RoomSlug,
     pub name: String,
     /// What happened last in it, if that can be read.
-    pub last: Option<StoredEvent>,
+    pub last: Option<SealedStored>,
 }
 
 impl Directory {
-    pub const fn new(broker: Broker, shards: u16) -> Self {
-        Self { broker, shards }
+    pub const fn new(broker: Broker, keyring: Arc<Keyring>, shards: u16) -> Self {
+        Self { broker, keyring, shards }
     }
 
     fn shard(&self, room: &RoomSlug) -> Shard {
@@ -93,17 +101,14 @@ impl Directory {
             let room = slug::slug(name);
             let shard = self.shard(&room);
             let id = MessageId::new();
+            self.make_key(&room).await?;
+            let created = Event::Created { id, author: user, name: name.to_owned() };
+            let created = sealed::seal(&self.keyring, &room, &created).await?;
+            let Event::Created { name: title, .. } = &created else { return Err(Error::NoRoom) };
+            let described = Room { name: title.clone(), creator: user };
             let entries = vec![
-                entry(
-                    shard.log(&room),
-                    Expect::LastSequence(0),
-                    Event::Created { id, author: user, name: name.to_owned() }.encode(),
-                ),
-                entry(
-                    shard.room(&room),
-                    Expect::LastSequence(0),
-                    state(&Room { name: name.to_owned(), creator: user }),
-                ),
+                entry(shard.log(&room), Expect::LastSequence(0), created.encode()),
+                entry(shard.room(&room), Expect::LastSequence(0), state(&described)),
                 entry(
                     shard.member(user, &room),
                     Expect::LastSequence(0),
@@ -124,6 +129,22 @@ impl Directory {
         Err(last)
     }
 
+    /// Has the auth service make a room's key, if there is none. A key without a room is harmless.
+    async fn make_key(&self, room: &RoomSlug) -> Result<(), Error> {
+        let request = KeyRequest { room: room.clone() };
+        match self.broker.ask(subject::KEY_REQUESTS.to_owned(), &request, KEY_PATIENCE).await {
+            Ok(KeyAnswer::Stored) => Ok(()),
+            Ok(KeyAnswer::Refused { reason }) => {
+                tracing::warn!(%room, reason, "there is no key for a new room");
+                Err(Error::NoKey)
+            }
+            Err(error) => {
+                tracing::warn!(%room, %error, "the auth service does not answer: new rooms have to wait");
+                Err(Error::NoKey)
+            }
+        }
+    }
+
     /// Makes a person a member of a room that exists. Joining twice changes nothing.
     ///
     /// # Errors
@@ -132,7 +153,7 @@ impl Directory {
         if self.room(room).await?.is_none() {
             return Err(Error::NoRoom);
         }
-        let event = Event::Joined { id: MessageId::new(), author: user };
+        let event = SealedEvent::Joined { id: MessageId::new(), author: user };
         self.change(user, room, Membership::Member { role: Role::Member }, &event).await
     }
 
@@ -141,7 +162,7 @@ impl Directory {
     /// # Errors
     /// When the broker does not store it.
     pub async fn leave(&self, user: UserId, room: &RoomSlug) -> Result<(), Error> {
-        let event = Event::Left { id: MessageId::new(), author: user };
+        let event = SealedEvent::Left { id: MessageId::new(), author: user };
         self.change(user, room, Membership::Gone, &event).await
     }
 
@@ -151,7 +172,7 @@ impl Directory {
         user: UserId,
         room: &RoomSlug,
         to: Membership,
-        event: &Event,
+        event: &SealedEvent,
     ) -> Result<(), Error> {
         let shard = self.shard(room);
         let mut last = broker::Error::Conflict;
@@ -228,13 +249,18 @@ impl Directory {
         };
         let states = by_room(self.broker.last_many(&stream, &states).await?);
         let mut lasts = by_room(self.broker.last_many(&stream, &logs).await?);
-        let described = slugs.iter().filter_map(|slug| {
+        let rooms = slugs.iter().filter_map(|slug| {
             let room: Room = serde_json::from_slice(&states.get(slug)?.payload).ok()?;
-            let last = lasts.remove(slug).and_then(|record| {
-                let event = Event::decode(&record.payload).ok()?;
-                Some(StoredEvent { seq: record.seq, at: record.at, event })
+            Some((slug.clone(), room))
+        });
+        let rooms: Vec<_> = rooms.collect();
+        let names = sealed::names(&self.keyring, &rooms).await?;
+        let described = rooms.into_iter().zip(names).map(|((slug, _), name)| {
+            let last = lasts.remove(&slug).and_then(|record| {
+                let event = SealedEvent::decode(&record.payload).ok()?;
+                Some(SealedStored { seq: record.seq, at: record.at, event })
             });
-            Some(MyRoom { slug: slug.clone(), name: room.name, last })
+            MyRoom { slug, name, last }
         });
         Ok(described.collect())
     }

@@ -9,6 +9,8 @@ pub enum Error {
     NoRoom,
     /// The person is no member of the room.
     NotAMember,
+    /// There is no key to seal with: the auth service, which makes them, did not answer, or it was destroyed.
+    NoKey,
     /// The gateway can't start: a sentence for the person who started it.
     Start(String),
 }
@@ -24,6 +26,7 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::Broker(error) if error.is_passing() => 503,
+            Self::NoKey => 503,
             Self::Broker(broker::Error::Conflict) => 409,
             Self::Broker(_) | Self::Start(_) => 500,
             Self::NoRoom => 404,
@@ -36,6 +39,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Broker(error) => error.fmt(f),
+            Self::NoKey => f.write_str("there is no key to seal with"),
             Self::NoRoom => f.write_str("no such room"),
             Self::NotAMember => f.write_str("not a member of this room"),
             Self::Start(why) => f.write_str(why),

@@ -13,6 +13,7 @@ pub use named::{HistoryPage, NamedRow};
 use crate::{
     Error,
     room::{Room, shown::Shown},
+    sealed,
     state::Gateway,
 };
 use protocol::{
@@ -92,7 +93,22 @@ async fn is_whole(gateway: &Gateway, room: &RoomSlug, (upto, before): (u64, u64)
     Ok(next.is_none_or(|next| next.seq >= before))
 }
 
+/// A page as the history worker has it. Of the longest messages it sends fewer at once than a page has, so the rest is asked for, as
+/// long as it has not gone on meanwhile.
 async fn projected(gateway: &Gateway, query: PageQuery) -> Option<Page> {
+    let mut page = projected_once(gateway, query.clone()).await?;
+    while page.prev > 0 && page.rows.len() < query.limit {
+        let Some(first) = page.rows.first().map(|row| row.seq) else { break };
+        let rest = PageQuery { before: first, limit: query.limit - page.rows.len(), ..query.clone() };
+        let rest = projected_once(gateway, rest).await.filter(|rest| rest.applied == page.applied);
+        let Some(mut rest) = rest.filter(|rest| !rest.rows.is_empty()) else { break };
+        rest.rows.append(&mut page.rows);
+        page = rest;
+    }
+    Some(page)
+}
+
+async fn projected_once(gateway: &Gateway, query: PageQuery) -> Option<Page> {
     let shard = gateway.shard(&query.room);
     match ask_worker(gateway, shard, &HistoryQuery::Page(query)).await? {
         HistoryAnswer::Page(page) if is_present_life(gateway, shard, page.stream) => Some(page),
@@ -108,7 +124,8 @@ async fn completed(
     page: Page,
     (before, limit): (u64, usize),
 ) -> Result<Option<Rows>, Error> {
-    let Page { mut rows, mut prev, applied, .. } = page;
+    let Page { rows, mut prev, applied, .. } = page;
+    let mut rows = sealed::rows(&gateway.keyring, room, rows).await?;
     // The worker may have gone on between saying how far it was and reading the page.
     let known = rows.last().map_or(0, |last| last.seq);
     let Some(End { events, upto }) = log::events_after(gateway, room, applied).await? else {
@@ -174,6 +191,7 @@ pub async fn after(
         let Events { events, reached, .. } =
             projected_after(gateway, room.shard, query).await.ok_or_else(unreachable_history)?;
         if reached > after {
+            let events = sealed::events(&gateway.keyring, &room.slug, events).await?;
             return Ok((named::shown(gateway, events, after).await, reached));
         }
     }
@@ -193,7 +211,8 @@ pub async fn after(
     if reached <= after {
         return Err(unreachable_history());
     }
-    let events = log::readable(batch.records.iter().filter(|record| record.seq <= seen));
+    let within = batch.records.iter().filter(|record| record.seq <= seen);
+    let events = log::readable(gateway, &room.slug, within).await?;
     Ok((named::shown(gateway, events, after).await, reached))
 }
 

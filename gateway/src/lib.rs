@@ -4,6 +4,7 @@
 //! A message's way: [`socket`] takes a frame, [`writing`] gives it to the broker, the broker stores and republishes it,
 //! a room's feed in [`room`] takes it into the room's ring, and every socket of the room walks on.
 
+mod cache;
 mod config;
 mod crowd;
 mod directory;
@@ -13,6 +14,7 @@ mod forward;
 mod guests;
 mod heads;
 mod history;
+mod keyring;
 mod lookup;
 mod pages;
 mod presence;
@@ -20,6 +22,7 @@ mod profiles;
 mod rate;
 mod room;
 mod router;
+mod sealed;
 mod sessions;
 mod signals;
 mod slug;
@@ -103,6 +106,7 @@ fn start_background(
 ) -> CancellationToken {
     let ready = CancellationToken::new();
     tasks.spawn(sessions::follow_sessions(Arc::clone(gateway), ready.clone(), finished.clone()));
+    tasks.spawn(keyring::follow_erasures(Arc::clone(gateway), finished.clone()));
     tasks.spawn(profiles::follow_profiles(Arc::clone(gateway), finished.clone()));
     tasks.spawn(presence::gateways::watch_gateways(Arc::clone(gateway), finished.clone()));
     tasks.spawn(streams::watch_streams(Arc::clone(gateway), finished.clone()));

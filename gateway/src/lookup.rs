@@ -3,11 +3,11 @@
 use crate::{
     Error, history,
     room::shown::{Entry, Shown},
+    sealed,
     state::Gateway,
 };
-use broker::Record;
 use protocol::{
-    Body, Event, MessageId, RoomSlug, StoredEvent, Target, Timestamp, UserId,
+    Event, MessageId, RoomSlug, StoredEvent, Target, Text, Timestamp, UserId,
     frame::Aim,
     query::{HistoryAnswer, HistoryQuery},
     view::{Row, What},
@@ -18,9 +18,9 @@ use protocol::{
 pub struct Found {
     pub target: Target,
     pub at: Timestamp,
-    /// Its text, as it was first or is now; `None` when it was deleted.
-    pub body: Option<Body>,
-    /// Whether `body` may be another than the first.
+    /// Its text, as it was first or is now; erased when it was deleted.
+    pub text: Text,
+    /// Whether `text` may be another than the first.
     pub may_be_edited: bool,
 }
 
@@ -74,7 +74,9 @@ fn in_ring(
 async fn at(gateway: &Gateway, room: &RoomSlug, seq: u64) -> Result<Option<Found>, Error> {
     let shard = gateway.shard(room);
     let record = gateway.broker.get(&shard.stream(), seq).await?;
-    Ok(record.filter(|record| record.subject == shard.log(room)).as_ref().and_then(of_record))
+    let record = record.filter(|record| record.subject == shard.log(room));
+    let events = history::log::readable(gateway, room, record.iter()).await?;
+    Ok(events.first().and_then(of_stored))
 }
 
 async fn beyond_ring(
@@ -86,7 +88,7 @@ async fn beyond_ring(
     let is_it = |stored: &StoredEvent| {
         of_stored(stored).is_some_and(|found| found.target.id == id && is_meant(&found))
     };
-    if let Some((applied, rows)) = in_history(gateway, room, id).await {
+    if let Some((applied, rows)) = in_history(gateway, room, id).await? {
         if let Some(found) = rows.iter().filter_map(of_row).find(&is_meant) {
             return Ok(Some(found));
         }
@@ -100,16 +102,20 @@ async fn beyond_ring(
     Ok(found.as_ref().and_then(of_stored))
 }
 
-async fn in_history(gateway: &Gateway, room: &RoomSlug, id: MessageId) -> Option<(u64, Vec<Row>)> {
+async fn in_history(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    id: MessageId,
+) -> Result<Option<(u64, Vec<Row>)>, Error> {
     let shard = gateway.shard(room);
     let query = HistoryQuery::Find { room: room.clone(), id };
-    match history::ask_worker(gateway, shard, &query).await? {
-        HistoryAnswer::Found { stream, applied, rows }
+    match history::ask_worker(gateway, shard, &query).await {
+        Some(HistoryAnswer::Found { stream, applied, rows })
             if history::is_present_life(gateway, shard, stream) =>
         {
-            Some((applied, rows))
+            Ok(Some((applied, sealed::rows(&gateway.keyring, room, rows).await?)))
         }
-        _ => None,
+        _ => Ok(None),
     }
 }
 
@@ -126,32 +132,28 @@ fn of_shown(shown: &Shown) -> Option<Found> {
         Entry::Erased { id, author, is_message: true } => Some(Found {
             target: Target { id: *id, author: *author, seq: shown.seq },
             at: shown.at,
-            body: None,
+            text: Text::Erased,
             may_be_edited: true,
         }),
         Entry::Erased { .. } => None,
     }
 }
 
-fn of_record(record: &Record) -> Option<Found> {
-    let event = Event::decode(&record.payload).ok()?;
-    of_stored(&StoredEvent { seq: record.seq, at: record.at, event })
-}
-
 fn of_stored(stored: &StoredEvent) -> Option<Found> {
     let Event::Message { id, author, body } = &stored.event else { return None };
     let target = Target { id: *id, author: *author, seq: stored.seq };
-    Some(Found { target, at: stored.at, body: Some(body.clone()), may_be_edited: false })
+    Some(Found { target, at: stored.at, text: body.clone(), may_be_edited: false })
 }
 
 fn of_row(row: &Row) -> Option<Found> {
     let target = Target { id: row.id, author: row.author, seq: row.seq };
-    let (body, may_be_edited) = match &row.what {
-        What::Message(content) => (Some(content.body.clone()), content.edited_at.is_some()),
-        What::Erased => (None, true),
+    let (text, may_be_edited) = match &row.what {
+        What::Message(content) => (content.body.clone(), content.edited_at.is_some()),
+        What::Erased => (Text::Erased, true),
+        What::Unopened => (Text::Unopened, true),
         What::Created { .. } | What::Joined | What::Left => return None,
     };
-    Some(Found { target, at: row.at, body, may_be_edited })
+    Some(Found { target, at: row.at, text, may_be_edited })
 }
 
 #[cfg(test)]

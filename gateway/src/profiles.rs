@@ -1,10 +1,9 @@
 //! People's names: looked up in the broker when first needed, kept while they are used, followed when they change.
 
-use crate::{Error, state::Gateway};
+use crate::{Error, cache::Generations, state::Gateway};
 use broker::Broker;
 use protocol::{UserId, frame::Person, state::Profile, subject};
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,55 +14,21 @@ const UNKNOWN: &str = "?";
 /// Names in each of the two generations of the cache.
 const NAMES_MAX: usize = 20_000;
 
-/// A cache of names in two generations: what is used moves to the young one; when that is full, it becomes the old one
-/// and the old one is dropped.
 pub struct Profiles {
     broker: Broker,
-    names: Mutex<Generations>,
-}
-
-#[derive(Default)]
-struct Generations {
-    young: HashMap<UserId, String>,
-    old: HashMap<UserId, String>,
-}
-
-impl Generations {
-    fn get(&mut self, user: UserId) -> Option<String> {
-        if let Some(name) = self.young.get(&user) {
-            return Some(name.clone());
-        }
-        let name = self.old.remove(&user)?;
-        self.put(user, name.clone());
-        Some(name)
-    }
-
-    fn put(&mut self, user: UserId, name: String) {
-        if self.young.len() >= NAMES_MAX {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(user, name);
-    }
-
-    fn change(&mut self, user: UserId, name: &str) {
-        for names in [&mut self.young, &mut self.old] {
-            if let Some(known) = names.get_mut(&user) {
-                name.clone_into(known);
-            }
-        }
-    }
+    names: Mutex<Generations<UserId, String>>,
 }
 
 impl Profiles {
     pub async fn start(broker: &Broker) -> Result<Self, Error> {
         // The stream must be there; its content is read as it is needed.
         broker.stream(subject::PROFILES_STREAM).await?;
-        Ok(Self { broker: broker.clone(), names: Mutex::default() })
+        Ok(Self { broker: broker.clone(), names: Mutex::new(Generations::new(NAMES_MAX)) })
     }
 
     /// A person's name; `?` when the broker has none or can't be asked (then it is asked again the next time).
     pub async fn name(&self, user: UserId) -> String {
-        if let Some(name) = self.lock().get(user) {
+        if let Some(name) = self.lock().get(&user) {
             return name;
         }
         // Boxed: it is rare, and whoever waits for names all day takes no memory for it.
@@ -95,7 +60,7 @@ impl Profiles {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generations<UserId, String>> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -114,7 +79,7 @@ pub async fn follow_profiles(gateway: Arc<Gateway>, shutdown: CancellationToken)
                         return;
                     }
                     connection.mark_unchanged();
-                    *gateway.profiles.lock() = Generations::default();
+                    gateway.profiles.lock().clear();
                 }
                 live = live.next() => match live {
                     Some(live) => change(&gateway.profiles, &live.record),
@@ -130,6 +95,6 @@ fn change(profiles: &Profiles, record: &broker::Record) {
     let user = record.subject.rsplit('.').next().and_then(|text| text.parse().ok());
     let profile = serde_json::from_slice::<Profile>(&record.payload);
     if let (Some(user), Ok(profile)) = (user, profile) {
-        profiles.lock().change(user, &profile.name);
+        profiles.lock().change(&user, |known| profile.name.clone_into(known));
     }
 }

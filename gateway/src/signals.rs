@@ -1,6 +1,6 @@
 //! What an operator sees of a gateway: each method writes the log line and moves the counter.
 
-use protocol::{RoomSlug, event::Unreadable, frame::Close};
+use protocol::{RoomSlug, event::Unreadable, frame::Close, keys::Holder};
 use service::{
     health::{DependencyHandle, Health, Need},
     metrics::{Counter, CounterBy, Gauge, Histogram, Registry},
@@ -22,6 +22,8 @@ pub struct Signals {
     repaired: Counter,
     from_log: Counter,
     set_aside: Counter,
+    pub unopened: Counter,
+    erased: Counter,
     refused: CounterBy,
     handshakes: CounterBy,
     requests: CounterBy,
@@ -47,6 +49,12 @@ impl Signals {
             repaired: registry.counter("repaired", "Events read from the log to repair a hole"),
             from_log: registry.counter("caught_up", "Events read from the log for sockets behind the ring"),
             set_aside: registry.counter("set_aside", "Events of the log that this program can't read"),
+            unopened: registry.counter(
+                "unopened",
+                "Texts that could not be opened: altered, moved, or without their keys. Each is an alarm",
+            ),
+            erased: registry
+                .counter("erased", "People and rooms that were erased while this gateway ran, and before"),
             refused: registry.counter_by("refused", "Frames refused", "code"),
             handshakes: registry.counter_by("handshakes", "WebSocket handshakes", "outcome"),
             requests: registry.counter_by("requests", "HTTP requests", "status"),
@@ -127,6 +135,12 @@ impl Signals {
     pub fn set_aside(&self, room: &RoomSlug, seq: u64, why: Unreadable) {
         self.set_aside.inc();
         tracing::warn!(%room, seq, %why, "an event of the log is passed over");
+    }
+
+    /// Everything of a person or room was erased.
+    pub fn erased(&self, holder: &Holder) {
+        self.erased.inc();
+        tracing::info!(%holder, "everything of it is forgotten here");
     }
 
     /// One line for each request, without its query, which may hold a person's text.

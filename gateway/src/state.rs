@@ -1,10 +1,11 @@
 use crate::{
-    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, heads::Heads,
+    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, heads::Heads, keyring::Keyring,
     presence::gateways::Gateways, profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions,
     signals::Signals, streams::Streams,
 };
 use broker::Broker;
 use protocol::{RoomSlug, subject::Shard};
+use sealing::Roots;
 use std::{sync::Arc, time::Duration};
 
 /// Everything that requests and sockets share. It holds nothing that matters: all of it can be read from the broker again.
@@ -14,6 +15,7 @@ pub struct Gateway {
     pub shards: u16,
     pub streams: Streams,
     pub directory: Directory,
+    pub keyring: Arc<Keyring>,
     pub profiles: Profiles,
     pub sessions: Sessions,
     pub rooms: Rooms,
@@ -34,9 +36,12 @@ impl Gateway {
         let installation = broker.installation().await.map_err(start_fault)?;
         let shards = installation.shards;
         let profiles = Profiles::start(&broker).await?;
+        let roots = Roots::read(&config.roots).map_err(|fault| Error::Start(fault.to_string()))?;
+        let keyring = Arc::new(Keyring::start(&broker, roots, signals.unopened.clone()).await?);
         Ok(Arc::new(Self {
             streams: Streams::start(&broker, shards).await?,
-            directory: Directory::new(broker.clone(), shards),
+            directory: Directory::new(broker.clone(), Arc::clone(&keyring), shards),
+            keyring,
             sessions: Sessions::new(),
             rooms: Rooms::default(),
             heads: Arc::default(),

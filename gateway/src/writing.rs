@@ -5,7 +5,7 @@ mod publish;
 
 use crate::{Error, lookup, state::Gateway};
 use protocol::{
-    Body, Event, MessageId, Reaction, RoomSlug, UserId,
+    Body, Event, MessageId, Reaction, RoomSlug, Text, UserId,
     frame::{Aim, Refusal},
 };
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub async fn perform(gateway: &Gateway, room: &RoomSlug, request: &Request) -> O
     let Request { id, author, what } = request.clone();
     let outcome = match what {
         What::Message(body) => {
-            let event = Event::Message { id, author, body };
+            let event = Event::Message { id, author, body: body.into() };
             publish::message(gateway, room, &event, &mut tries).await
         }
         What::React { target, reaction, on } => match found(gateway, room, target, &mut tries).await {
@@ -90,7 +90,7 @@ async fn found(
 ) -> Result<lookup::Found, Outcome> {
     loop {
         match lookup::aimed_at(gateway, room, aim).await {
-            Ok(Some(found)) if found.body.is_some() => return Ok(found),
+            Ok(Some(found)) if found.text != Text::Erased => return Ok(found),
             Ok(_) => return Err(Outcome::refused(Refusal::NoSuchMessage)),
             Err(error) => tries.after(&error).await?,
         }

@@ -11,12 +11,17 @@ use broker::{Broker, Credentials, setup};
 use history_worker::Config;
 use protocol::query::{HistoryAnswer, HistoryQuery, PageQuery};
 use protocol::subject::Shard;
-use protocol::{Body, Event, MessageId, RoomSlug, UserId};
+use protocol::{Event, MessageId, RoomSlug, UserId};
 use service::config::load_from;
 use service::process::{Doors, say};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+
+#[path = "../tests/all/boxes.rs"]
+#[expect(dead_code, reason = "the tests of the whole worker use more of it")]
+mod boxes;
+use boxes::boxed;
 
 const SHARD: Shard = Shard(0);
 const WRITERS: usize = 64;
@@ -74,10 +79,14 @@ fn room(number: u64) -> RoomSlug {
 async fn write(broker: &Broker, events: u64, rooms: u64) -> Result<u64, Box<dyn Error>> {
     let author = UserId::new();
     for number in 0..rooms {
-        let event = Event::Created { id: MessageId::new(), author, name: format!("Room {number}") };
+        let event = Event::Created {
+            id: MessageId::new(),
+            author,
+            name: boxed(MessageId::new(), &format!("Room {number}")),
+        };
         broker.publish(SHARD.log(&room(number)), &event.id().to_string(), event.encode().into()).await?;
     }
-    let body = Body::parse(&"x".repeat(100)).expect("a body");
+    let body = boxed(MessageId::new(), &"x".repeat(100));
     let mut writers = JoinSet::new();
     let mut head = 0;
     for number in 0..events {

@@ -172,3 +172,7 @@ async fn until_ended(
     };
     tokio::join!(ended, draining).0
 }
+
+#[cfg(test)]
+#[path = "../tests/all/boxes.rs"]
+mod boxes;

@@ -87,7 +87,7 @@ pub fn bytes(of: &impl Serialize) -> usize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use protocol::{Body, Event, MessageId, StoredEvent, Timestamp, UserId, limits};
+    use protocol::{Event, MessageId, SealedStored, Timestamp, UserId, limits};
 
     fn search(sequences: &[u64], target: u64) -> (u64, usize) {
         let mut search = Search::new(target, sequences.len() as u64);
@@ -148,8 +148,8 @@ mod tests {
 
     #[test]
     fn the_longest_messages_of_a_page_are_cut_to_what_the_broker_takes() {
-        let longest = Body::parse(&"🙂".repeat(limits::BODY_CHARS_MAX)).unwrap();
-        let event = |seq| StoredEvent {
+        let longest = crate::boxes::boxed(MessageId::new(), &"🙂".repeat(limits::BODY_CHARS_MAX));
+        let event = |seq| SealedStored {
             seq,
             at: Timestamp::from_millis(0),
             event: Event::Message { id: MessageId::new(), author: UserId::new(), body: longest.clone() },

@@ -8,14 +8,16 @@ mod batch;
 mod wanted;
 
 pub use apply::project;
-pub use batch::{Batch, Change, Changed, Given, Ignored, Kept, Known, LogEntry, Mark, Place, Sent, Text};
+pub use batch::{
+    Batch, Change, Changed, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place, Sent, Text,
+};
 pub use wanted::{Wanted, asked, wanted};
 
 use broker::Record;
 use bytes::Bytes;
 use protocol::event::Unreadable;
 use protocol::subject::{Shard, room_of};
-use protocol::{Event, MessageId, RoomSlug, StoredEvent, Target, Timestamp, UserId, limits};
+use protocol::{MessageId, RoomSlug, SealedEvent, SealedStored, Target, Timestamp, UserId, limits};
 
 /// Which part of the log is projected, and into how many parts it is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +29,6 @@ pub struct Part {
 /// What is kept of a room beside its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomState {
-    pub name: String,
     pub creator: UserId,
     /// Rows in the room: they are numbered 1 to `count`, in the order of the log. Changes of rows have no number.
     pub count: u64,
@@ -71,12 +72,12 @@ pub struct Aside {
 /// An entry of the log that has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    Event { room: RoomSlug, event: StoredEvent },
+    Event { room: RoomSlug, event: SealedStored },
     Aside(Aside),
 }
 
 impl SentKey {
-    pub fn of(room: &RoomSlug, event: &Event) -> Self {
+    pub fn of(room: &RoomSlug, event: &SealedEvent) -> Self {
         Self { room: room.clone(), id: event.id(), author: event.author() }
     }
 
@@ -130,13 +131,13 @@ impl Aside {
 pub fn read(part: Part, record: &Record) -> Entry {
     match room_and_event(part, record) {
         Ok((room, event)) => {
-            Entry::Event { room, event: StoredEvent { seq: record.seq, at: record.at, event } }
+            Entry::Event { room, event: SealedStored { seq: record.seq, at: record.at, event } }
         }
         Err(reason) => Entry::Aside(Aside::of(record, reason)),
     }
 }
 
-fn room_and_event(part: Part, record: &Record) -> Result<(RoomSlug, Event), Reason> {
+fn room_and_event(part: Part, record: &Record) -> Result<(RoomSlug, SealedEvent), Reason> {
     let no_room = Reason::Unreadable(Unreadable::Subject);
     let room = room_of(&record.subject).ok_or(no_room)?;
     // More tokens than one after the shard: no reader of the room's own subject sees such an entry.
@@ -146,7 +147,7 @@ fn room_and_event(part: Part, record: &Record) -> Result<(RoomSlug, Event), Reas
     if Shard::of(&room, part.shards) != part.shard {
         return Err(Reason::OtherShard);
     }
-    let event = Event::decode(&record.payload).map_err(Reason::Unreadable)?;
+    let event = SealedEvent::decode(&record.payload).map_err(Reason::Unreadable)?;
     Ok((room, event))
 }
 

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod all {
+    mod boxes;
     mod changes;
     mod erasing;
     mod kill;

@@ -1,15 +1,16 @@
 //! What a room's log stores. Sequence and time are not in an event: the broker gives them.
 
-use crate::{MessageId, Reaction, Timestamp, UserId, limits};
+use crate::{
+    MessageId, Reaction, Timestamp, UserId, limits,
+    sealed::{Sealed, SealedText, Tag},
+};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// The format that this code writes and reads.
 pub const VERSION: u32 = 1;
 
-/// The text of a message, as its author wrote it. The one home of a body, so that a change of how
-/// bodies are kept is a change of this type.
+/// The text of a message, as its author wrote it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Body(String);
@@ -42,11 +43,6 @@ impl Body {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// What is kept of a body that is erased: SHA-256 of its UTF-8 bytes, as lower-case hexadecimal text.
-    pub fn hash(&self) -> String {
-        data_encoding::HEXLOWER.encode(&Sha256::digest(self.0.as_bytes()))
-    }
 }
 
 /// No message text in logs: a body shows its length alone.
@@ -64,15 +60,61 @@ pub enum BadBody {
     Control,
 }
 
-/// One thing that happened in a room.
+/// A text as whoever has the keys sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Text {
+    Plain(Body),
+    /// Its author's or its room's key was destroyed, so that nobody can read it again.
+    Erased,
+    /// It was altered, or is not where it was written: an alarm for the operator.
+    Unopened,
+}
+
+impl Text {
+    /// The text; empty where there is none to show.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Plain(body) => body.as_str(),
+            Self::Erased | Self::Unopened => "",
+        }
+    }
+}
+
+impl From<Body> for Text {
+    fn from(body: Body) -> Self {
+        Self::Plain(body)
+    }
+}
+
+/// A reaction as log and database hold it. Two are equal when they say the same of one message, whoever gave them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SealedReaction {
+    /// Equal reactions to one message have equal tags.
+    pub tag: Tag,
+    /// Who gave it, and the event that brought it: the box is bound to both.
+    pub author: UserId,
+    #[serde(flatten)]
+    pub text: SealedText,
+}
+
+impl PartialEq for SealedReaction {
+    fn eq(&self, other: &Self) -> bool {
+        self.tag == other.tag
+    }
+}
+impl Eq for SealedReaction {}
+
+/// One thing that happened in a room: with its texts in the open, as only a gateway has them, or as a [`SealedEvent`].
+///
+/// `Title` is a room's name, `Body` a message's text, `Emoji` a reaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Event {
+pub enum Event<Title = String, Body = Text, Emoji = Reaction> {
     /// The room was made; its maker is its first member.
     Created {
         id: MessageId,
         author: UserId,
-        name: String,
+        name: Title,
     },
     Joined {
         id: MessageId,
@@ -101,7 +143,7 @@ pub enum Event {
         target: Target,
         /// When the message had been stored.
         of: Timestamp,
-        /// [`Body::hash`] of the message as it was last.
+        /// [`crate::Sealed::hash`] of the message as it was last.
         hash: String,
     },
     /// A member puts a reaction on a message, or takes it back.
@@ -109,10 +151,13 @@ pub enum Event {
         id: MessageId,
         author: UserId,
         target: Target,
-        reaction: Reaction,
+        reaction: Emoji,
         on: bool,
     },
 }
+
+/// An event as log and database hold it.
+pub type SealedEvent = Event<SealedText, SealedText, SealedReaction>;
 
 /// The message that an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +168,7 @@ pub struct Target {
     pub seq: u64,
 }
 
-impl Event {
+impl<Title, Body, Emoji> Event<Title, Body, Emoji> {
     pub const fn id(&self) -> MessageId {
         match self {
             Self::Created { id, .. }
@@ -165,9 +210,12 @@ impl Event {
             _ => None,
         }
     }
+}
 
+impl SealedEvent {
+    /// The event as the log has it: one flat object, in which the only text is a box.
     pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(&Versioned { v: VERSION, event: self }).expect("an event is plain JSON")
+        serde_json::to_vec(&Entry::of(self)).expect("an event is plain JSON")
     }
 
     /// Reads an event of the log.
@@ -178,30 +226,105 @@ impl Event {
         if bytes.len() > limits::EVENT_BYTES_MAX {
             return Err(Unreadable::TooLarge(bytes.len()));
         }
-        let head: Head = serde_json::from_slice(bytes).map_err(|_| Unreadable::NotAnEvent)?;
-        if head.v != VERSION {
-            return Err(Unreadable::Version(head.v));
+        match serde_json::from_slice::<Entry<'_>>(bytes) {
+            Ok(entry) if entry.v == VERSION => entry.event(),
+            _ => Err(unreadable(bytes)),
         }
-        let event: Self = serde_json::from_slice(bytes).map_err(|_| match head.kind.as_str() {
-            "created" | "joined" | "left" | "message" | "edited" | "deleted" | "reacted" => {
-                Unreadable::Fields
-            }
-            _ => Unreadable::Kind,
-        })?;
-        if let Some(body) = event.body()
-            && Body::parse(body.as_str()).as_ref() != Ok(body)
-        {
-            return Err(Unreadable::Fields);
-        }
-        Ok(event)
     }
 }
 
-#[derive(Serialize)]
-struct Versioned<'a> {
+/// What is wrong with bytes that are no entry.
+fn unreadable(bytes: &[u8]) -> Unreadable {
+    match serde_json::from_slice::<Head>(bytes) {
+        Err(_) => Unreadable::NotAnEvent,
+        Ok(head) if head.v != VERSION => Unreadable::Version(head.v),
+        Ok(head) if KINDS.contains(&head.kind.as_str()) => Unreadable::Fields,
+        Ok(_) => Unreadable::Kind,
+    }
+}
+
+const KINDS: [&str; 7] = ["created", "joined", "left", "message", "edited", "deleted", "reacted"];
+
+/// An event's fields as the log has them.
+#[derive(Serialize, Deserialize)]
+struct Entry<'a> {
     v: u32,
-    #[serde(flatten)]
-    event: &'a Event,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    id: MessageId,
+    author: UserId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<Target>,
+    #[serde(rename = "box", default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<Sealed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<Tag>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash: Option<String>,
+}
+
+impl Entry<'_> {
+    fn of(event: &SealedEvent) -> Self {
+        let mut entry = Self {
+            v: VERSION,
+            kind: Cow::Borrowed(""),
+            id: event.id(),
+            author: event.author(),
+            target: event.target(),
+            sealed: event.body().map(|text| text.sealed.clone()),
+            tag: None,
+            on: None,
+            of: None,
+            hash: None,
+        };
+        entry.kind = Cow::Borrowed(match event {
+            Event::Created { name, .. } => {
+                entry.sealed = Some(name.sealed.clone());
+                "created"
+            }
+            Event::Joined { .. } => "joined",
+            Event::Left { .. } => "left",
+            Event::Message { .. } => "message",
+            Event::Edited { .. } => "edited",
+            Event::Deleted { of, hash, .. } => {
+                (entry.of, entry.hash) = (Some(*of), Some(hash.clone()));
+                "deleted"
+            }
+            Event::Reacted { reaction, on, .. } => {
+                (entry.tag, entry.on) = (Some(reaction.tag), Some(*on));
+                entry.sealed = Some(reaction.text.sealed.clone());
+                "reacted"
+            }
+        });
+        entry
+    }
+
+    fn event(self) -> Result<SealedEvent, Unreadable> {
+        const MISSING: Unreadable = Unreadable::Fields;
+        let Self { id, author, target, sealed, .. } = self;
+        let text = sealed.map(|sealed| SealedText { by: id, sealed }).ok_or(MISSING);
+        let target = target.ok_or(MISSING);
+        Ok(match self.kind.as_ref() {
+            "created" => Event::Created { id, author, name: text? },
+            "joined" => Event::Joined { id, author },
+            "left" => Event::Left { id, author },
+            "message" => Event::Message { id, author, body: text? },
+            "edited" => Event::Edited { id, author, target: target?, body: text? },
+            "deleted" => {
+                let (of, hash) = (self.of.ok_or(MISSING)?, self.hash.ok_or(MISSING)?);
+                Event::Deleted { id, author, target: target?, of, hash }
+            }
+            "reacted" => {
+                let reaction = SealedReaction { tag: self.tag.ok_or(MISSING)?, author, text: text? };
+                Event::Reacted { id, author, target: target?, reaction, on: self.on.ok_or(MISSING)? }
+            }
+            _ => return Err(Unreadable::Kind),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -242,26 +365,43 @@ impl std::error::Error for Unreadable {}
 
 /// An event with what the broker gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredEvent {
+pub struct StoredEvent<E = Event> {
     /// Its sequence in the shard's stream: rises within a room, with gaps.
     pub seq: u64,
     /// When the broker stored it.
     pub at: Timestamp,
-    pub event: Event,
+    pub event: E,
 }
+
+/// An event of the log as it is stored.
+pub type SealedStored = StoredEvent<SealedEvent>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn text(by: MessageId) -> SealedText {
+        let bytes = [&[1, 0, 1, 0, 1][..], &[7; 30]].concat();
+        SealedText { by, sealed: Sealed::from_bytes(bytes).unwrap() }
+    }
+
     #[test]
     fn an_event_survives_the_log() {
-        let event = Event::Message {
-            id: MessageId::new(),
-            author: UserId::new(),
-            body: Body::parse("a\r\nb\rc\n    d").unwrap(),
-        };
-        assert_eq!(Event::decode(&event.encode()), Ok(event));
+        let (id, author) = (MessageId::new(), UserId::new());
+        let target = Target { id: MessageId::new(), author, seq: 7 };
+        let reaction = SealedReaction { tag: Tag([3; 8]), author, text: text(id) };
+        let (of, hash) = (Timestamp::from_millis(5), text(id).sealed.hash());
+        for event in [
+            SealedEvent::Created { id, author, name: text(id) },
+            SealedEvent::Joined { id, author },
+            SealedEvent::Left { id, author },
+            SealedEvent::Message { id, author, body: text(id) },
+            SealedEvent::Edited { id, author, target, body: text(id) },
+            SealedEvent::Deleted { id, author, target, of, hash },
+            SealedEvent::Reacted { id, author, target, reaction, on: false },
+        ] {
+            assert_eq!(SealedEvent::decode(&event.encode()), Ok(event));
+        }
     }
 
     #[test]
@@ -280,20 +420,20 @@ mod tests {
 
     #[test]
     fn what_can_not_be_read_is_named() {
-        let with_body = |body: &str| {
+        let with_box = |sealed: &str| {
             format!(
-                r#"{{"v":1,"type":"message","id":"{}","author":"{}","body":"{body}"}}"#,
+                r#"{{"v":1,"type":"message","id":"{}","author":"{}","box":"{sealed}"}}"#,
                 MessageId::new(),
                 UserId::new()
             )
         };
-        assert_eq!(Event::decode(b"{"), Err(Unreadable::NotAnEvent));
-        assert_eq!(Event::decode(b""), Err(Unreadable::NotAnEvent));
-        assert_eq!(Event::decode(&vec![b'a'; 900 * 1024]), Err(Unreadable::TooLarge(900 * 1024)));
-        assert_eq!(Event::decode(br#"{"type":"poll","v":99}"#), Err(Unreadable::Version(99)));
-        assert_eq!(Event::decode(br#"{"type":"poll","v":1}"#), Err(Unreadable::Kind));
-        assert_eq!(Event::decode(br#"{"type":"message","v":1}"#), Err(Unreadable::Fields));
-        assert_eq!(Event::decode(with_body("\\u0000").as_bytes()), Err(Unreadable::Fields));
-        assert!(Event::decode(with_body("hello").as_bytes()).is_ok());
+        assert_eq!(SealedEvent::decode(b"{"), Err(Unreadable::NotAnEvent));
+        assert_eq!(SealedEvent::decode(b""), Err(Unreadable::NotAnEvent));
+        assert_eq!(SealedEvent::decode(&vec![b'a'; 900 * 1024]), Err(Unreadable::TooLarge(900 * 1024)));
+        assert_eq!(SealedEvent::decode(br#"{"type":"poll","v":99}"#), Err(Unreadable::Version(99)));
+        assert_eq!(SealedEvent::decode(br#"{"type":"poll","v":1}"#), Err(Unreadable::Kind));
+        assert_eq!(SealedEvent::decode(br#"{"type":"message","v":1}"#), Err(Unreadable::Fields));
+        assert_eq!(SealedEvent::decode(with_box("AA").as_bytes()), Err(Unreadable::Fields));
+        assert!(SealedEvent::decode(with_box(&text(MessageId::new()).sealed.to_text()).as_bytes()).is_ok());
     }
 }

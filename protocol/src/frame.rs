@@ -276,6 +276,8 @@ pub enum EventFrame {
     },
     /// Here stood a message, or an edit of one, that was deleted. Its id and author are those of what is gone.
     Erased(EventHead),
+    /// A message, or an edit of one, whose text can't be opened: it was altered, or is not where it was written.
+    Unopened(EventHead),
 }
 
 /// What every event has.

@@ -10,11 +10,13 @@ pub mod frame;
 #[cfg(test)]
 mod golden;
 pub mod ids;
+pub mod keys;
 pub mod limits;
 pub mod path;
 pub mod presence;
 pub mod query;
 pub mod reaction;
+pub mod sealed;
 pub mod state;
 pub mod subject;
 pub mod text;
@@ -22,7 +24,8 @@ pub mod timestamp;
 pub mod token;
 pub mod view;
 
-pub use event::{Body, Event, StoredEvent, Target};
+pub use event::{Body, Event, SealedEvent, SealedStored, StoredEvent, Target, Text};
 pub use ids::{Cursor, MessageId, RoomSlug, SessionId, StreamIdentity, UserId};
 pub use reaction::Reaction;
+pub use sealed::{Sealed, SealedText, Tag};
 pub use timestamp::Timestamp;

@@ -1,7 +1,7 @@
 //! What the history worker is asked over the broker, as JSON requests on
-//! [`crate::subject::Shard::history_queries`], and what it answers.
+//! [`crate::subject::Shard::history_queries`], and what it answers: texts are sealed, the worker has no keys.
 
-use crate::{MessageId, RoomSlug, StoredEvent, StreamIdentity, view::Row};
+use crate::{MessageId, RoomSlug, SealedStored, StreamIdentity, view::SealedRow};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,10 +48,10 @@ pub enum HistoryAnswer {
         stream: StreamIdentity,
         /// Up to which sequence of the shard the projection had applied the log: what came later is not in the answer.
         applied: u64,
-        rows: Vec<Row>,
+        rows: Vec<SealedRow>,
     },
     Last {
-        events: Vec<(RoomSlug, StoredEvent)>,
+        events: Vec<(RoomSlug, SealedStored)>,
     },
     /// The projection has not come to `at_least` in time; it stands at `applied`.
     Behind {
@@ -70,7 +70,7 @@ pub struct Page {
     /// Up to which sequence of the shard the projection had applied the log.
     pub applied: u64,
     /// Oldest first.
-    pub rows: Vec<Row>,
+    pub rows: Vec<SealedRow>,
     /// The room's row just before the first of `rows`; 0 when there is none, so nothing is older.
     pub prev: u64,
 }
@@ -82,7 +82,7 @@ pub struct Events {
     pub stream: StreamIdentity,
     pub applied: u64,
     /// Oldest first.
-    pub events: Vec<StoredEvent>,
+    pub events: Vec<SealedStored>,
     /// Everything of the room after the asked sequence and up to here is in `events`.
     pub reached: u64,
 }

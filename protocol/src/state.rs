@@ -1,6 +1,6 @@
 //! The state beside the log: the last value on a subject of its own, kept by the broker.
 
-use crate::{MessageId, RoomSlug, Timestamp, UserId};
+use crate::{MessageId, RoomSlug, SealedText, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// What a person is in a room: `chat.member.<shard>.<user>.<room>`.
@@ -66,7 +66,9 @@ impl MessageState {
 /// What a room is: `chat.room.<shard>.<room>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
-    pub name: String,
+    /// The name as the `created` event has it, to which it is bound.
+    #[serde(flatten)]
+    pub name: SealedText,
     pub creator: UserId,
 }
 

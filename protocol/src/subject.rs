@@ -19,8 +19,21 @@ pub const SESSIONS_STREAM: &str = "SESSIONS";
 pub const SESSIONS: &str = "chat.session.>";
 pub const SESSIONS_LIVE: &str = "chat.sessionlive.>";
 
+/// The keys of rooms and people, wrapped; written by the auth service alone.
+pub const KEYS_STREAM: &str = "KEYS";
+pub const KEYS: &str = "chat.keys.>";
+pub const KEYS_LIVE: &str = "chat.keyslive.>";
+/// A key that opens nothing: whoever can unwrap it has the root keys of this installation.
+pub const CANARY: &str = "chat.keys.canary";
+/// That everything of a person or room was erased.
+pub const ERASURES: &str = "chat.keys.erased.>";
+pub const ERASURES_LIVE: &str = "chat.keyslive.erased.>";
+/// Where the auth service is asked for a new room's key.
+pub const KEY_REQUESTS: &str = "keys.room";
+
 /// What stands before a subject of these streams when the broker republishes it.
-pub const REPUBLISHED: [(&str, &str, &str); 2] = [
+pub const REPUBLISHED: [(&str, &str, &str); 3] = [
+    (KEYS_STREAM, KEYS, KEYS_LIVE),
     (PROFILES_STREAM, "chat.profile.>", "chat.profilelive.>"),
     (SESSIONS_STREAM, "chat.session.>", "chat.sessionlive.>"),
 ];

@@ -1,58 +1,66 @@
 //! A page of a room as it is now: rows, with what happened to them since. The one home of what edits, deletions and
 //! reactions mean; whoever shows a page folds events with it.
 
-use crate::{Body, Event, MessageId, Reaction, StoredEvent, Target, Timestamp, UserId, limits};
+use crate::{
+    Event, MessageId, Reaction, SealedText, StoredEvent, Target, Text, Timestamp, UserId,
+    event::SealedReaction, limits,
+};
 use serde::{Deserialize, Serialize};
 
-/// Something that has a place of its own in a room's list.
+/// Something that has a place of its own in a room's list; like an event, in the open or sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Row {
+pub struct Row<Title = String, Body = Text, Emoji = Reaction> {
     pub seq: u64,
     pub at: Timestamp,
     pub id: MessageId,
     pub author: UserId,
     #[serde(flatten)]
-    pub what: What,
+    pub what: What<Title, Body, Emoji>,
 }
+
+/// A row as the database holds it.
+pub type SealedRow = Row<SealedText, SealedText, SealedReaction>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum What {
+pub enum What<Title = String, Body = Text, Emoji = Reaction> {
     Created {
-        name: String,
+        name: Title,
     },
     Joined,
     Left,
-    Message(Content),
-    /// A message that was deleted: nothing but its place is left.
+    Message(Content<Body, Emoji>),
+    /// A message that was deleted, or whose key was: nothing but its place is left.
     Erased,
+    /// A message whose text can't be opened, though its keys are there: [`Text::Unopened`].
+    Unopened,
 }
 
 /// A message as it is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Content {
+pub struct Content<Body = Text, Emoji = Reaction> {
     pub body: Body,
     /// When it was edited last, if ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited_at: Option<Timestamp>,
     /// In the order in which each was first given, at most [`limits::REACTIONS_SHOWN_MAX`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reactions: Vec<Reactors>,
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub reactions: Vec<Reactors<Emoji>>,
 }
 
 /// Who gave one reaction to a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reactors {
-    pub reaction: Reaction,
+pub struct Reactors<Emoji = Reaction> {
+    pub reaction: Emoji,
     /// How many people gave it.
     pub count: u64,
     /// The first of them, in the order of giving, at most [`limits::PEOPLE_NAMED_MAX`].
     pub by: Vec<UserId>,
 }
 
-impl Row {
+impl<Title: Clone, Body: Clone, Emoji> Row<Title, Body, Emoji> {
     /// The row that an event makes; `None` for one that changes another row.
-    pub fn of(stored: &StoredEvent) -> Option<Self> {
+    pub fn of<E>(stored: &StoredEvent<Event<Title, Body, E>>) -> Option<Self> {
         let what = match &stored.event {
             Event::Created { name, .. } => What::Created { name: name.clone() },
             Event::Joined { .. } => What::Joined,
@@ -71,10 +79,29 @@ impl Row {
     }
 }
 
+impl What {
+    /// A message without a text to show is a place alone: for a page that is about to be shown.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        match self {
+            Self::Message(Content { body: Text::Erased, .. }) => Self::Erased,
+            Self::Message(Content { body: Text::Unopened, .. }) => Self::Unopened,
+            other => other,
+        }
+    }
+}
+
 /// Takes the next event of a room into consecutive rows, oldest first: it adds a row or changes a message before it. What changes
 /// a row that is not among them changes nothing, but a deletion marks the place of its message between the rows, since its log
 /// entry may be gone.
-pub fn fold(rows: &mut Vec<Row>, stored: &StoredEvent) {
+pub fn fold<Title, Body, Emoji>(
+    rows: &mut Vec<Row<Title, Body, Emoji>>,
+    stored: &StoredEvent<Event<Title, Body, Emoji>>,
+) where
+    Title: Clone,
+    Body: Clone,
+    Emoji: Clone + PartialEq,
+{
     if let Some(row) = Row::of(stored) {
         rows.push(row);
         return;
@@ -92,21 +119,23 @@ pub fn fold(rows: &mut Vec<Row>, stored: &StoredEvent) {
     }
 }
 
-impl Content {
-    fn take(&mut self, event: &Event, at: Timestamp) {
+impl<Body: Clone, Emoji: Clone + PartialEq> Content<Body, Emoji> {
+    fn take<Title>(&mut self, event: &Event<Title, Body, Emoji>, at: Timestamp) {
         match event {
             Event::Edited { body, .. } => {
                 self.body = body.clone();
                 self.edited_at = Some(at);
             }
             Event::Reacted { author, reaction, on: true, .. } => self.react(*author, reaction),
-            Event::Reacted { author, reaction, on: false, .. } => self.take_back(*author, reaction),
+            Event::Reacted { author, reaction, on: false, .. } => {
+                self.take_back(*author, reaction);
+            }
             _ => {}
         }
     }
 
     /// Counts a person's reaction in, once.
-    pub fn react(&mut self, user: UserId, reaction: &Reaction) {
+    pub fn react(&mut self, user: UserId, reaction: &Emoji) {
         let place = self.reactions.iter().position(|known| known.reaction == *reaction);
         let known = match place {
             Some(place) => &mut self.reactions[place],
@@ -126,7 +155,7 @@ impl Content {
         }
     }
 
-    fn take_back(&mut self, user: UserId, reaction: &Reaction) {
+    fn take_back(&mut self, user: UserId, reaction: &Emoji) {
         let Some(place) = self.reactions.iter().position(|known| known.reaction == *reaction) else { return };
         let known = &mut self.reactions[place];
         let named = known.by.len();
@@ -144,13 +173,14 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Body;
 
     fn stored(seq: u64, event: Event) -> StoredEvent {
         StoredEvent { seq, at: Timestamp::from_millis(seq.cast_signed()), event }
     }
     fn message(seq: u64, author: UserId) -> (StoredEvent, Target) {
         let id = MessageId::new();
-        let body = Body::parse("v1").unwrap();
+        let body = Body::parse("v1").unwrap().into();
         (stored(seq, Event::Message { id, author, body }), Target { id, author, seq })
     }
     fn deleted(seq: u64, target: Target) -> StoredEvent {
@@ -158,7 +188,7 @@ mod tests {
         stored(seq, Event::Deleted { id, author: target.author, target, of, hash: String::new() })
     }
     fn edited(seq: u64, target: Target, body: &str) -> StoredEvent {
-        let body = Body::parse(body).unwrap();
+        let body = Body::parse(body).unwrap().into();
         stored(seq, Event::Edited { id: MessageId::new(), author: target.author, target, body })
     }
     fn reacted(seq: u64, author: UserId, target: Target, reaction: &str, on: bool) -> StoredEvent {
@@ -166,7 +196,7 @@ mod tests {
         stored(seq, Event::Reacted { id: MessageId::new(), author, target, reaction, on })
     }
     fn folded(events: &[StoredEvent]) -> Vec<Row> {
-        let mut rows = Vec::new();
+        let mut rows: Vec<Row> = Vec::new();
         events.iter().for_each(|event| fold(&mut rows, event));
         rows
     }

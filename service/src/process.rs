@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -107,6 +109,13 @@ where
     })
 }
 
+/// Keys, passwords and texts are in this process's memory: it is written to no core file, and shown to no other process of its user.
+fn keep_memory_private() {
+    // Where the system refuses, the process runs on: it is as safe as others there.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let _ = prctl::set_dumpable(false);
+}
+
 enum Ended<E> {
     Doors(String),
     Run(E),
@@ -137,6 +146,7 @@ where
     R: Future<Output = Result<(), E>>,
     E: Fatal,
 {
+    keep_memory_private();
     // Two providers of rustls are compiled in, and it ends the process at its first use unless one is named. Fails only when
     // one was named before.
     let _ = rustls::crypto::ring::default_provider().install_default();

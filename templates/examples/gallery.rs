@@ -207,6 +207,7 @@ fn conversation() -> Vec<EventRow> {
             ),
         ),
         ("24T17:04:40", "alan", RowKind::Erased { row: true }),
+        ("24T17:04:45", "alan", RowKind::Unopened { target: None }),
         ("25T09:02:00", "alan", RowKind::Joined),
         ("25T09:02:30", "layla", RowKind::Joined),
         (

@@ -30,6 +30,8 @@ pub enum FormError {
     /// Control or direction characters.
     RoomNameControl,
     UnknownCode,
+    /// The service that makes keys does not answer (503).
+    RoomsWait,
 }
 
 impl FormError {
@@ -57,6 +59,7 @@ impl FormError {
             FormError::RoomNameSymbols => forms.room_name_symbols,
             FormError::RoomNameControl => forms.room_name_control,
             FormError::UnknownCode => forms.unknown_code,
+            FormError::RoomsWait => forms.rooms_wait,
         }
     }
 }

@@ -198,13 +198,14 @@ mod tests {
     }
 
     /// One of each kind that has no row of its own.
-    fn changes() -> [RowKind; 4] {
+    fn changes() -> [RowKind; 5] {
         let target = "0192f0c1-0000-7000-8000-000000000001".to_owned();
         [
             RowKind::Edited { target: target.clone(), text: NASTY.to_owned() },
             RowKind::Deleted { target: target.clone() },
             RowKind::Reacted { target, reaction: "👍".to_owned(), on: false },
             RowKind::Erased { row: false },
+            RowKind::Unopened { target: Some("0192f0c1-0000-7000-8000-000000000001".to_owned()) },
         ]
     }
 
@@ -231,6 +232,7 @@ mod tests {
             RowKind::Left,
             RowKind::Created { room_name: NASTY.to_owned() },
             RowKind::Erased { row: true },
+            RowKind::Unopened { target: None },
         ];
         for kind in kinds.into_iter().chain(changes()) {
             let html = event_fragment(Lang::Fr, &row(kind));
@@ -267,6 +269,12 @@ mod tests {
             "{html}"
         );
         assert!(html.contains("message supprimé") && !html.contains("class=\"body"), "{html}");
+    }
+
+    #[test]
+    fn a_message_that_could_not_be_opened_says_so() {
+        let html = event_fragment(Lang::En, &row(RowKind::Unopened { target: None }));
+        assert!(html.contains("data-kind=\"unopened\"") && html.contains("could not be opened"), "{html}");
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub enum RowKind {
     Erased {
         row: bool,
     },
+    /// A message whose text could not be opened: a quiet row says so. With `target`, an edit of that message: a change.
+    Unopened {
+        target: Option<String>,
+    },
     /// The message `target` has a new text. A change.
     Edited {
         target: String,
@@ -107,6 +111,7 @@ impl RowKind {
         match self {
             RowKind::Message(_) => "message",
             RowKind::Erased { .. } => "erased",
+            RowKind::Unopened { .. } => "unopened",
             RowKind::Edited { .. } => "edited",
             RowKind::Deleted { .. } => "deleted",
             RowKind::Reacted { .. } => "reacted",
@@ -121,6 +126,7 @@ impl RowKind {
         matches!(
             self,
             RowKind::Erased { row: false }
+                | RowKind::Unopened { target: Some(_) }
                 | RowKind::Edited { .. }
                 | RowKind::Deleted { .. }
                 | RowKind::Reacted { .. }
@@ -131,6 +137,7 @@ impl RowKind {
     pub(crate) fn target(&self) -> Option<&str> {
         match self {
             RowKind::Edited { target, .. }
+            | RowKind::Unopened { target: Some(target) }
             | RowKind::Deleted { target }
             | RowKind::Reacted { target, .. } => Some(target),
             _ => None,

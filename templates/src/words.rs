@@ -34,6 +34,8 @@ pub struct Words {
     pub create_room: &'static str,
     pub create_title: &'static str,
     pub create_lead: &'static str,
+    /// What sealing does, and what it does not.
+    pub sealed_at_rest: &'static str,
     pub create_submit: &'static str,
     pub room_name: &'static str,
     pub room_name_hint: &'static str,
@@ -99,6 +101,8 @@ pub struct Words {
     pub created_it: &'static str,
     pub edited: &'static str,
     pub erased: &'static str,
+    /// In place of a message whose text could not be opened.
+    pub unopened: &'static str,
     pub and_more: &'static str,
     pub who_is_here: &'static str,
     pub tools: &'static str,
@@ -171,6 +175,7 @@ pub struct FormWords {
     pub room_name_symbols: &'static str,
     pub room_name_control: &'static str,
     pub unknown_code: &'static str,
+    pub rooms_wait: &'static str,
 }
 
 /// Why a message was refused, by the code of the frame.

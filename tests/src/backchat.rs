@@ -70,6 +70,12 @@ impl Backchat {
 
     /// The command that runs the program on a port and a DATA folder.
     pub fn command(port: u16, data: &Path, logs: &Path) -> Launch {
+        let own = Self::command_with_its_own_roots(port, data, logs);
+        own.argument("--roots").argument(crate::keys::folder())
+    }
+
+    /// The same with root keys that it makes itself, beside the data.
+    pub fn command_with_its_own_roots(port: u16, data: &Path, logs: &Path) -> Launch {
         Launch::new(&built("backchat"), logs)
             .argument("--listen")
             .argument(format!("127.0.0.1:{port}"))

@@ -80,7 +80,8 @@ impl From<EventFrame> for Seen {
             | EventFrame::Edited { head, .. }
             | EventFrame::Deleted { head, .. }
             | EventFrame::Reacted { head, .. }
-            | EventFrame::Erased(head) => (head, None),
+            | EventFrame::Erased(head)
+            | EventFrame::Unopened(head) => (head, None),
         };
         let EventHead { seq, prev, id, .. } = head;
         Self { seq, prev, id, body }

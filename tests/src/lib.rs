@@ -5,7 +5,7 @@
 //! them. A file per concept: [`process`] runs programs, [`nats`] and [`cluster`] are brokers, [`backchat`] and [`services`] the two editions,
 //! [`proxy`] is the network, [`person`] does over HTTP what a user does, [`json_socket`] and [`html_socket`] speak the two
 //! formats, [`browser`] and [`room_page`] see what a person sees, [`eventually`] waits, [`audit`] counts what was lost,
-//! [`rude`] keeps to no rule, [`calm`] notices whether anybody is disturbed, [`usage`] sees what a process takes.
+//! [`keys`] opens and seals what is stored, [`rude`] keeps to no rule, [`calm`] notices whether anybody is disturbed, [`usage`] sees what a process takes.
 
 pub mod audit;
 pub mod backchat;
@@ -20,6 +20,7 @@ pub mod html;
 pub mod html_socket;
 pub mod http;
 pub mod json_socket;
+pub mod keys;
 pub mod kill_test;
 pub mod metrics;
 pub mod nats;

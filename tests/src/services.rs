@@ -134,6 +134,7 @@ impl Place<'_> {
             .set(&format!("{prefix}_NATS_URL"), &self.urls)
             .set(&format!("{prefix}_OPERATIONS"), format!("127.0.0.1:{operations}"));
         if program != "history-worker" {
+            launch = launch.set(&format!("{prefix}_ROOTS"), crate::keys::folder());
             launch = launch.set(&format!("{prefix}_LISTEN"), format!("127.0.0.1:{public}"));
         }
         if let Some(database) = database {
@@ -225,6 +226,14 @@ impl Service {
     pub fn usage(&self) -> Usage {
         let program = self.program.as_ref().expect("the service was started");
         Usage::of(program.id(), &self.operations())
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it was not started.
+    pub fn id(&self) -> u32 {
+        self.program.as_ref().expect("the service was started").id()
     }
 
     /// How the harness calls it.

@@ -2,10 +2,11 @@
 
 use crate::eventually::eventually;
 use crate::heard::Seen;
+use crate::keys;
 use broker::Broker;
 use protocol::query::{AfterQuery, HistoryAnswer, HistoryQuery};
 use protocol::subject::Shard;
-use protocol::{Event, RoomSlug};
+use protocol::{Event, RoomSlug, SealedEvent};
 use std::time::Duration;
 
 /// Records read at once.
@@ -25,9 +26,9 @@ pub async fn log(broker: &Broker, room: &str) -> Vec<Seen> {
         let Some(last) = batch.records.last() else { return events };
         after = last.seq;
         for record in &batch.records {
-            let Ok(event) = Event::decode(&record.payload) else { continue };
+            let Ok(event) = SealedEvent::decode(&record.payload) else { continue };
             let prev = events.last().map_or(0, |event| event.seq);
-            events.push(seen(record.seq, prev, &event));
+            events.push(seen(broker, &room, (record.seq, prev), &event).await);
         }
     }
 }
@@ -47,9 +48,9 @@ async fn place_of(broker: &Broker, room: &str) -> (RoomSlug, Shard) {
     (room, shard)
 }
 
-fn seen(seq: u64, prev: u64, event: &Event) -> Seen {
+async fn seen(broker: &Broker, room: &RoomSlug, (seq, prev): (u64, u64), event: &SealedEvent) -> Seen {
     let body = match event {
-        Event::Message { body, .. } => Some(body.as_str().to_owned()),
+        Event::Message { .. } => keys::text(broker, room, event).await,
         _ => None,
     };
     Seen { seq, prev, id: event.id(), body }
@@ -81,7 +82,7 @@ pub async fn worker_history(broker: &Broker, room: &str) -> Vec<Seen> {
         }
         for stored in found {
             let prev = history.last().map_or(0, |event| event.seq);
-            history.push(seen(stored.seq, prev, &stored.event));
+            history.push(seen(broker, &room, (stored.seq, prev), &stored.event).await);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Writing past every gateway, straight to the broker: what a test does to a room's log, and to the streams themselves.
 
+use crate::keys;
 use broker::{BatchEntry, Broker, Expect};
 use bytes::Bytes;
 use protocol::subject::Shard;
-use protocol::{Body, Event, MessageId, RoomSlug, UserId};
+use protocol::{MessageId, RoomSlug, UserId};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -17,9 +18,10 @@ const BATCH: usize = 1_000;
 /// # Panics
 /// When the broker does not store it.
 pub async fn message(broker: &Broker, room: &str, author: UserId, body: &str) -> u64 {
-    let event = event(author, body);
+    let room = slug(room);
+    let event = keys::sealed_message(broker, &room, author, body).await;
     let id = format!("{author}.{}", event.id());
-    let stored = broker.publish(log_of(room), &id, Bytes::from(event.encode())).await;
+    let stored = broker.publish(Shard(0).log(&room), &id, Bytes::from(event.encode())).await;
     stored.expect("the broker stores a message").seq
 }
 
@@ -29,13 +31,14 @@ pub async fn message(broker: &Broker, room: &str, author: UserId, body: &str) ->
 /// # Panics
 /// When the broker does not store them.
 pub async fn flood(broker: &Broker, room: &str, author: UserId, (count, chars): (usize, usize)) {
-    let subject = log_of(room);
+    let room = slug(room);
+    let (subject, key) = (Shard(0).log(&room), keys::body_key(broker, &room, author).await);
     for start in (0..count).step_by(BATCH) {
         let numbers = start..count.min(start + BATCH);
         let entry = |number| BatchEntry {
             subject: subject.clone(),
             expect: Expect::Anything,
-            payload: event(author, &format!("{number} {:x<chars$}", "")).encode(),
+            payload: keys::message_with(&key, author, &format!("{number} {:x<chars$}", "")).encode(),
         };
         let batch = MessageId::new().to_string();
         let stored = broker.publish_batch(&batch, numbers.map(entry).collect()).await;
@@ -71,11 +74,6 @@ pub async fn api(broker: &Broker, what: &str, question: &Value) -> Result<Value,
     }
 }
 
-fn event(author: UserId, body: &str) -> Event {
-    let body = Body::parse(body).expect("a test's message is one");
-    Event::Message { id: MessageId::new(), author, body }
-}
-
-fn log_of(room: &str) -> String {
-    Shard(0).log(&RoomSlug::parse(room).expect("a room's code"))
+fn slug(room: &str) -> RoomSlug {
+    RoomSlug::parse(room).expect("a room's code")
 }

@@ -37,12 +37,14 @@ const USERS: [User; 4] = [
             "chat.query.>",
             "chat.presence.>",
             "chat.head.>",
+            "keys.room",
             ERASE,
         ],
         subscribe: &[
             "chat.live.>",
             "chat.profilelive.>",
             "chat.sessionlive.>",
+            "chat.keyslive.>",
             "chat.presence.>",
             "chat.head.>",
         ],
@@ -56,8 +58,8 @@ const USERS: [User; 4] = [
     User {
         user: "auth",
         name: "auth-service",
-        publish: &["chat.profile.>", "chat.session.>"],
-        subscribe: &["chat.sessionlive.>"],
+        publish: &["chat.profile.>", "chat.session.>", "chat.keys.>"],
+        subscribe: &["chat.sessionlive.>", "keys.room"],
     },
     User { user: "setup", name: "setup", publish: &[], subscribe: &[] },
 ];

@@ -9,6 +9,7 @@ use crate::{
 };
 pub use installation::connect_to_broker;
 use program::{Program, built, free_port, nats_server};
+use sealing::{Root, Roots};
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tempfile::TempDir;
 
@@ -91,7 +92,8 @@ impl Server {
         // What is made before the run need not survive a power cut: many thousand waits for the disk are spared.
         let mut nats = start_nats(folder.path(), port, Sync::Default)?;
         Program::of(&built("backchat-setup")?).set("BACKCHAT_SETUP_NATS_URL", &url).run(folder.path())?;
-        let members = installation::install(&url, shape)?;
+        let (roots, roots_folder) = make_roots(folder.path())?;
+        let members = installation::install(&url, shape, &roots)?;
         if sync != Sync::Default {
             nats.stop(START)?;
             nats = start_nats(folder.path(), port, sync)?;
@@ -101,6 +103,7 @@ impl Server {
             .set("BACKCHAT_GATEWAY_LISTEN", &local(port).to_string())
             .set("BACKCHAT_GATEWAY_OPERATIONS", &local(operations).to_string())
             .set("BACKCHAT_GATEWAY_NATS_URL", &url)
+            .set("BACKCHAT_GATEWAY_ROOTS", &roots_folder)
             // All members come from one address, and a publisher stands for many people.
             .set("BACKCHAT_GATEWAY_HTTP_CONNECTIONS_MAX", "100000")
             .set("BACKCHAT_GATEWAY_HTTP_CONNECTIONS_PER_ADDRESS_MAX", "100000")
@@ -121,6 +124,15 @@ impl Server {
             _folder: folder,
         })
     }
+}
+
+/// A root key of the run's own, and its folder.
+fn make_roots(folder: &Path) -> Result<(Roots, String), String> {
+    let folder = folder.join("roots");
+    let root = Root::random(1).map_err(|error| error.to_string())?;
+    sealing::store(&folder, &root).map_err(|fault| fault.to_string())?;
+    let roots = Roots::of(vec![root]).ok_or("one root key is one")?;
+    Ok((roots, folder.to_string_lossy().into_owned()))
 }
 
 fn start_nats(folder: &Path, port: u16, sync: Sync) -> Result<Program, String> {

@@ -7,7 +7,7 @@ use crate::{
     statistics::Spread,
 };
 use bytes::Bytes;
-use protocol::{Body, Event, MessageId, RoomSlug, UserId, subject::Shard};
+use protocol::{MessageId, RoomSlug, Sealed, SealedEvent, SealedText, UserId, subject::Shard};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
@@ -63,19 +63,22 @@ struct Bare {
     broker: broker::Broker,
     subject: String,
     author: UserId,
-    body: Body,
+    text: Vec<u8>,
 }
 
 impl Bare {
     fn connect(runtime: &Runtime, url: &str) -> Result<Self, String> {
         let room = RoomSlug::parse("bare").expect("lower-case letters");
-        let body = Body::parse(&"x".repeat(128)).expect("plain letters");
+        // As long as the box of a body of 128 bytes.
+        let text = [&[1][..], &[0x5A; 20 + 128 + 11]].concat();
         let broker = runtime.block_on(connect_to_broker(url)).map_err(|error| error.to_string())?;
-        Ok(Self { broker, subject: Shard(0).log(&room), author: UserId::new(), body })
+        Ok(Self { broker, subject: Shard(0).log(&room), author: UserId::new(), text })
     }
 
     fn publish(&self, runtime: &Runtime) -> Result<Duration, String> {
-        let event = Event::Message { id: MessageId::new(), author: self.author, body: self.body.clone() };
+        let (id, author) = (MessageId::new(), self.author);
+        let sealed = Sealed::from_bytes(self.text.clone()).ok_or("it is as a box is")?;
+        let event = SealedEvent::Message { id, author, body: SealedText { by: id, sealed } };
         let (id, payload) = (event.id().to_string(), Bytes::from(event.encode()));
         let start = Instant::now();
         let stored = runtime.block_on(self.broker.publish(self.subject.clone(), &id, payload));

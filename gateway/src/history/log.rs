@@ -1,9 +1,9 @@
 //! A room's past as the log alone has it.
 
-use crate::{Error, state::Gateway};
+use crate::{Error, sealed, state::Gateway};
 use broker::Record;
 use protocol::{
-    Event, RoomSlug, StoredEvent, Timestamp,
+    Event, RoomSlug, SealedEvent, SealedStored, StoredEvent, Timestamp,
     state::MessageState,
     subject::Shard,
     view::{self, Row, What},
@@ -16,14 +16,20 @@ const SHORT_ROOM: usize = 200;
 /// Reads in a row for one answer.
 const READS_MAX: usize = 10;
 
-/// What can be read of these records, as events.
-pub fn readable<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<StoredEvent> {
-    records
-        .filter_map(|record| {
-            let event = Event::decode(&record.payload).ok()?;
-            Some(StoredEvent { seq: record.seq, at: record.at, event })
-        })
-        .collect()
+/// What can be read and opened of these records of a room, as events.
+///
+/// # Errors
+/// When the broker can't be asked for keys.
+pub async fn readable<'a>(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    records: impl Iterator<Item = &'a Record>,
+) -> Result<Vec<StoredEvent>, Error> {
+    let stored = records.filter_map(|record| {
+        let event = SealedEvent::decode(&record.payload).ok()?;
+        Some(SealedStored { seq: record.seq, at: record.at, event })
+    });
+    sealed::events(&gateway.keyring, room, stored.collect()).await
 }
 
 /// Rows of a page, without names.
@@ -69,7 +75,8 @@ pub async fn find_since(
     let (stream, subject) = (shard.stream(), shard.log(room));
     let mut batch = gateway.broker.read_since(&stream, &subject, since, READ_MAX).await?;
     for _ in 0..READS_MAX {
-        if let Some(found) = readable(batch.records.iter()).into_iter().find(&is_meant) {
+        let events = readable(gateway, room, batch.records.iter()).await?;
+        if let Some(found) = events.into_iter().find(&is_meant) {
             return Ok(Some(found));
         }
         let Some(last) = batch.records.last().filter(|_| batch.more) else { break };
@@ -83,7 +90,8 @@ async fn window(gateway: &Gateway, room: &RoomSlug, after: u64, upto: u64) -> Re
     let shard = gateway.shard(room);
     let batch = gateway.broker.read_after(&shard.stream(), &shard.log(room), after, READ_MAX).await?;
     let last = batch.records.last().map_or(after, |record| record.seq);
-    let events = readable(batch.records.iter().filter(|record| record.seq <= upto));
+    let within = batch.records.iter().filter(|record| record.seq <= upto);
+    let events = readable(gateway, room, within).await?;
     Ok((End { events, upto: last }, last > upto || !batch.more))
 }
 
@@ -100,7 +108,7 @@ pub async fn page(gateway: &Gateway, room: &RoomSlug, before: u64, limit: usize)
     if !all.more {
         let mut rows = Vec::new();
         let before = all.records.iter().filter(|record| record.seq < before);
-        readable(before).iter().for_each(|stored| view::fold(&mut rows, stored));
+        readable(gateway, room, before).await?.iter().for_each(|stored| view::fold(&mut rows, stored));
         let upto = all.records.last().map_or(0, |record| record.seq);
         return cut(gateway, (shard, room), (rows, upto), limit).await;
     }
@@ -162,10 +170,11 @@ async fn apply_later_edits(
             row.what = What::Erased;
         } else if let (Some(edit), What::Message(content)) = (state.edits.last(), &mut row.what)
             && let Some(edit) = gateway.broker.get(&shard.stream(), edit.seq).await?
-            && let Ok(Event::Edited { body, .. }) = Event::decode(&edit.payload)
+            && let [StoredEvent { at, event: Event::Edited { body, .. }, .. }] =
+                &readable(gateway, room, std::iter::once(&edit)).await?[..]
         {
-            content.body = body;
-            content.edited_at = Some(edit.at);
+            content.body = body.clone();
+            content.edited_at = Some(*at);
         }
     }
     Ok(())

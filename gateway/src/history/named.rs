@@ -28,7 +28,8 @@ pub struct NamedRow {
 pub async fn page(gateway: &Gateway, rows: Vec<Row>, mut prev: u64) -> HistoryPage {
     let more = prev > 0;
     let mut named = Vec::with_capacity(rows.len());
-    for row in rows {
+    for mut row in rows {
+        row.what = row.what.settled();
         let mut reactions = Vec::new();
         if let What::Message(content) = &row.what {
             for given in &content.reactions {

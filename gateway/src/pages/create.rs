@@ -1,6 +1,7 @@
 //! `/create/`: a new room.
 
 use crate::{
+    Error,
     edge::{answer, identity::Visitor},
     slug::{self, BadName},
     state::Gateway,
@@ -30,6 +31,9 @@ pub async fn post(
     };
     match gateway.directory.create(visitor.claims.user, &name).await {
         Ok(room) => answer::see_other(&format!("/room/{room}/")),
+        Err(Error::NoKey) => {
+            form(&visitor, StatusCode::SERVICE_UNAVAILABLE, &new.name, Some(FormError::RoomsWait))
+        }
         Err(error) => answer::failed(visitor.layout(), &error),
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     Error,
     directory::MyRoom,
     history::{self, NamedRow},
+    sealed,
     state::Gateway,
 };
 use protocol::{
@@ -34,7 +35,11 @@ async fn room_links(
         links.push(if links.len() < SEARCHED_MAX {
             room_link(gateway, &room, current).await
         } else {
-            link(gateway, &room, current, room.last.as_ref().and_then(Row::of)).await
+            let last = match room.last.clone() {
+                Some(last) => sealed::events(&gateway.keyring, &room.slug, vec![last]).await?.pop(),
+                None => None,
+            };
+            link(gateway, &room, current, last.as_ref().and_then(Row::of)).await
         });
     }
     Ok(links)
@@ -69,7 +74,7 @@ async fn last_event(gateway: &Gateway, row: Row) -> Option<LastEvent> {
             What::Joined => LastKind::Joined,
             What::Left => LastKind::Left,
             What::Created { .. } => LastKind::Created,
-            What::Erased => return None,
+            What::Erased | What::Unopened => return None,
         },
     })
 }

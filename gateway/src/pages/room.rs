@@ -5,6 +5,7 @@ use crate::{
     Error,
     edge::{answer, identity::Visitor},
     history::{self, HistoryPage},
+    sealed,
     socket::{
         inbound::{self, Action},
         view,
@@ -19,7 +20,7 @@ use axum::{
     response::Response,
 };
 use protocol::{
-    MessageId, RoomSlug,
+    MessageId, RoomSlug, UserId,
     frame::Refusal,
     limits,
     state::{Role, Room},
@@ -52,20 +53,29 @@ pub async fn get(
 ) -> Response {
     let shown = async {
         let (slug, room) = find(&gateway, &slug).await?;
+        let name = sealed::name(&gateway.keyring, &slug, &room).await?;
         if let Some(role) = gateway.directory.role(visitor.claims.user, &slug).await? {
-            member_page(&gateway, &visitor, (&slug, &room, role), place.before).await
+            let named = Named { slug: &slug, name: &name, creator: room.creator };
+            member_page(&gateway, &visitor, (named, role), place.before).await
         } else {
-            let page = InvitePage { layout: visitor.layout(), slug: slug.as_str(), room_name: &room.name };
+            let page = InvitePage { layout: visitor.layout(), slug: slug.as_str(), room_name: &name };
             Ok(answer::page(StatusCode::OK, page.render()))
         }
     };
     shown.await.unwrap_or_else(|error| answer::failed(visitor.layout(), &error))
 }
 
+/// A room with its name in the open.
+struct Named<'a> {
+    slug: &'a RoomSlug,
+    name: &'a str,
+    creator: UserId,
+}
+
 async fn member_page(
     gateway: &Gateway,
     visitor: &Visitor,
-    (slug, room, role): (&RoomSlug, &Room, Role),
+    (Named { slug, name, creator }, role): (Named<'_>, Role),
     before: Option<u64>,
 ) -> Result<Response, Error> {
     let stream = gateway.streams.identity(gateway.shard(slug)).to_string();
@@ -77,11 +87,11 @@ async fn member_page(
         }
         None => history::newest(gateway, slug, limits::PAGE_EVENTS).await?,
     };
-    let creator = gateway.profiles.name(room.creator).await;
+    let creator = gateway.profiles.name(creator).await;
     let html = RoomPage {
         layout: visitor.layout(),
         slug: slug.as_str(),
-        room_name: &room.name,
+        room_name: name,
         created_by: Some(&creator),
         stream: &stream,
         head_seq: head,

@@ -9,10 +9,11 @@ use super::{
 use crate::{
     Error,
     presence::{self, Presence},
+    sealed,
     state::Gateway,
 };
 use broker::{LiveRecord, Record, Subscription};
-use protocol::{Event, RoomSlug, StoredEvent, chain::Link, subject::Shard};
+use protocol::{Event, RoomSlug, SealedEvent, SealedStored, StoredEvent, chain::Link, subject::Shard};
 use std::{
     sync::{Arc, Weak},
     time::Duration,
@@ -171,42 +172,63 @@ impl Feed {
 
     /// Places consecutive records of the log at the ring's end.
     async fn place(&self, records: &[Record]) {
-        let authors: Vec<_> = records.iter().map(|record| Event::decode(&record.payload)).collect();
-        let mut names = Vec::with_capacity(authors.len());
-        for event in &authors {
-            names.push(match event {
-                Ok(event) => self.gateway.profiles.name(event.author()).await,
-                Err(_) => String::new(),
-            });
+        let mut events = self.opened(records).await.into_iter().peekable();
+        let mut named = Vec::with_capacity(records.len());
+        for record in records {
+            let event = events.next_if(|stored| stored.seq == record.seq);
+            let name = match &event {
+                Some(stored) => self.gateway.profiles.name(stored.event.author()).await,
+                None => String::new(),
+            };
+            named.push((record, event, name));
         }
         let Some(room) = self.room.upgrade() else { return };
         let seen = {
             let mut inner = room.inner();
-            for ((record, event), name) in records.iter().zip(authors).zip(names) {
+            for (record, event, name) in named {
                 if record.seq <= inner.ring.seen() {
                     continue;
                 }
-                let event = match event {
-                    Ok(event) => event,
-                    Err(why) => {
-                        self.gateway.signals.set_aside(&self.slug, record.seq, why);
-                        inner.ring.pass(record.seq);
-                        continue;
-                    }
+                let Some(stored) = event else {
+                    inner.ring.pass(record.seq);
+                    continue;
                 };
-                match &event {
+                match &stored.event {
                     Event::Left { author, .. } => drop(inner.departed.insert(*author)),
                     Event::Joined { author, .. } => drop(inner.departed.remove(author)),
                     Event::Deleted { target, .. } => inner.ring.erase(target.seq),
                     _ => {}
                 }
-                let stored = StoredEvent { seq: record.seq, at: record.at, event };
                 let shown = Shown::new(stored, inner.ring.prev_of_next(), name, record.payload.len());
                 inner.ring.push(Arc::new(shown));
             }
             inner.ring.seen()
         };
         room.grown.send_replace(seen);
+    }
+
+    /// What can be read of these records, with its texts in the open. Keys that can't be had now are asked for until they are there:
+    /// without them nothing of the room can be shown.
+    async fn opened(&self, records: &[Record]) -> Vec<StoredEvent> {
+        let mut stored = Vec::with_capacity(records.len());
+        for record in records {
+            match SealedEvent::decode(&record.payload) {
+                Ok(event) => stored.push(SealedStored { seq: record.seq, at: record.at, event }),
+                Err(why) => self.gateway.signals.set_aside(&self.slug, record.seq, why),
+            }
+        }
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match sealed::events(&self.gateway.keyring, &self.slug, stored.clone()).await {
+                Ok(events) => return events,
+                Err(error) => tracing::warn!(room = %self.slug, %error, "keys can't be had yet"),
+            }
+            if self.room.strong_count() == 0 {
+                return Vec::new();
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        }
     }
 
     /// A stream made anew holds another history: the ring starts again, and every socket is told by its cursor.

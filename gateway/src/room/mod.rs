@@ -24,7 +24,8 @@ use members::Members;
 use newest::Newest;
 use piece::Piece;
 use protocol::{
-    Cursor, MessageId, RoomSlug, StreamIdentity, UserId, frame::ResetReason, subject::Shard, view::Row,
+    Cursor, MessageId, RoomSlug, StreamIdentity, UserId, frame::ResetReason, keys::Holder, subject::Shard,
+    view::Row,
 };
 use ring::{After, Ring};
 use shown::Shown;
@@ -248,6 +249,19 @@ impl Rooms {
     /// The room, if it is open.
     pub fn get(&self, slug: &RoomSlug) -> Option<Arc<Room>> {
         self.lock().get(slug)?.get()?.upgrade()
+    }
+
+    /// Forgets every text of a person, or of a room.
+    pub fn erase(&self, holder: &Holder) {
+        for room in self.all() {
+            let author = match holder {
+                Holder::Room(slug) if room.slug == *slug => None,
+                Holder::Room(_) => continue,
+                Holder::User(user) => Some(*user),
+            };
+            room.inner().ring.erase_of(author);
+            room.forget_newest();
+        }
     }
 
     /// How many rooms were opened since the start.

@@ -59,6 +59,15 @@ impl Room {
     }
 }
 
+impl Room {
+    /// Forgets the newest page: a text in it was erased.
+    pub fn forget_newest(self: &Arc<Self>) {
+        let room = Arc::clone(self);
+        // Whoever reads the page just now may hold it.
+        tokio::spawn(async move { drop(room.newest.lock().await.take()) });
+    }
+}
+
 /// Gives back the memory of a page that would be read anew.
 async fn forget_when_stale(room: Weak<Room>) {
     tokio::time::sleep(FRESH).await;

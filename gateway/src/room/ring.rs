@@ -6,7 +6,7 @@
 use super::shown::{Entry, Shown};
 use crate::config::RingLimits;
 use protocol::{
-    MessageId, StoredEvent, StreamIdentity,
+    MessageId, StoredEvent, StreamIdentity, UserId,
     chain::{Link, place},
     view::{self, Row, What},
 };
@@ -120,6 +120,15 @@ impl Ring {
     pub fn erase(&mut self, seq: u64) {
         for shown in self.events.iter_mut().filter(|shown| shown.goes_with(seq)) {
             *shown = Arc::new(shown.erased());
+        }
+    }
+
+    /// Takes out every text of a person, or of everybody.
+    pub fn erase_of(&mut self, author: Option<UserId>) {
+        for shown in &mut self.events {
+            if shown.has_text() && author.is_none_or(|author| shown.what.author() == author) {
+                *shown = Arc::new(shown.erased());
+            }
         }
     }
 

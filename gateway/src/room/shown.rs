@@ -64,6 +64,11 @@ impl Shown {
         }
     }
 
+    /// Whether it is a message or an edit.
+    pub const fn has_text(&self) -> bool {
+        matches!(&self.what, Entry::Event(Event::Message { .. } | Event::Edited { .. }))
+    }
+
     /// Whether its text is gone with the deletion of the message at `seq`.
     pub fn goes_with(&self, seq: u64) -> bool {
         match &self.what {

@@ -5,7 +5,7 @@ use crate::{
     room::shown::{Entry, Shown},
 };
 use protocol::{
-    Event, Timestamp,
+    Event, Text, Timestamp,
     frame::{EventFrame, EventHead, MessageFrame, Person, PresenceFrame},
     view::What,
 };
@@ -24,6 +24,11 @@ pub fn event_frame(shown: &Shown) -> EventFrame {
         Entry::Event(event) => event.clone(),
         Entry::Erased { .. } => return EventFrame::Erased(head),
     };
+    match event.body() {
+        Some(Text::Erased) => return EventFrame::Erased(head),
+        Some(Text::Unopened) => return EventFrame::Unopened(head),
+        Some(Text::Plain(_)) | None => {}
+    }
     match event {
         Event::Message { body, .. } => EventFrame::Message(MessageFrame {
             head,
@@ -53,6 +58,7 @@ pub fn row_frame(named: &NamedRow) -> EventFrame {
         What::Joined => EventFrame::Joined(head),
         What::Left => EventFrame::Left(head),
         What::Erased => EventFrame::Erased(head),
+        What::Unopened => EventFrame::Unopened(head),
         What::Message(content) => EventFrame::Message(MessageFrame {
             head,
             body: content.body.as_str().to_owned(),
@@ -67,6 +73,12 @@ pub fn event_row(shown: &Shown) -> EventRow {
     let kind = match &shown.what {
         Entry::Erased { is_message, .. } => RowKind::Erased { row: *is_message },
         Entry::Event(event) => match event {
+            Event::Message { body: Text::Erased, .. } => RowKind::Erased { row: true },
+            Event::Edited { body: Text::Erased, .. } => RowKind::Erased { row: false },
+            Event::Message { body: Text::Unopened, .. } => RowKind::Unopened { target: None },
+            Event::Edited { target, body: Text::Unopened, .. } => {
+                RowKind::Unopened { target: Some(target.id.to_string()) }
+            }
             Event::Message { body, .. } => {
                 RowKind::Message(MessageRow { text: body.as_str().to_owned(), ..MessageRow::default() })
             }
@@ -103,6 +115,7 @@ pub fn row(named: &NamedRow) -> EventRow {
         What::Joined => RowKind::Joined,
         What::Left => RowKind::Left,
         What::Erased => RowKind::Erased { row: true },
+        What::Unopened => RowKind::Unopened { target: None },
         What::Message(content) => RowKind::Message(MessageRow {
             text: content.body.as_str().to_owned(),
             edited_at: content.edited_at.as_ref().map(Timestamp::to_string),

@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn shown(seq: u64, text: &str) -> Shown {
-        let body = Body::parse(text).unwrap();
+        let body = Body::parse(text).unwrap().into();
         let event = Event::Message { id: MessageId::new(), author: UserId::new(), body };
         let stored = StoredEvent { seq, at: Timestamp::from_millis(0), event };
         Shown::new(stored, seq - 1, name(), text.len())

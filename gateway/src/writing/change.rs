@@ -5,11 +5,12 @@ use super::{Outcome, Tries};
 use crate::{
     Error,
     lookup::{self, Found},
+    sealed,
     state::Gateway,
 };
 use broker::{BatchEntry, Expect};
 use protocol::{
-    Body, Event, MessageId, RoomSlug, UserId,
+    Body, Event, MessageId, RoomSlug, SealedEvent, Text, UserId,
     frame::{Aim, Refusal},
     limits,
     state::{Edit, MessageState},
@@ -59,14 +60,14 @@ async fn try_once(gateway: &Gateway, room: &RoomSlug, aim: Aim, change: &Change)
     if let Some(outcome) = answered(&state, seq, change) {
         return Ok(outcome);
     }
-    if found.body.is_none() || state.deleted.is_some() {
+    if found.text == Text::Erased || state.deleted.is_some() {
         return Ok(Outcome::refused(Refusal::NoSuchMessage));
     }
     let (event, after) = match &change.text {
         Some(_) if state.edits.len() >= limits::EDITS_MAX => {
             return Ok(Outcome::refused(Refusal::TooManyEdits));
         }
-        Some(body) => edited(&found, state.clone(), change, body),
+        Some(body) => edited(gateway, (room, &found), state.clone(), (change, body)).await?,
         None => deleted(gateway, (&stream, &found), state.clone(), change).await?,
     };
     let entries = vec![
@@ -100,10 +101,16 @@ fn answered(state: &MessageState, seq: u64, change: &Change) -> Option<Outcome> 
     edit.or(deletion).map(|seq| Outcome::Stored { seq, duplicate: true })
 }
 
-fn edited(found: &Found, mut state: MessageState, change: &Change, body: &Body) -> (Event, Vec<u8>) {
+async fn edited(
+    gateway: &Gateway,
+    (room, found): (&RoomSlug, &Found),
+    mut state: MessageState,
+    (change, body): (&Change, &Body),
+) -> Result<(SealedEvent, Vec<u8>), Error> {
     let Change { id, author, .. } = *change;
     state.edits.push(Edit { id, seq: 0 });
-    (Event::Edited { id, author, target: found.target, body: body.clone() }, encoded(&state))
+    let event = Event::Edited { id, author, target: found.target, body: body.clone().into() };
+    Ok((sealed::seal(&gateway.keyring, room, &event).await?, encoded(&state)))
 }
 
 async fn deleted(
@@ -111,14 +118,11 @@ async fn deleted(
     (stream, found): (&str, &Found),
     mut state: MessageState,
     change: &Change,
-) -> Result<(Event, Vec<u8>), Error> {
-    let last_edit = match state.edits.last() {
-        Some(edit) => gateway.broker.get(stream, edit.seq).await?,
-        None => None,
-    };
-    let last_edit = last_edit.and_then(|record| Event::decode(&record.payload).ok());
-    let text = last_edit.as_ref().and_then(Event::body).or(found.body.as_ref());
-    let hash = text.map_or_else(String::new, Body::hash);
+) -> Result<(SealedEvent, Vec<u8>), Error> {
+    let text_at = state.edits.last().map_or(found.target.seq, |edit| edit.seq);
+    let text = gateway.broker.get(stream, text_at).await?;
+    let text = text.and_then(|record| SealedEvent::decode(&record.payload).ok());
+    let hash = text.as_ref().and_then(SealedEvent::body).map_or_else(String::new, |text| text.sealed.hash());
     let Change { id, author, .. } = *change;
     state.deleted = Some(id);
     Ok((Event::Deleted { id, author, target: found.target, of: found.at, hash }, encoded(&state)))

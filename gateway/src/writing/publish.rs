@@ -1,9 +1,10 @@
 //! Giving one event to the broker until it has said that it is stored.
 
 use super::{Outcome, Tries};
-use crate::{lookup, state::Gateway};
+use crate::{Error, lookup, sealed, state::Gateway};
 use bytes::Bytes;
 use protocol::{Event, RoomSlug, Timestamp, frame::Refusal};
+use tokio::time::timeout_at;
 
 /// For how long after an id was made the broker alone is trusted to know it: half of its window of duplicates
 /// (`broker::setup`), so that clocks may differ by the other half.
@@ -37,7 +38,7 @@ async fn stored_before(
         match lookup::sent_before(gateway, room, event.author(), event.id()).await {
             Ok(None) => return Ok(None),
             Ok(Some(found)) => {
-                let is_same = found.may_be_edited || found.body.as_ref() == event.body();
+                let is_same = found.may_be_edited || Some(&found.text) == event.body();
                 return Ok(Some(if is_same {
                     Outcome::Stored { seq: found.target.seq, duplicate: true }
                 } else {
@@ -55,7 +56,10 @@ pub async fn once(gateway: &Gateway, room: &RoomSlug, event: &Event, tries: &mut
     let shard = gateway.shard(room);
     let (stream, subject) = (shard.stream(), shard.log(room));
     let message_id = format!("{}.{}", event.author(), event.id());
-    let payload = Bytes::from(event.encode());
+    let payload = match sealed_bytes(gateway, room, event, tries).await {
+        Ok(payload) => payload,
+        Err(refused) => return refused,
+    };
     loop {
         let stored = gateway.broker.publish(subject.clone(), &message_id, payload.clone()).await;
         let error = match stored {
@@ -71,6 +75,23 @@ pub async fn once(gateway: &Gateway, room: &RoomSlug, event: &Event, tries: &mut
         };
         if let Err(refused) = tries.after(&error.into()).await {
             return refused;
+        }
+    }
+}
+
+/// The event as the log is to have it: the same each time, so that the broker's copy can be compared with it.
+async fn sealed_bytes(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    event: &Event,
+    tries: &mut Tries,
+) -> Result<Bytes, Outcome> {
+    loop {
+        // The keys may have to be fetched first.
+        match timeout_at(tries.deadline, sealed::seal(&gateway.keyring, room, event)).await {
+            Ok(Ok(sealed)) => return Ok(sealed.encode().into()),
+            Ok(Err(error)) => tries.after(&error).await?,
+            Err(_) => tries.after(&Error::Broker(broker::Error::TimedOut)).await?,
         }
     }
 }

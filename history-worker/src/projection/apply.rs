@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use broker::Record;
 use protocol::event::Unreadable;
-use protocol::view::{Row, What};
-use protocol::{Event, RoomSlug, StoredEvent, Target, limits};
+use protocol::view::{SealedRow, What};
+use protocol::{Event, RoomSlug, SealedStored, Target, limits};
 
 use super::{
-    Aside, Batch, Change, Entry, Given, Ignored, Kept, Known, LogEntry, Mark, Place, Reason, RoomState, Sent,
-    SentKey, Text,
+    Aside, Batch, Change, Entry, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place, Reason,
+    RoomState, Sent, SentKey, Text,
 };
 
 /// Reactions that one message may hold, each person's by itself. More are ignored.
@@ -39,15 +39,15 @@ struct Projecting<'a> {
 }
 
 impl Projecting<'_> {
-    fn take(&mut self, room: &RoomSlug, stored: &StoredEvent) -> Result<(), Reason> {
-        match (Row::of(stored), stored.event.target()) {
+    fn take(&mut self, room: &RoomSlug, stored: &SealedStored) -> Result<(), Reason> {
+        match (SealedRow::of(stored), stored.event.target()) {
             (Some(row), _) => self.add(room, stored, row),
             (None, Some(target)) => self.change(room, stored, target),
             (None, None) => Ok(()),
         }
     }
 
-    fn add(&mut self, room: &RoomSlug, stored: &StoredEvent, row: Row) -> Result<(), Reason> {
+    fn add(&mut self, room: &RoomSlug, stored: &SealedStored, row: SealedRow) -> Result<(), Reason> {
         let key = SentKey::of(room, &stored.event);
         if let Some(first) = self.sent(&key) {
             self.batch.duplicates += 1;
@@ -68,7 +68,7 @@ impl Projecting<'_> {
         Ok(())
     }
 
-    fn change(&mut self, room: &RoomSlug, stored: &StoredEvent, target: Target) -> Result<(), Reason> {
+    fn change(&mut self, room: &RoomSlug, stored: &SealedStored, target: Target) -> Result<(), Reason> {
         if self.room(room).is_none() {
             return Err(Reason::Unreadable(Unreadable::NoRoom));
         }
@@ -97,7 +97,7 @@ impl Projecting<'_> {
         Ok(())
     }
 
-    fn edit(&mut self, place: Option<&Place>, stored: &StoredEvent) -> Result<(), Ignored> {
+    fn edit(&mut self, place: Option<&Place>, stored: &SealedStored) -> Result<(), Ignored> {
         let kept = self.message(place)?;
         let (What::Message(content), Some(body)) = (&mut kept.row.what, stored.event.body()) else {
             return Err(Ignored::Missing);
@@ -123,26 +123,27 @@ impl Projecting<'_> {
         Ok(())
     }
 
-    fn react(&mut self, place: Option<&Place>, stored: &StoredEvent) -> Result<(), Ignored> {
+    fn react(&mut self, place: Option<&Place>, stored: &SealedStored) -> Result<(), Ignored> {
         let Event::Reacted { author, reaction, on, .. } = &stored.event else { return Ok(()) };
         let is_full = self.message(place)?.reactions() >= REACTIONS_MAX;
         let Some(place) = place.cloned() else { return Err(Ignored::Missing) };
-        let mark = Mark { place, reaction: reaction.clone(), user: *author };
+        let mark = Mark { place, tag: reaction.tag, user: *author };
         if self.is_given(&mark) == *on {
             return Ok(());
         }
         let kept = self.message(Some(&mark.place))?;
-        let known = kept.given.iter().position(|given| given.reaction == *reaction);
+        let known = kept.given.iter().position(|given| given.tag == reaction.tag);
         match (known, on) {
             (_, true) if is_full => return Err(Ignored::Full),
             (Some(known), true) => kept.given[known].count += 1,
             (None, true) if kept.given.len() >= limits::REACTIONS_SHOWN_MAX => return Err(Ignored::Full),
-            (None, true) => kept.given.push(Given { reaction: reaction.clone(), count: 1 }),
+            (None, true) => kept.given.push(Given { tag: reaction.tag, count: 1 }),
             (Some(known), false) if kept.given[known].count > 1 => kept.given[known].count -= 1,
             (Some(known), false) => drop(kept.given.remove(known)),
             (None, false) => {}
         }
-        self.batch.marks.insert(mark, on.then_some(stored.seq));
+        let text = &reaction.text;
+        self.batch.marks.insert(mark, on.then(|| GivenAt { seq: stored.seq, text: text.clone() }));
         Ok(())
     }
 
@@ -226,10 +227,10 @@ impl Projecting<'_> {
 }
 
 /// The room as it is after the event, if the event can happen in it.
-fn state_after(before: Option<&RoomState>, event: &StoredEvent) -> Result<RoomState, Reason> {
+fn state_after(before: Option<&RoomState>, event: &SealedStored) -> Result<RoomState, Reason> {
     let mut state = match (before, &event.event) {
-        (None, Event::Created { author, name, .. }) => {
-            RoomState { name: name.clone(), creator: *author, count: 0, last_seq: 0, last_message: 0 }
+        (None, Event::Created { author, .. }) => {
+            RoomState { creator: *author, count: 0, last_seq: 0, last_message: 0 }
         }
         (None, _) => return Err(Reason::Unreadable(Unreadable::NoRoom)),
         (Some(_), Event::Created { .. }) => return Err(Reason::RoomExists),

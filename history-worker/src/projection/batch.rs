@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use protocol::view::{Reactors, Row, What};
-use protocol::{Event, MessageId, Reaction, RoomSlug, StoredEvent, Target, Timestamp, UserId, limits};
+use protocol::event::SealedReaction;
+use protocol::view::{Reactors, SealedRow, What};
+use protocol::{
+    Event, MessageId, RoomSlug, SealedStored, SealedText, Tag, Target, Timestamp, UserId, limits,
+};
 
 use super::{Aside, RoomState, SentKey};
 
@@ -25,20 +28,20 @@ pub struct Sent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// Without the people who reacted: each has a row of their own.
-    pub row: Row,
+    pub row: SealedRow,
     /// Which reactions the message has, in the order in which each was first given.
     pub given: Vec<Given>,
     /// Of a message, also of an erased one: the number of the last message before it that was not erased when it came; 0 for
     /// none. So the last message of a room is found again when the one after it is deleted.
     pub before: u64,
-    /// Of an erased message: [`protocol::Body::hash`] of what is gone.
+    /// Of an erased message: [`protocol::Sealed::hash`] of what is gone.
     pub hash: Option<String>,
 }
 
-/// How many people gave a reaction to a message.
+/// How many people gave a reaction to a message. Which it is, the worker can't read: equal ones have equal tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
-    pub reaction: Reaction,
+    pub tag: Tag,
     pub count: u64,
 }
 
@@ -46,8 +49,15 @@ pub struct Given {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mark {
     pub place: Place,
-    pub reaction: Reaction,
+    pub tag: Tag,
     pub user: UserId,
+}
+
+/// When a reaction was given, and its sealed text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenAt {
+    pub seq: u64,
+    pub text: SealedText,
 }
 
 /// An event that changed a row, as it is kept: without a text.
@@ -68,7 +78,7 @@ pub struct Change {
 pub enum Changed {
     Edited,
     Deleted { of: Timestamp, hash: String },
-    Reacted { reaction: Reaction, on: bool },
+    Reacted { reaction: SealedReaction, on: bool },
 }
 
 /// A message or an edit where the log holds it.
@@ -118,8 +128,8 @@ pub struct Batch {
     /// Rows that were there, as they are after the batch.
     pub changed: BTreeMap<Place, Kept>,
     pub changes: Vec<Change>,
-    /// Reactions with the sequence at which they were given; `None` for those that were taken back.
-    pub marks: BTreeMap<Mark, Option<u64>>,
+    /// Reactions that were given; `None` for those that were taken back.
+    pub marks: BTreeMap<Mark, Option<GivenAt>>,
     /// Erased messages, which lose all their reactions.
     pub cleared: BTreeSet<Place>,
     pub texts: Vec<Text>,
@@ -158,15 +168,17 @@ impl Kept {
         self.given.iter().map(|given| given.count).sum()
     }
 
-    /// The row as it is shown. `marks` are all reactions to it, each with the sequence at which it was given.
-    pub fn shown(self, marks: &mut [(u64, Mark)]) -> Row {
-        marks.sort_unstable_by_key(|(seq, _)| *seq);
+    /// The row as it is shown. `marks` are all reactions to it; of equal ones the first stands for all.
+    pub fn shown(self, marks: &mut [(GivenAt, Mark)]) -> SealedRow {
+        marks.sort_unstable_by_key(|(given, _)| given.seq);
         let mut row = self.row;
         if let What::Message(content) = &mut row.what {
-            let reactors = self.given.into_iter().map(|Given { reaction, count }| {
-                let of_it = marks.iter().filter(|(_, mark)| mark.reaction == reaction);
-                let by = of_it.map(|(_, mark)| mark.user).take(limits::PEOPLE_NAMED_MAX).collect();
-                Reactors { reaction, count, by }
+            let reactors = self.given.into_iter().filter_map(|Given { tag, count }| {
+                let of_it = || marks.iter().filter(|(_, mark)| mark.tag == tag);
+                let (first, mark) = of_it().next()?;
+                let reaction = SealedReaction { tag, author: mark.user, text: first.text.clone() };
+                let by = of_it().map(|(_, mark)| mark.user).take(limits::PEOPLE_NAMED_MAX).collect();
+                Some(Reactors { reaction, count, by })
             });
             content.reactions = reactors.collect();
         }
@@ -175,7 +187,7 @@ impl Kept {
 }
 
 impl LogEntry {
-    pub fn of(room: &RoomSlug, stored: &StoredEvent) -> Self {
+    pub fn of(room: &RoomSlug, stored: &SealedStored) -> Self {
         Self { room: room.clone(), seq: stored.seq, id: stored.event.id(), author: stored.event.author() }
     }
 
@@ -186,7 +198,7 @@ impl LogEntry {
 
 impl Change {
     /// `None` for an event that changes no row.
-    pub fn of(room: &RoomSlug, stored: &StoredEvent, number: u64) -> Option<Self> {
+    pub fn of(room: &RoomSlug, stored: &SealedStored, number: u64) -> Option<Self> {
         let what = match &stored.event {
             Event::Edited { .. } => Changed::Edited,
             Event::Deleted { of, hash, .. } => Changed::Deleted { of: *of, hash: hash.clone() },

@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use protocol::Body;
-use protocol::view::Row;
+use protocol::view::SealedRow;
+use protocol::{Event, SealedText};
 
 use super::*;
+use crate::boxes::boxed;
 
 mod changes;
 mod cuts;
@@ -19,16 +20,18 @@ fn record(seq: u64, subject: &str, payload: impl Into<Bytes>) -> Record {
     Record { subject: subject.to_owned(), seq, at, payload: payload.into() }
 }
 
-fn entry(seq: u64, room: &str, event: &Event) -> Record {
+fn entry(seq: u64, room: &str, event: &SealedEvent) -> Record {
     record(seq, &format!("chat.log.0.{room}"), event.encode())
 }
 
-fn created() -> Event {
-    Event::Created { id: MessageId::new(), author: UserId::new(), name: "Tea".into() }
+fn created() -> SealedEvent {
+    let id = MessageId::new();
+    Event::Created { id, author: UserId::new(), name: boxed(id, "Tea") }
 }
 
-fn message(text: &str) -> Event {
-    Event::Message { id: MessageId::new(), author: UserId::new(), body: Body::parse(text).unwrap() }
+fn message(text: &str) -> SealedEvent {
+    let id = MessageId::new();
+    Event::Message { id, author: UserId::new(), body: boxed(id, text) }
 }
 
 /// A database that is maps.
@@ -37,7 +40,7 @@ struct Database {
     rooms: HashMap<RoomSlug, RoomState>,
     sent: HashMap<SentKey, Sent>,
     kept: BTreeMap<Place, Kept>,
-    marks: BTreeMap<Mark, u64>,
+    marks: BTreeMap<Mark, GivenAt>,
     changes: Vec<Change>,
     texts: BTreeSet<Text>,
     erase: BTreeMap<u64, LogEntry>,
@@ -113,11 +116,11 @@ impl Database {
     }
 
     /// A room as it is shown.
-    fn shown(&self, room: &str) -> Vec<Row> {
+    fn shown(&self, room: &str) -> Vec<SealedRow> {
         let of_room = self.kept.iter().filter(|(place, _)| place.room == slug(room));
         let rows = of_room.map(|(place, kept)| {
             let marks = self.marks.iter().filter(|(mark, _)| mark.place == *place);
-            let mut marks: Vec<_> = marks.map(|(mark, seq)| (*seq, mark.clone())).collect();
+            let mut marks: Vec<_> = marks.map(|(mark, given)| (given.clone(), mark.clone())).collect();
             kept.clone().shown(&mut marks)
         });
         rows.collect()
@@ -150,7 +153,7 @@ fn events_are_numbered_in_the_order_of_the_log_each_room_by_itself() {
     assert_eq!(database.numbers(), expected);
     assert!(database.asides.is_empty());
     let tea = &database.rooms[&slug("tea")];
-    assert_eq!((tea.name.as_str(), tea.count, tea.last_seq, tea.last_message), ("Tea", 3, 7, 2));
+    assert_eq!((tea.count, tea.last_seq, tea.last_message), (3, 7, 2));
 }
 
 #[test]

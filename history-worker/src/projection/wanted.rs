@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use protocol::{Event, RoomSlug, StoredEvent, Target};
+use protocol::{Event, RoomSlug, SealedStored, Target};
 
 use super::{Entry, Mark, Place, Sent, SentKey};
 
@@ -43,7 +43,7 @@ pub fn wanted(entries: &[Entry], sent: &HashMap<SentKey, Sent>) -> Wanted {
     wanted
 }
 
-fn events(entries: &[Entry]) -> impl Iterator<Item = (&RoomSlug, &StoredEvent)> {
+fn events(entries: &[Entry]) -> impl Iterator<Item = (&RoomSlug, &SealedStored)> {
     entries.iter().filter_map(|entry| match entry {
         Entry::Event { room, event } => Some((room, event)),
         Entry::Aside(_) => None,
@@ -54,14 +54,14 @@ impl Wanted {
     fn add_change(
         &mut self,
         room: &RoomSlug,
-        stored: &StoredEvent,
+        stored: &SealedStored,
         (target, sent): (Target, &HashMap<SentKey, Sent>),
     ) {
         let found = sent.get(&SentKey::of_target(room, target));
         let place = found.map(|sent| Place::new(room, sent.number));
         if let (Event::Reacted { author, reaction, .. }, Some(place)) = (&stored.event, &place) {
-            let (place, reaction, user) = (place.clone(), reaction.clone(), *author);
-            self.marks.insert(Mark { place, reaction, user });
+            let (place, tag, user) = (place.clone(), reaction.tag, *author);
+            self.marks.insert(Mark { place, tag, user });
         }
         self.kept.extend(place);
         if matches!(stored.event, Event::Deleted { .. }) {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use protocol::query::{AfterQuery, Events};
-use protocol::view::{Row, What};
-use protocol::{Body, Event, RoomSlug, StoredEvent};
+use protocol::view::{SealedRow, What};
+use protocol::{Event, RoomSlug, SealedStored, SealedText};
 
 use super::{Answers, NoAnswer};
 use crate::paging::{self, ANSWER_BYTES_MAX};
@@ -37,7 +37,7 @@ impl Answers {
         query: &AfterQuery,
         state: &RoomState,
         applied: u64,
-    ) -> Result<(Vec<StoredEvent>, u64), StoreError> {
+    ) -> Result<(Vec<SealedStored>, u64), StoreError> {
         let AfterQuery { room, after, limit, .. } = query;
         let first = after.saturating_add(1);
         let place = self.place(room, state, first).await?;
@@ -70,7 +70,7 @@ impl Answers {
     }
 
     /// As events, each with the text that its message has now. What was erased is left out.
-    async fn with_texts(&self, room: &RoomSlug, pieces: Vec<Piece>) -> Result<Vec<StoredEvent>, StoreError> {
+    async fn with_texts(&self, room: &RoomSlug, pieces: Vec<Piece>) -> Result<Vec<SealedStored>, StoreError> {
         let edited = pieces.iter().filter_map(|piece| match piece {
             Piece::Change(change) if change.what == Changed::Edited => Some(Place::new(room, change.number)),
             _ => None,
@@ -99,19 +99,19 @@ impl Piece {
     }
 }
 
-fn of_row(row: &Row) -> Option<StoredEvent> {
+fn of_row(row: &SealedRow) -> Option<SealedStored> {
     let (id, author) = (row.id, row.author);
     let event = match &row.what {
         What::Created { name } => Event::Created { id, author, name: name.clone() },
         What::Joined => Event::Joined { id, author },
         What::Left => Event::Left { id, author },
         What::Message(_) => return store::message(row),
-        What::Erased => return None,
+        What::Erased | What::Unopened => return None,
     };
-    Some(StoredEvent { seq: row.seq, at: row.at, event })
+    Some(SealedStored { seq: row.seq, at: row.at, event })
 }
 
-fn of_change(change: &Change, body: Option<&Body>) -> Option<StoredEvent> {
+fn of_change(change: &Change, body: Option<&SealedText>) -> Option<SealedStored> {
     let (id, author, target) = (change.id, change.author, change.target);
     let event = match &change.what {
         Changed::Edited => Event::Edited { id, author, target, body: body?.clone() },
@@ -120,5 +120,5 @@ fn of_change(change: &Change, body: Option<&Body>) -> Option<StoredEvent> {
             Event::Reacted { id, author, target, reaction: reaction.clone(), on: *on }
         }
     };
-    Some(StoredEvent { seq: change.seq, at: change.at, event })
+    Some(SealedStored { seq: change.seq, at: change.at, event })
 }

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
-use protocol::{Body, Event, MessageId, UserId, subject};
+use protocol::{Event, MessageId, SealedEvent, UserId, subject};
 use service::health::Health;
 use service::metrics::Registry;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::boxes::boxed;
 
 #[path = "../../tests/all/nats.rs"]
 #[expect(dead_code, reason = "the tests of the whole worker use more of it")]
@@ -42,7 +43,7 @@ impl Running {
     }
 }
 
-async fn post(broker: &Broker, room: &RoomSlug, event: &Event) -> u64 {
+async fn post(broker: &Broker, room: &RoomSlug, event: &SealedEvent) -> u64 {
     let subject = PART.shard.log(room);
     broker.publish(subject, &event.id().to_string(), event.encode().into()).await.unwrap().seq
 }
@@ -56,13 +57,14 @@ async fn two_workers_of_one_database_apply_each_event_once_and_one_takes_over_fr
     let store = Store::open(&address).await.unwrap();
     let room = RoomSlug::parse("tea_x7qa").unwrap();
     let author = UserId::new();
-    let created = Event::Created { id: MessageId::new(), author, name: "Tea".into() };
+    let created = Event::Created { id: MessageId::new(), author, name: boxed(MessageId::new(), "Tea") };
     let mut log = vec![post(&broker, &room, &created).await];
     let mut workers = vec![start(&broker, &store), start(&broker, &store)];
     for round in 0..4 {
         for n in 0..100 {
-            let body = Body::parse(&format!("{round}-{n}")).unwrap();
-            log.push(post(&broker, &room, &Event::Message { id: MessageId::new(), author, body }).await);
+            let id = MessageId::new();
+            let body = boxed(id, &format!("{round}-{n}"));
+            log.push(post(&broker, &room, &Event::Message { id, author, body }).await);
         }
         for worker in &mut workers {
             worker.reaches(*log.last().unwrap()).await;

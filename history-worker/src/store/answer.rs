@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use protocol::view::{Row, What};
-use protocol::{Event, MessageId, RoomSlug, StoredEvent};
+use protocol::view::{SealedRow, What};
+use protocol::{Event, MessageId, RoomSlug, SealedStored};
 
 use super::change_rows::ChangeRow;
 use super::event_rows::{EventRow, ReactionRow, SentRow, mark, sent_range};
 use super::rows::{natural, room_range};
 use super::{Store, StoreError};
-use crate::projection::{Change, Kept, Mark, Place};
+use crate::projection::{Change, GivenAt, Kept, Mark, Place};
 
 impl Store {
     /// The rows of a room with these numbers, in their order, without the people who reacted.
@@ -24,7 +24,12 @@ impl Store {
     }
 
     /// Rows whose numbers follow each other from `first` on, as they are shown.
-    pub async fn shown(&self, room: &RoomSlug, first: u64, kept: Vec<Kept>) -> Result<Vec<Row>, StoreError> {
+    pub async fn shown(
+        &self,
+        room: &RoomSlug,
+        first: u64,
+        kept: Vec<Kept>,
+    ) -> Result<Vec<SealedRow>, StoreError> {
         let with_reactions = |kept: &Kept| !kept.given.is_empty();
         let from = kept.iter().position(with_reactions).unwrap_or(kept.len()) as u64;
         let to = kept.iter().rposition(with_reactions).map_or(0, |last| last as u64 + 1);
@@ -39,18 +44,18 @@ impl Store {
         Ok(rows.collect())
     }
 
-    /// The reactions to the rows with these numbers, each with the sequence at which it was given.
+    /// The reactions to the rows with these numbers.
     async fn given(
         &self,
         room: &RoomSlug,
         numbers: Range<u64>,
-    ) -> Result<HashMap<u64, Vec<(u64, Mark)>>, StoreError> {
+    ) -> Result<HashMap<u64, Vec<(GivenAt, Mark)>>, StoreError> {
         let range = room_range("reaction", room, numbers);
         let rows: Vec<ReactionRow> = self.select_range("SELECT * FROM $range", range).await?;
         let mut marks: HashMap<_, Vec<_>> = HashMap::new();
         for row in rows {
             let mark = mark(&row.id)?;
-            marks.entry(mark.place.number).or_default().push((natural(row.seq, "sequence")?, mark));
+            marks.entry(mark.place.number).or_default().push((row.given()?, mark));
         }
         Ok(marks)
     }
@@ -79,7 +84,7 @@ impl Store {
     }
 
     /// The messages of a room with this id, erased ones too: at most 100.
-    pub async fn find(&self, room: &RoomSlug, id: MessageId) -> Result<Vec<Row>, StoreError> {
+    pub async fn find(&self, room: &RoomSlug, id: MessageId) -> Result<Vec<SealedRow>, StoreError> {
         let found: Vec<SentRow> =
             self.select_range("SELECT * FROM $range LIMIT 100", sent_range(room, id)).await?;
         let mut rows = Vec::new();
@@ -96,7 +101,7 @@ impl Store {
     pub async fn last_messages(
         &self,
         rooms: &[RoomSlug],
-    ) -> Result<Vec<(RoomSlug, StoredEvent)>, StoreError> {
+    ) -> Result<Vec<(RoomSlug, SealedStored)>, StoreError> {
         let states = self.rooms(rooms).await?;
         let with_messages = states.iter().filter(|(_, state)| state.last_message > 0);
         let places: Vec<_> =
@@ -108,8 +113,8 @@ impl Store {
 }
 
 /// The event that stored a message, with the text that the message has now.
-pub fn message(row: &Row) -> Option<StoredEvent> {
+pub fn message(row: &SealedRow) -> Option<SealedStored> {
     let What::Message(content) = &row.what else { return None };
     let event = Event::Message { id: row.id, author: row.author, body: content.body.clone() };
-    Some(StoredEvent { seq: row.seq, at: row.at, event })
+    Some(SealedStored { seq: row.seq, at: row.at, event })
 }

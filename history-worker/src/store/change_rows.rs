@@ -1,11 +1,14 @@
 //! The rows of what happened to other rows, and of what must go from the log.
 
-use protocol::{MessageId, Reaction, Target, Timestamp, UserId};
-use surrealdb::types::{RecordId, SurrealValue};
+use protocol::event::SealedReaction;
+use protocol::{MessageId, Tag, Target, Timestamp, UserId};
+use surrealdb::types::{Bytes, RecordId, SurrealValue};
 use uuid::Uuid;
 
 use super::StoreError;
-use super::rows::{array, int, natural, number_in, room_in, room_key, shard_key, text};
+use super::rows::{
+    array, int, natural, number_in, room_in, room_key, sealed_bytes, sealed_text, shard_key, text,
+};
 use crate::projection::{Change, Changed, LogEntry, Part, Text};
 
 #[derive(Debug, SurrealValue)]
@@ -22,7 +25,9 @@ pub(super) struct ChangeRow {
     /// Of a deletion: when the message had been stored, and what its text hashed to.
     pub of_ms: Option<i64>,
     pub hash: Option<String>,
-    pub reaction: Option<String>,
+    /// Of a reaction: its tag and its box, which this event brought.
+    pub tag: Option<String>,
+    pub sealed: Option<Bytes>,
     pub on: Option<bool>,
 }
 
@@ -60,7 +65,8 @@ impl ChangeRow {
             number: int(change.number),
             of_ms: None,
             hash: None,
-            reaction: None,
+            tag: None,
+            sealed: None,
             on: None,
         };
         match &change.what {
@@ -72,7 +78,8 @@ impl ChangeRow {
             }
             Changed::Reacted { reaction, on } => {
                 "reacted".clone_into(&mut row.kind);
-                row.reaction = Some(reaction.as_str().to_owned());
+                row.tag = Some(reaction.tag.to_string());
+                row.sealed = Some(sealed_bytes(&reaction.text));
                 row.on = Some(*on);
             }
         }
@@ -80,13 +87,16 @@ impl ChangeRow {
     }
 
     pub fn change(self) -> Result<Change, StoreError> {
-        let what = match (self.kind.as_str(), self.of_ms, self.hash, self.reaction, self.on) {
+        let what = match (self.kind.as_str(), self.of_ms, self.hash, self.tag, self.on) {
             ("edited", ..) => Changed::Edited,
             ("deleted", Some(of_ms), Some(hash), ..) => {
                 Changed::Deleted { of: Timestamp::from_millis(of_ms), hash }
             }
-            ("reacted", _, _, Some(reaction), Some(on)) => {
-                let reaction = Reaction::parse(&reaction).map_err(|_| StoreError::Malformed("reaction"))?;
+            ("reacted", _, _, Some(tag), Some(on)) => {
+                let tag = Tag::parse(&tag).ok_or(StoreError::Malformed("tag"))?;
+                let sealed = self.sealed.as_ref().ok_or(StoreError::Malformed("box"))?;
+                let text = sealed_text(self.message_id, sealed)?;
+                let reaction = SealedReaction { tag, author: UserId(self.author), text };
                 Changed::Reacted { reaction, on }
             }
             _ => return Err(StoreError::Malformed("change")),

@@ -1,13 +1,15 @@
 //! The rows of a room's list: what is shown, which ids are known, who reacted.
 
-use protocol::view::{Content, Row, What};
-use protocol::{Body, MessageId, Reaction, RoomSlug, Timestamp, UserId};
-use surrealdb::types::{RecordId, RecordIdKey, SurrealValue, Value};
+use protocol::view::{Content, SealedRow, What};
+use protocol::{MessageId, RoomSlug, Tag, Timestamp, UserId};
+use surrealdb::types::{Bytes, RecordId, RecordIdKey, SurrealValue, Value};
 use uuid::Uuid;
 
 use super::StoreError;
-use super::rows::{array, int, natural, number_in, parts, range, room_in, room_key, text};
-use crate::projection::{Given, Kept, Mark, Place, Sent, SentKey};
+use super::rows::{
+    array, int, natural, number_in, parts, range, room_in, room_key, sealed_bytes, sealed_text, text,
+};
+use crate::projection::{Given, GivenAt, Kept, Mark, Place, Sent, SentKey};
 
 #[derive(Debug, SurrealValue)]
 pub(super) struct EventRow {
@@ -17,8 +19,9 @@ pub(super) struct EventRow {
     pub kind: String,
     pub author: Uuid,
     pub message_id: Uuid,
-    /// The body of a message, the name of a room that was created.
-    pub text: Option<String>,
+    /// The body of a message, or the name of a room that was created: the box, and the event that brought it.
+    pub by: Option<Uuid>,
+    pub sealed: Option<Bytes>,
     pub edited_ms: Option<i64>,
     pub hash: Option<String>,
     /// See [`Kept::before`].
@@ -28,7 +31,7 @@ pub(super) struct EventRow {
 
 #[derive(Debug, SurrealValue)]
 pub(super) struct GivenRow {
-    pub reaction: String,
+    pub tag: String,
     pub count: i64,
 }
 
@@ -45,6 +48,8 @@ pub(super) struct ReactionRow {
     pub id: RecordId,
     /// When it was given.
     pub seq: i64,
+    pub by: Uuid,
+    pub sealed: Bytes,
 }
 
 pub(super) fn event_id(place: &Place) -> RecordId {
@@ -65,7 +70,7 @@ pub(super) fn sent_range(room: &RoomSlug, id: MessageId) -> RecordId {
 
 pub(super) fn reaction_id(mark: &Mark) -> RecordId {
     let (room, number) = (text(&mark.place.room), int(mark.place.number).into_value());
-    let key: RecordIdKey = array([room, number, text(&mark.reaction.as_str()), mark.user.0.into_value()]);
+    let key: RecordIdKey = array([room, number, text(&mark.tag), mark.user.0.into_value()]);
     RecordId::new("reaction", key)
 }
 
@@ -73,9 +78,9 @@ pub(super) fn mark(id: &RecordId) -> Result<Mark, StoreError> {
     let bad = StoreError::Malformed("reaction");
     let place = Place { room: room_in(id)?, number: number_in(id, 1)? };
     match (parts(id).get(2), parts(id).get(3)) {
-        (Some(Value::String(reaction)), Some(Value::Uuid(user))) => {
-            let reaction = Reaction::parse(reaction).map_err(|_| bad)?;
-            Ok(Mark { place, reaction, user: UserId((*user).into()) })
+        (Some(Value::String(tag)), Some(Value::Uuid(user))) => {
+            let tag = Tag::parse(tag).ok_or(bad)?;
+            Ok(Mark { place, tag, user: UserId((*user).into()) })
         }
         _ => Err(bad),
     }
@@ -83,13 +88,13 @@ pub(super) fn mark(id: &RecordId) -> Result<Mark, StoreError> {
 
 impl EventRow {
     pub fn of(place: &Place, kept: &Kept) -> Self {
-        let Row { seq, at, id, author, what } = &kept.row;
+        let SealedRow { seq, at, id, author, what } = &kept.row;
         let (kind, text, edited_at) = match what {
-            What::Created { name } => ("created", Some(name.clone()), None),
+            What::Created { name } => ("created", Some(name), None),
             What::Joined => ("joined", None, None),
             What::Left => ("left", None, None),
-            What::Message(content) => ("message", Some(content.body.as_str().to_owned()), content.edited_at),
-            What::Erased => ("erased", None, None),
+            What::Message(content) => ("message", Some(&content.body), content.edited_at),
+            What::Erased | What::Unopened => ("erased", None, None),
         };
         let given = kept.given.iter().map(GivenRow::of).collect::<Vec<_>>();
         Self {
@@ -99,7 +104,8 @@ impl EventRow {
             kind: kind.to_owned(),
             author: author.0,
             message_id: id.0,
-            text,
+            by: text.map(|text| text.by.0),
+            sealed: text.map(sealed_bytes),
             edited_ms: edited_at.map(Timestamp::as_millis),
             hash: kept.hash.clone(),
             before: (kept.before > 0).then(|| int(kept.before)),
@@ -109,12 +115,15 @@ impl EventRow {
 
     pub fn kept(self) -> Result<(Place, Kept), StoreError> {
         let place = Place { room: room_in(&self.id)?, number: number_in(&self.id, 1)? };
-        let what = match (self.kind.as_str(), self.text) {
+        let text = match (self.by, &self.sealed) {
+            (Some(by), Some(sealed)) => Some(sealed_text(by, sealed)?),
+            _ => None,
+        };
+        let what = match (self.kind.as_str(), text) {
             ("created", Some(name)) => What::Created { name },
             ("joined", _) => What::Joined,
             ("left", _) => What::Left,
-            ("message", Some(text)) => {
-                let body = Body::parse(&text).map_err(|_| StoreError::Malformed("body"))?;
+            ("message", Some(body)) => {
                 let edited_at = self.edited_ms.map(Timestamp::from_millis);
                 What::Message(Content { body, edited_at, reactions: Vec::new() })
             }
@@ -125,7 +134,7 @@ impl EventRow {
         let (id, author) = (MessageId(self.message_id), UserId(self.author));
         let given = self.given.unwrap_or_default().into_iter().map(GivenRow::given);
         let kept = Kept {
-            row: Row { seq, at, id, author, what },
+            row: SealedRow { seq, at, id, author, what },
             given: given.collect::<Result<_, _>>()?,
             before: natural(self.before.unwrap_or(0), "number")?,
             hash: self.hash,
@@ -136,18 +145,28 @@ impl EventRow {
 
 impl GivenRow {
     fn of(given: &Given) -> Self {
-        Self { reaction: given.reaction.as_str().to_owned(), count: int(given.count) }
+        Self { tag: given.tag.to_string(), count: int(given.count) }
     }
 
     fn given(self) -> Result<Given, StoreError> {
-        let reaction = Reaction::parse(&self.reaction).map_err(|_| StoreError::Malformed("reaction"))?;
-        Ok(Given { reaction, count: natural(self.count, "count")? })
+        let tag = Tag::parse(&self.tag).ok_or(StoreError::Malformed("tag"))?;
+        Ok(Given { tag, count: natural(self.count, "count")? })
+    }
+}
+
+impl ReactionRow {
+    pub fn of(mark: &Mark, GivenAt { seq, text }: &GivenAt) -> Self {
+        Self { id: reaction_id(mark), seq: int(*seq), by: text.by.0, sealed: sealed_bytes(text) }
+    }
+
+    pub fn given(&self) -> Result<GivenAt, StoreError> {
+        Ok(GivenAt { seq: natural(self.seq, "sequence")?, text: sealed_text(self.by, &self.sealed)? })
     }
 }
 
 impl SentRow {
     pub fn of(place: &Place, kept: &Kept) -> Self {
-        let Row { id, author, seq, .. } = kept.row;
+        let SealedRow { id, author, seq, .. } = kept.row;
         let key = SentKey { room: place.room.clone(), id, author };
         Self { id: sent_id(&key), number: int(place.number), seq: int(seq) }
     }

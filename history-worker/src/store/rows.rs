@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, Range};
 
-use protocol::{RoomSlug, StreamIdentity, Timestamp, UserId};
+use protocol::{MessageId, RoomSlug, Sealed, SealedText, StreamIdentity, Timestamp, UserId};
 use surrealdb::types::{Array, Bytes, RecordId, RecordIdKey, RecordIdKeyRange, SurrealValue, Value};
 use uuid::Uuid;
 
@@ -13,7 +13,6 @@ use crate::projection::{Aside, Part, RoomState};
 #[derive(Debug, SurrealValue)]
 pub(super) struct RoomRow {
     pub id: RecordId,
-    pub name: String,
     pub creator: Uuid,
     pub count: i64,
     pub last_seq: i64,
@@ -41,6 +40,16 @@ pub(super) struct CheckpointRow {
     pub asides: i64,
     pub last_aside_seq: Option<i64>,
     pub last_aside_reason: Option<String>,
+}
+
+/// A sealed text from its columns.
+pub(super) fn sealed_text(by: Uuid, sealed: &Bytes) -> Result<SealedText, StoreError> {
+    let sealed = Sealed::from_bytes(sealed.to_vec()).ok_or(StoreError::Malformed("box"))?;
+    Ok(SealedText { by: MessageId(by), sealed })
+}
+
+pub(super) fn sealed_bytes(text: &SealedText) -> Bytes {
+    Bytes::from(text.sealed.as_bytes().to_vec())
 }
 
 /// Sequences and counts are far below the database's largest integer; what is above means "the end".
@@ -120,7 +129,6 @@ impl RoomRow {
     pub fn of(room: &RoomSlug, state: &RoomState) -> Self {
         Self {
             id: room_id(room),
-            name: state.name.clone(),
             creator: state.creator.0,
             count: int(state.count),
             last_seq: int(state.last_seq),
@@ -134,7 +142,6 @@ impl RoomRow {
             count: natural(self.count, "count")?,
             last_seq: natural(self.last_seq, "sequence")?,
             last_message: natural(self.last_message, "number")?,
-            name: self.name,
         };
         Ok((room_in(&self.id)?, state))
     }

@@ -1,10 +1,13 @@
 use protocol::subject::Shard;
-use protocol::view::{Reactors, Row, What};
-use protocol::{Body, Event, MessageId, Reaction, RoomSlug, StoredEvent, StreamIdentity, Timestamp, UserId};
+use protocol::view::{Reactors, SealedRow, What};
+use protocol::{Event, MessageId, RoomSlug, SealedStored, StreamIdentity, Timestamp, UserId};
 
 use super::*;
+use crate::boxes::{self, boxed};
 use crate::checkpoint::Checkpoint;
-use crate::projection::{Batch, Given, Kept, LogEntry, Mark, Part, Place, RoomState, Sent, SentKey, Text};
+use crate::projection::{
+    Batch, Given, GivenAt, Kept, LogEntry, Mark, Part, Place, RoomState, Sent, SentKey, Text,
+};
 
 const PART: Part = Part { shard: Shard(0), shards: 1 };
 
@@ -26,16 +29,15 @@ fn room(name: &str) -> RoomSlug {
     RoomSlug::parse(name).unwrap()
 }
 
-fn message(seq: u64, text: &str) -> StoredEvent {
-    let event =
-        Event::Message { id: MessageId::new(), author: UserId::new(), body: Body::parse(text).unwrap() };
-    StoredEvent { seq, at: Timestamp::from_millis(1_000 + i64::try_from(seq).unwrap()), event }
+fn message(seq: u64, text: &str) -> SealedStored {
+    let id = MessageId::new();
+    let event = Event::Message { id, author: UserId::new(), body: boxed(id, text) };
+    SealedStored { seq, at: Timestamp::from_millis(1_000 + i64::try_from(seq).unwrap()), event }
 }
 
 /// A batch in which `slug` gets these events, after `count` that it has.
-fn batch(slug: &RoomSlug, count: u64, events: &[StoredEvent]) -> Batch {
+fn batch(slug: &RoomSlug, count: u64, events: &[SealedStored]) -> Batch {
     let state = RoomState {
-        name: "Tea".into(),
         creator: UserId::new(),
         count: count + events.len() as u64,
         last_seq: events.last().unwrap().seq,
@@ -46,11 +48,11 @@ fn batch(slug: &RoomSlug, count: u64, events: &[StoredEvent]) -> Batch {
     Batch { rows: rows.collect(), rooms: [(slug.clone(), state)].into(), ..Batch::default() }
 }
 
-fn kept(event: &StoredEvent) -> Kept {
-    Kept { row: Row::of(event).unwrap(), given: Vec::new(), before: 0, hash: None }
+fn kept(event: &SealedStored) -> Kept {
+    Kept { row: SealedRow::of(event).unwrap(), given: Vec::new(), before: 0, hash: None }
 }
 
-fn rows(events: &[StoredEvent]) -> Vec<Kept> {
+fn rows(events: &[SealedStored]) -> Vec<Kept> {
     events.iter().map(kept).collect()
 }
 
@@ -144,18 +146,20 @@ async fn rows_are_changed_and_what_is_deleted_leaves_no_text_behind() {
     store.apply(PART, &at(0), &batch(&tea, 0, &events), &at(4)).await.unwrap();
 
     let (place, people) = (Place::new(&tea, 1), [UserId::new(), UserId::new()]);
-    let reaction = Reaction::parse("👍🏽").unwrap();
-    let mark = |user| Mark { place: place.clone(), reaction: reaction.clone(), user };
+    let (given_by, edited_by) = (MessageId::new(), MessageId::new());
+    let reaction = |user| boxes::reaction(given_by, user, "👍🏽");
+    let mark = |user| Mark { place: place.clone(), tag: reaction(user).tag, user };
+    let given = |user, seq| Some(GivenAt { seq, text: reaction(user).text });
     let mut edited = kept(&events[0]);
     let What::Message(content) = &mut edited.row.what else { panic!("it is a message") };
-    content.body = Body::parse("needle two").unwrap();
+    content.body = boxed(edited_by, "needle two");
     content.edited_at = Some(Timestamp::from_millis(5));
-    edited.given = vec![Given { reaction: reaction.clone(), count: 2 }];
+    edited.given = vec![Given { tag: reaction(people[0]).tag, count: 2 }];
     let entry = LogEntry { room: tea.clone(), seq: 5, id: MessageId::new(), author: edited.row.author };
     let text = Text { message: 3, entry: entry.clone() };
     let changes = Batch {
         changed: [(place.clone(), edited.clone())].into(),
-        marks: [(mark(people[0]), Some(7)), (mark(people[1]), Some(6))].into(),
+        marks: [(mark(people[0]), given(people[0], 7)), (mark(people[1]), given(people[1], 6))].into(),
         texts: vec![text.clone()],
         ..Batch::default()
     };
@@ -165,7 +169,14 @@ async fn rows_are_changed_and_what_is_deleted_leaves_no_text_behind() {
     let page = store.shown(&tea, 1, store.rows(&tea, 1..3).await.unwrap()).await.unwrap();
     let What::Message(shown) = &page[0].what else { panic!("{page:?}") };
     let by = vec![people[1], people[0]];
-    assert_eq!(shown.reactions, [Reactors { reaction: reaction.clone(), count: 2, by }]);
+    assert_eq!(shown.reactions, [Reactors { reaction: reaction(people[1]), count: 2, by }]);
+    assert_eq!(shown.reactions[0].reaction.author, people[1], "the first who gave it stands for all");
+    assert_eq!(boxes::text(&shown.reactions[0].reaction.text), "👍🏽");
+    let needle = format!("{:?}", surrealdb::types::Bytes::from(b"needle two".to_vec()));
+    let needle = needle
+        .trim_start_matches(|c: char| c != '"' && c != '[')
+        .trim_matches(['"', '[', ']', ')', '(', ' ']);
+    assert!(everything(store).await.contains(needle), "{needle}");
 
     let back = Batch { marks: [(mark(people[1]), None)].into(), ..Batch::default() };
     store.apply(PART, &at(7), &back, &at(8)).await.unwrap();
@@ -188,7 +199,7 @@ async fn rows_are_changed_and_what_is_deleted_leaves_no_text_behind() {
     assert!(store.marks([&mark(people[0])]).await.unwrap().is_empty());
     assert!(store.texts([&(tea.clone(), 3)]).await.unwrap().is_empty());
     assert_eq!(store.find(&tea, events[0].event.id()).await.unwrap(), [erased.row]);
-    assert!(!everything(store).await.contains("needle"));
+    assert!(!everything(store).await.contains(needle));
 
     assert_eq!(store.to_erase(PART).await.unwrap(), [entry]);
     store.erased(PART, &[5]).await.unwrap();
@@ -209,8 +220,8 @@ async fn the_events_with_one_id_are_found_whoever_sent_them() {
     let database = database().await;
     let (store, tea) = (&database.store, room("tea_x7qa"));
     let with = |id, seq| {
-        let event = Event::Message { id, author: UserId::new(), body: Body::parse("m").unwrap() };
-        StoredEvent { seq, at: Timestamp::from_millis(1), event }
+        let event = Event::Message { id, author: UserId::new(), body: boxed(id, "m") };
+        SealedStored { seq, at: Timestamp::from_millis(1), event }
     };
     let id = |last: u128| MessageId(uuid::Uuid::from_u128(last));
     let events: Vec<_> = [4, 5, 5, 6].into_iter().zip(1..).map(|(last, seq)| with(id(last), seq)).collect();
@@ -224,7 +235,7 @@ async fn the_events_with_one_id_are_found_whoever_sent_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_another_layout_is_refused_and_left_alone() {
-    for (layout, advice) in [(1, "start again with an empty one"), (3, "use a newer backchat")] {
+    for (layout, advice) in [(2, "start again with an empty one"), (4, "use a newer backchat")] {
         let database = database().await;
         let other = format!("UPDATE meta:schema SET version = {layout}");
         let variables = surrealdb::types::Variables::new();

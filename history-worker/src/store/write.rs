@@ -16,11 +16,12 @@ use crate::projection::{Batch, Part};
 const APPLY_MAX: Duration = Duration::from_secs(30);
 
 /// What changes in a row that is there.
-const EVENT_CHANGES: &str = "ON DUPLICATE KEY UPDATE kind = $input.kind, text = $input.text, \
+const EVENT_CHANGES: &str = "ON DUPLICATE KEY UPDATE kind = $input.kind, by = $input.by, sealed = $input.sealed, \
      edited_ms = $input.edited_ms, hash = $input.hash, given = $input.given";
 const ROOM_CHANGES: &str = "ON DUPLICATE KEY UPDATE count = $input.count, last_seq = $input.last_seq, \
      last_message = $input.last_message";
-const REACTION_CHANGES: &str = "ON DUPLICATE KEY UPDATE seq = $input.seq";
+const REACTION_CHANGES: &str =
+    "ON DUPLICATE KEY UPDATE seq = $input.seq, by = $input.by, sealed = $input.sealed";
 
 impl Store {
     /// Writes a batch and the checkpoint after it, both or neither, if the checkpoint in the database is `before`.
@@ -93,9 +94,9 @@ impl Transaction {
         self.delete_ranges("cleared", cleared.collect());
         let mut given = Vec::new();
         let mut taken_back = Vec::new();
-        for (mark, seq) in &batch.marks {
-            match seq {
-                Some(seq) => given.push(ReactionRow { id: reaction_id(mark), seq: int(*seq) }.into_value()),
+        for (mark, given_at) in &batch.marks {
+            match given_at {
+                Some(at) => given.push(ReactionRow::of(mark, at).into_value()),
                 None => taken_back.push(reaction_id(mark)),
             }
         }

@@ -3,9 +3,10 @@
 use broker::Broker;
 use protocol::query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, PageQuery};
 use protocol::subject::Shard;
-use protocol::view::{self, Content, Row, What};
-use protocol::{Event, MessageId, RoomSlug, StoredEvent, UserId};
+use protocol::view::{self, Content, SealedRow, What};
+use protocol::{Event, MessageId, RoomSlug, SealedStored, UserId};
 
+use super::boxes::text;
 use super::nats::Nats;
 use super::worker::{
     Worker, ask, created, deleted, edited, eventually, message, page, post, reacted, room, target,
@@ -13,7 +14,7 @@ use super::worker::{
 
 const SHARD: Shard = Shard(0);
 
-async fn newest(broker: &Broker, room: &RoomSlug, at_least: u64) -> Vec<Row> {
+async fn newest(broker: &Broker, room: &RoomSlug, at_least: u64) -> Vec<SealedRow> {
     let query = PageQuery { room: room.clone(), before: u64::MAX, limit: 100, at_least };
     page(broker, SHARD, &query).await.rows
 }
@@ -28,7 +29,7 @@ async fn after(broker: &Broker, room: &RoomSlug, after: u64, (limit, at_least): 
     .await
 }
 
-async fn find(broker: &Broker, room: &RoomSlug, id: MessageId) -> Vec<Row> {
+async fn find(broker: &Broker, room: &RoomSlug, id: MessageId) -> Vec<SealedRow> {
     let query = HistoryQuery::Find { room: room.clone(), id };
     match ask(broker, SHARD, &query).await {
         Ok(HistoryAnswer::Found { rows, .. }) => rows,
@@ -36,21 +37,21 @@ async fn find(broker: &Broker, room: &RoomSlug, id: MessageId) -> Vec<Row> {
     }
 }
 
-async fn last(broker: &Broker, room: &RoomSlug) -> Vec<(RoomSlug, StoredEvent)> {
+async fn last(broker: &Broker, room: &RoomSlug) -> Vec<(RoomSlug, SealedStored)> {
     match ask(broker, SHARD, &HistoryQuery::Last { rooms: vec![room.clone()] }).await {
         Ok(HistoryAnswer::Last { events }) => events,
         other => panic!("{other:?}"),
     }
 }
 
-fn content(row: &Row) -> &Content {
+fn content(row: &SealedRow) -> &Content<protocol::SealedText, protocol::event::SealedReaction> {
     match &row.what {
         What::Message(content) => content,
         other => panic!("no message: {other:?}"),
     }
 }
 
-fn sequences(events: &[StoredEvent]) -> Vec<u64> {
+fn sequences(events: &[SealedStored]) -> Vec<u64> {
     events.iter().map(|event| event.seq).collect()
 }
 
@@ -74,11 +75,11 @@ async fn a_page_shows_messages_as_they_are_now() {
     let rows = newest(&broker, &tea, head).await;
     assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, one.seq, two.seq]);
     let content = content(&rows[1]);
-    assert_eq!(content.body.as_str(), "first, edited");
+    assert_eq!(text(&content.body), "first, edited");
     let stored = broker.get(&SHARD.stream(), edit).await.unwrap().unwrap();
     assert_eq!(content.edited_at, Some(stored.at));
     let given: Vec<_> =
-        content.reactions.iter().map(|r| (r.reaction.as_str(), r.count, r.by.clone())).collect();
+        content.reactions.iter().map(|r| (text(&r.reaction.text), r.count, r.by.clone())).collect();
     assert_eq!(given, [("🎉", 1, vec![you]), ("👍", 2, vec![you, one.author])]);
     assert_eq!(find(&broker, &tea, one.id).await, rows[1..2]);
     assert_eq!(last(&broker, &tea).await[0].1.event, second);
@@ -91,7 +92,7 @@ async fn a_page_shows_messages_as_they_are_now() {
     assert!(find(&broker, &tea, MessageId::new()).await.is_empty());
     let now = last(&broker, &tea).await;
     assert_eq!(now[0].1.seq, one.seq);
-    assert_eq!(now[0].1.event.body().map(protocol::Body::as_str), Some("first, edited"));
+    assert_eq!(now[0].1.event.body().map(text), Some("first, edited"));
     let (_, metrics) = worker.get("/metrics").await;
     let ignored = "backchat_history_worker_ignored_changes_total{reason=\"erased_message\"} 1";
     assert!(metrics.contains(ignored), "{metrics}");
@@ -144,8 +145,8 @@ async fn what_came_after_a_cursor_has_changes_in_their_places_and_texts_of_now()
     }
     let mut rows = Vec::new();
     all.events.iter().for_each(|event| view::fold(&mut rows, event));
-    let texts = |rows: &[Row]| rows.iter().map(|row| (row.seq, row.what.clone())).collect::<Vec<_>>();
+    let texts = |rows: &[SealedRow]| rows.iter().map(|row| (row.seq, row.what.clone())).collect::<Vec<_>>();
     assert_eq!(texts(&rows), texts(&page));
     let last = all.events.last().unwrap();
-    assert!(matches!(&last.event, Event::Edited { body, .. } if body.as_str() == "the newest"));
+    assert!(matches!(&last.event, Event::Edited { body, .. } if text(body) == "the newest"));
 }

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use broker::Broker;
 use history_worker::store::Store;
-use protocol::RoomSlug;
 use protocol::subject::Shard;
 use protocol::view::What;
+use protocol::{MessageId, RoomSlug};
 
+use super::boxes::boxed;
 use super::nats::Nats;
 use super::worker::{Worker, created, deleted, edited, eventually, message, post, room, target, whole};
 
@@ -23,8 +24,14 @@ async fn needles(broker: &Broker) -> Vec<u64> {
     with_needle.map(|record| record.seq).collect()
 }
 
+/// The database has boxes as bytes, the log as text.
 fn has_needle(bytes: &[u8]) -> bool {
-    bytes.windows(NEEDLE.len()).any(|window| window == NEEDLE.as_bytes())
+    let in_log = boxed(MessageId::new(), NEEDLE).sealed.to_text();
+    // Its first letters, which do not depend on what follows the needle.
+    let in_log = &in_log.as_bytes()[..20];
+    [NEEDLE.as_bytes(), in_log]
+        .iter()
+        .any(|needle| bytes.windows(needle.len()).any(|window| window == *needle))
 }
 
 async fn without_needles(broker: &Broker) {
@@ -77,7 +84,8 @@ async fn a_deleted_message_is_in_no_place_any_more() {
     let store = open(&history).await;
     let kept = store.rows(&tea, 1..100).await.unwrap();
     assert_eq!((kept[1].row.seq, &kept[1].row.what), (seq, &What::Erased));
-    assert!(!has_needle(format!("{kept:?}").as_bytes()));
+    let texts = kept.iter().filter_map(|kept| serde_json::to_vec(&kept.row).ok());
+    assert!(texts.into_iter().all(|text| !has_needle(&text)));
 
     // A database made anew from what is left has the same messages.
     let again = Worker::start(&nats, &folder.path().join("again"));

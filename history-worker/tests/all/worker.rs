@@ -9,10 +9,11 @@ use std::time::Duration;
 use broker::Broker;
 use protocol::query::{HistoryAnswer, HistoryQuery, Page, PageQuery};
 use protocol::subject::Shard;
-use protocol::{Body, Event, MessageId, Reaction, RoomSlug, Target, Timestamp, UserId};
+use protocol::{Event, MessageId, RoomSlug, SealedEvent, Target, Timestamp, UserId};
 use service::probe;
 use tokio::time::{Instant, sleep};
 
+use super::boxes::{self, boxed};
 use super::nats::{Nats, free_port};
 
 pub struct Worker {
@@ -96,16 +97,18 @@ pub fn room(name: &str) -> RoomSlug {
     RoomSlug::parse(name).unwrap()
 }
 
-pub fn created() -> Event {
-    Event::Created { id: MessageId::new(), author: UserId::new(), name: "Tea".into() }
+pub fn created() -> SealedEvent {
+    let id = MessageId::new();
+    Event::Created { id, author: UserId::new(), name: boxed(id, "Tea") }
 }
 
-pub fn message(text: &str) -> Event {
-    Event::Message { id: MessageId::new(), author: UserId::new(), body: Body::parse(text).unwrap() }
+pub fn message(text: &str) -> SealedEvent {
+    let id = MessageId::new();
+    Event::Message { id, author: UserId::new(), body: boxed(id, text) }
 }
 
 /// Stores an event, and gives its sequence.
-pub async fn post(broker: &Broker, shard: Shard, room: &RoomSlug, event: &Event) -> u64 {
+pub async fn post(broker: &Broker, shard: Shard, room: &RoomSlug, event: &SealedEvent) -> u64 {
     // An id of its own, so that the broker's own window for copies plays no part.
     let once = MessageId::new().to_string();
     broker.publish(shard.log(room), &once, event.encode().into()).await.unwrap().seq
@@ -146,16 +149,17 @@ pub async fn whole(broker: &Broker, shard: Shard, room: &RoomSlug, at_least: u64
 }
 
 /// The event that a message was stored with, as others aim at it.
-pub fn target(event: &Event, seq: u64) -> Target {
+pub fn target(event: &SealedEvent, seq: u64) -> Target {
     Target { id: event.id(), author: event.author(), seq }
 }
 
-pub fn edited(target: Target, text: &str) -> Event {
-    Event::Edited { id: MessageId::new(), author: target.author, target, body: Body::parse(text).unwrap() }
+pub fn edited(target: Target, text: &str) -> SealedEvent {
+    let id = MessageId::new();
+    Event::Edited { id, author: target.author, target, body: boxed(id, text) }
 }
 
-pub fn deleted(target: Target, text: &str) -> Event {
-    let hash = Body::parse(text).unwrap().hash();
+pub fn deleted(target: Target, text: &str) -> SealedEvent {
+    let hash = boxed(target.id, text).sealed.hash();
     Event::Deleted {
         id: MessageId::new(),
         author: target.author,
@@ -165,7 +169,7 @@ pub fn deleted(target: Target, text: &str) -> Event {
     }
 }
 
-pub fn reacted(author: UserId, target: Target, reaction: &str, on: bool) -> Event {
-    let reaction = Reaction::parse(reaction).unwrap();
-    Event::Reacted { id: MessageId::new(), author, target, reaction, on }
+pub fn reacted(author: UserId, target: Target, reaction: &str, on: bool) -> SealedEvent {
+    let id = MessageId::new();
+    Event::Reacted { id, author, target, reaction: boxes::reaction(id, author, reaction), on }
 }

@@ -25,6 +25,7 @@ pub(crate) static EN: Words = Words {
     create_room: "New room",
     create_title: "Make a room",
     create_lead: "A place to talk. You can invite people as soon as it exists.",
+    sealed_at_rest: "Messages are sealed at rest: disks, databases and backups hold nothing that can be read. Whoever runs this server still can.",
     create_submit: "Create room",
     room_name: "Room name",
     room_name_hint: "Any language, up to 60 characters.",
@@ -87,6 +88,7 @@ pub(crate) static EN: Words = Words {
     created_it: "created the room",
     edited: "edited",
     erased: "message deleted",
+    unopened: "this message could not be opened",
     and_more: "and {n} more",
     who_is_here: "Who is here",
     tools: "What can be done with this message",
@@ -151,6 +153,7 @@ pub(crate) static EN: Words = Words {
         room_name_symbols: "Add a letter, a digit or an emoji to the name.",
         room_name_control: "This name has characters that nobody can see. Leave them out.",
         unknown_code: "There is no room with this code. Check it and try again.",
+        rooms_wait: "New rooms have to wait: the service that makes their keys does not answer. Try again in a minute.",
     },
     refusals: RefusalWords {
         empty: "An empty message is not sent.",

@@ -25,6 +25,7 @@ pub(crate) static FR: Words = Words {
     create_room: "Nouveau salon",
     create_title: "Créer un salon",
     create_lead: "Un endroit où parler. Vous pourrez inviter du monde dès qu’il existe.",
+    sealed_at_rest: "Les messages sont scellés au repos : disques, bases et sauvegardes ne contiennent rien de lisible. Qui exploite ce serveur peut toujours les lire.",
     create_submit: "Créer le salon",
     room_name: "Nom du salon",
     room_name_hint: "Dans toutes les langues, 60 caractères au plus.",
@@ -87,6 +88,7 @@ pub(crate) static FR: Words = Words {
     created_it: "a créé le salon",
     edited: "modifié",
     erased: "message supprimé",
+    unopened: "ce message n’a pas pu être ouvert",
     and_more: "et {n} de plus",
     who_is_here: "Qui est là",
     tools: "Que faire de ce message",
@@ -151,6 +153,7 @@ pub(crate) static FR: Words = Words {
         room_name_symbols: "Ajoutez au nom une lettre, un chiffre ou un emoji.",
         room_name_control: "Ce nom contient des caractères invisibles. Retirez-les.",
         unknown_code: "Aucun salon ne porte ce code. Vérifiez-le et réessayez.",
+        rooms_wait: "Les nouveaux salons doivent attendre : le service qui fabrique leurs clés ne répond pas. Réessayez dans une minute.",
     },
     refusals: RefusalWords {
         empty: "Un message vide ne s’envoie pas.",

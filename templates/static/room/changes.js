@@ -37,8 +37,8 @@ function catchUp(row) {
 
 function changeRow(row, change) {
   const { kind, author, reaction, on } = change.dataset;
-  if (kind === "deleted") {
-    eraseRow(row);
+  if (kind === "deleted" || kind === "unopened") {
+    eraseRow(row, kind === "deleted" ? "erased" : kind);
     return;
   }
   if (kind === "edited") takeText(row, change.querySelector(".body").cloneNode(true));
@@ -56,16 +56,16 @@ function takeText(row, body) {
   if (row === lastRow()) showLastInRooms(row);
 }
 
-/** Nothing of the message stays but who wrote it and when. */
-function eraseRow(row) {
+/** Nothing of the message stays but who wrote it and when: it was deleted, or its text can't be opened. */
+function eraseRow(row, kind) {
   const hadFocus = row.contains(document.activeElement);
   if (toolsRow() === row) hideTools();
   const what = document.createElement("p");
   what.className = "what";
   bodyOf(row).before(what);
-  what.append(row.querySelector(":scope > .who"), ` ${words.erased}`);
+  what.append(row.querySelector(":scope > .who"), ` ${words[kind]}`);
   row.querySelectorAll(":scope > :is(.avatar, .body, .reactions, .more, .fate, .row-more)").forEach((part) => part.remove());
-  row.dataset.kind = "erased";
+  row.dataset.kind = kind;
   row.classList.remove("is-going", "is-edited-now");
   row.classList.add("note");
   row.givenBody = row.reactions = null;

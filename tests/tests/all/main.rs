@@ -20,6 +20,7 @@ mod presence;
 mod program;
 mod resume;
 mod rooms;
+mod sealed;
 mod separate;
 mod sessions;
 mod single_node;

@@ -1,22 +1,25 @@
 //! What edits, deletions and reactions do, case by case.
 
+use protocol::Target;
+use protocol::event::SealedReaction;
 use protocol::view::{Content, What};
-use protocol::{Reaction, Target};
 
 use super::*;
+use crate::boxes::{self, text};
 
-fn edited(author: UserId, target: Target, text: &str) -> Event {
-    Event::Edited { id: MessageId::new(), author, target, body: Body::parse(text).unwrap() }
+fn edited(author: UserId, target: Target, text: &str) -> SealedEvent {
+    let id = MessageId::new();
+    Event::Edited { id, author, target, body: boxed(id, text) }
 }
 
-fn deleted(target: Target) -> Event {
+fn deleted(target: Target) -> SealedEvent {
     let of = Timestamp::from_millis(target.seq.cast_signed() * 10);
     Event::Deleted { id: MessageId::new(), author: target.author, target, of, hash: "what it was".into() }
 }
 
-fn reacted(author: UserId, target: Target, reaction: &str, on: bool) -> Event {
-    let reaction = Reaction::parse(reaction).unwrap();
-    Event::Reacted { id: MessageId::new(), author, target, reaction, on }
+fn reacted(author: UserId, target: Target, reaction: &str, on: bool) -> SealedEvent {
+    let id = MessageId::new();
+    Event::Reacted { id, author, target, reaction: boxes::reaction(id, author, reaction), on }
 }
 
 /// A message at a sequence, and what is aimed at it.
@@ -25,7 +28,7 @@ fn sent(seq: u64, text: &str) -> (Record, Target) {
     (entry(seq, "tea", &event), Target { id: event.id(), author: event.author(), seq })
 }
 
-fn content(row: &Row) -> &Content {
+fn content(row: &SealedRow) -> &Content<SealedText, SealedReaction> {
     match &row.what {
         What::Message(content) => content,
         other => panic!("no message: {other:?}"),
@@ -54,7 +57,7 @@ fn an_edit_by_somebody_else_or_of_what_is_not_there_is_ignored_with_its_reason()
         assert_eq!(database.ignored, expected);
         assert!(database.asides.is_empty());
         let rows = database.shown("tea");
-        assert_eq!(content(&rows[1]).body.as_str(), "v2");
+        assert_eq!(text(&content(&rows[1]).body), "v2");
         assert_eq!(content(&rows[1]).edited_at, Some(Timestamp::from_millis(80)));
         assert_eq!(rows[2].what, What::Erased);
         assert!(!format!("{:?}", database.kept).contains("gone"));
@@ -122,7 +125,7 @@ fn a_message_holds_twenty_reactions_and_two_thousand_in_all() {
     let (first, target) = sent(2, "much liked");
     let mut log = vec![entry(1, "tea", &created()), first];
     let mut seq = 2;
-    let mut add = |event: Event| {
+    let mut add = |event: SealedEvent| {
         seq += 1;
         log.push(entry(seq, "tea", &event));
     };

@@ -1,10 +1,12 @@
 //! Any log, cut in any way.
 
 use proptest::prelude::*;
+use protocol::Target;
+use protocol::event::SealedReaction;
 use protocol::view::{self, What};
-use protocol::{Reaction, Target};
 
 use super::*;
+use crate::boxes;
 
 fn id(number: u128) -> MessageId {
     MessageId(uuid::Uuid::from_u128(number))
@@ -14,12 +16,12 @@ fn user(number: u8) -> UserId {
     UserId(uuid::Uuid::from_u128(number.into()))
 }
 
-fn reaction(number: u8) -> Reaction {
-    Reaction::parse(["👍", "🎉", "❤️"][usize::from(number % 3)]).unwrap()
+fn reaction(by: MessageId, author: UserId, number: u8) -> SealedReaction {
+    boxes::reaction(by, author, ["👍", "🎉", "❤️"][usize::from(number % 3)])
 }
 
-fn body(text: impl ToString) -> Body {
-    Body::parse(&text.to_string()).unwrap()
+fn body(by: MessageId, text: impl ToString) -> SealedText {
+    boxed(by, &text.to_string())
 }
 
 fn placed(entries: Vec<((String, Vec<u8>), u64)>) -> Vec<Record> {
@@ -38,15 +40,15 @@ fn any_log() -> impl Strategy<Value = Vec<Record>> {
         let target = Target { id: id(target), author: user(target_author), seq };
         let (id, author) = (id(own), user(author));
         let event = match kind {
-            0 => Event::Created { id, author, name: "Room".into() },
+            0 => Event::Created { id, author, name: body(id, "Room") },
             1 => Event::Joined { id, author },
-            2 => Event::Edited { id, author, target, body: body(own) },
+            2 => Event::Edited { id, author, target, body: body(id, own) },
             3 => Event::Deleted { id, author, target, of: Timestamp::from_millis(7), hash: "h".into() },
             4 | 5 => {
-                let reaction = reaction(target_author);
+                let reaction = reaction(id, author, target_author);
                 Event::Reacted { id, author, target, reaction, on: kind == 4 }
             }
-            _ => Event::Message { id, author, body: body("text") },
+            _ => Event::Message { id, author, body: body(id, "text") },
         };
         (format!("chat.log.0.room_{room}"), event.encode())
     });
@@ -56,35 +58,41 @@ fn any_log() -> impl Strategy<Value = Vec<Record>> {
 }
 
 /// A log as gateways write it: one room, ids that are used once, changes of messages that are there. Beside it the events.
-fn good_log() -> impl Strategy<Value = Vec<StoredEvent>> {
+fn good_log() -> impl Strategy<Value = Vec<SealedStored>> {
     let steps = prop::collection::vec((0..10_u8, 0..4_u8, any::<prop::sample::Index>(), 1..3_u64), 0..80);
     steps.prop_map(|steps| {
-        let created = Event::Created { id: id(1_000), author: user(0), name: "Tea".into() };
-        let mut log = vec![StoredEvent { seq: 1, at: Timestamp::from_millis(10), event: created }];
+        let created = Event::Created { id: id(1_000), author: user(0), name: body(id(1_000), "Tea") };
+        let mut log = vec![SealedStored { seq: 1, at: Timestamp::from_millis(10), event: created }];
         let mut targets: Vec<Target> = Vec::new();
         for (number, (kind, by, which, gap)) in steps.into_iter().enumerate() {
             let (id, author) = (id(2_000 + number as u128), user(by));
             let seq = log.last().unwrap().seq + gap;
             let event = if kind < 4 || targets.is_empty() {
                 targets.push(Target { id, author, seq });
-                Event::Message { id, author, body: body(number) }
+                Event::Message { id, author, body: body(id, number) }
             } else {
                 let target = *which.get(&targets);
                 match kind {
-                    4 | 5 => Event::Edited { id, author: target.author, target, body: body(number) },
+                    4 | 5 => Event::Edited { id, author: target.author, target, body: body(id, number) },
                     6 => {
                         Event::Deleted { id, author, target, of: Timestamp::from_millis(7), hash: "h".into() }
                     }
-                    _ => Event::Reacted { id, author, target, reaction: reaction(by), on: kind < 9 },
+                    _ => Event::Reacted {
+                        id,
+                        author,
+                        target,
+                        reaction: reaction(id, author, by),
+                        on: kind < 9,
+                    },
                 }
             };
-            log.push(StoredEvent { seq, at: Timestamp::from_millis(seq.cast_signed() * 10), event });
+            log.push(SealedStored { seq, at: Timestamp::from_millis(seq.cast_signed() * 10), event });
         }
         log
     })
 }
 
-fn records(events: &[StoredEvent]) -> Vec<Record> {
+fn records(events: &[SealedStored]) -> Vec<Record> {
     events.iter().map(|stored| entry(stored.seq, "tea", &stored.event)).collect()
 }
 

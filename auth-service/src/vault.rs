@@ -1,0 +1,168 @@
+//! The keys of people and rooms: made here, wrapped under a root key, and written to the broker. Nobody else writes them.
+//!
+//! Gateways read them at the broker, so that people chat on while this service is away; new accounts and new rooms wait for it.
+
+use crate::error::Error;
+use crate::signals::Signals;
+use broker::{Broker, Expect, Question};
+use protocol::keys::{Holder, KeyAnswer, KeyName, KeyRequest, KeyState};
+use protocol::subject;
+use sealing::{Key, RootSource, Roots};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Requests for keys that are answered at once; more are refused.
+const AT_ONCE_MAX: usize = 64;
+/// The generation of a first key.
+const FIRST: u16 = 1;
+/// Pause before requests are served again, when the broker's client failed.
+const SERVE_AGAIN: Duration = Duration::from_secs(1);
+
+pub struct Vault {
+    broker: Broker,
+    roots: Roots,
+    signals: Arc<Signals>,
+}
+
+/// What a key's subject has after somebody asked for a key there.
+enum Ensured {
+    Stored,
+    Erased,
+}
+
+impl Vault {
+    /// Reads the root keys and opens this installation's canary with them; a new installation gets one.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when there are no root keys, or those of another installation; the broker's errors.
+    pub async fn start(broker: Broker, source: &RootSource, signals: Arc<Signals>) -> Result<Self, Error> {
+        let roots = Roots::read(source).map_err(|fault| Error::Start(fault.to_string()))?;
+        let vault = Self { broker, roots, signals };
+        vault.check_canary().await?;
+        Ok(vault)
+    }
+
+    async fn check_canary(&self) -> Result<(), Error> {
+        let subject = subject::CANARY;
+        let found = || self.broker.last_confirmed(subject::KEYS_STREAM, subject);
+        let canary = match found().await.map_err(Error::Broker)? {
+            Some(canary) => canary,
+            None => {
+                self.make_canary().await?;
+                let made = found().await.map_err(Error::Broker)?;
+                made.ok_or(Error::Broker(broker::Error::Conflict))?
+            }
+        };
+        let Some(KeyState::Wrapped { key }) = KeyState::decode(&canary.payload) else {
+            return Err(Error::Start("the canary among this installation's keys can't be read".into()));
+        };
+        let opened = self.roots.unwrap(subject, &key).map(drop);
+        opened.map_err(|why| Error::Start(format!("these are not the root keys of this installation: {why}")))
+    }
+
+    async fn make_canary(&self) -> Result<(), Error> {
+        let stream = self.broker.stream(subject::KEYS_STREAM).await.map_err(Error::Broker)?;
+        if stream.last_seq > 0 {
+            return Err(Error::Start(
+                "there are keys at the broker and no canary among them: is it a broken copy?".into(),
+            ));
+        }
+        let payload = self.wrapped(subject::CANARY, &Key::random()?)?;
+        match self.broker.put(subject::CANARY.into(), Expect::LastSequence(0), None, payload).await {
+            // Another auth service was first.
+            Ok(_) | Err(broker::Error::Conflict) => Ok(()),
+            Err(error) => Err(Error::Broker(error)),
+        }
+    }
+
+    fn wrapped(&self, subject: &str, key: &Key) -> Result<Vec<u8>, Error> {
+        Ok(KeyState::Wrapped { key: self.roots.wrap(subject, key)? }.encode())
+    }
+
+    /// Makes a person's key before their account. A key without an account is harmless.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn make_persons(&self, user: protocol::UserId) -> Result<(), Error> {
+        self.ensure(Holder::User(user)).await.map(drop)
+    }
+
+    async fn ensure(&self, holder: Holder) -> Result<Ensured, Error> {
+        let subject = KeyName { holder, generation: FIRST }.subject();
+        let payload = self.wrapped(&subject, &Key::random()?)?;
+        match self.broker.put(subject.clone(), Expect::LastSequence(0), None, payload).await {
+            Ok(_) => {
+                self.signals.key_made();
+                Ok(Ensured::Stored)
+            }
+            Err(broker::Error::Conflict) => {
+                let found = self.broker.last_confirmed(subject::KEYS_STREAM, &subject).await;
+                let found = found.map_err(Error::Broker)?;
+                match found.and_then(|record| KeyState::decode(&record.payload)) {
+                    Some(KeyState::Erased { .. }) => Ok(Ensured::Erased),
+                    _ => Ok(Ensured::Stored),
+                }
+            }
+            Err(error) => Err(Error::Broker(error)),
+        }
+    }
+
+    /// Answers requests for the keys of new rooms until `shutdown`; those in hand are answered first.
+    pub async fn serve(self: Arc<Self>, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            if let Ok(questions) = self.broker.serve(subject::KEY_REQUESTS.into(), "auth").await {
+                self.answer_all(questions, &shutdown).await;
+            }
+            let pause = tokio::time::sleep(SERVE_AGAIN);
+            tokio::select! { () = shutdown.cancelled() => {}, () = pause => {} }
+        }
+    }
+
+    async fn answer_all(self: &Arc<Self>, mut questions: broker::Questions, shutdown: &CancellationToken) {
+        let places = Arc::new(Semaphore::new(AT_ONCE_MAX));
+        let mut answering = JoinSet::new();
+        loop {
+            // Inputs: the end, the next question, an answer given. Each branch only takes what is ready.
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(_) = answering.join_next() => {}
+                question = questions.next() => {
+                    let Some(question) = question else { break };
+                    let vault = Arc::clone(self);
+                    match Arc::clone(&places).try_acquire_owned() {
+                        Ok(place) => {
+                            answering.spawn(async move {
+                                vault.answer(question).await;
+                                drop(place);
+                            });
+                        }
+                        Err(_) => question.answer(&refused("too many requests at once")).await,
+                    }
+                }
+            }
+        }
+        answering.join_all().await;
+    }
+
+    async fn answer(&self, question: Question) {
+        let answer = match serde_json::from_slice::<KeyRequest>(&question.payload) {
+            Err(_) => refused("not a request for a key"),
+            Ok(KeyRequest { room }) => match self.ensure(Holder::Room(room)).await {
+                Ok(Ensured::Stored) => KeyAnswer::Stored,
+                Ok(Ensured::Erased) => refused("the room was erased"),
+                Err(error) => {
+                    self.signals.key_failed(&error);
+                    refused("the key can't be stored")
+                }
+            },
+        };
+        question.answer(&answer).await;
+    }
+}
+
+fn refused(reason: &str) -> KeyAnswer {
+    KeyAnswer::Refused { reason: reason.to_owned() }
+}

@@ -1,0 +1,302 @@
+//! The keys of rooms and people: fetched from the broker when first needed, unwrapped here with a root key, kept while they are
+//! used, and forgotten the moment they are destroyed. So a gateway opens and seals with the auth service down.
+
+use crate::{Error, cache::Generations, state::Gateway};
+use broker::{Broker, Follower, Record};
+use futures_util::future::try_join_all;
+use protocol::{
+    MessageId, RoomSlug, UserId,
+    keys::{Holder, KeyName, KeyState},
+    subject,
+};
+use sealing::{BodyKey, Key, Roots};
+use service::metrics::Counter;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Keys in each of the two generations of the caches.
+const KEYS_MAX: usize = 8_192;
+/// How long the first start of the auth service is waited for, which makes the canary.
+const CANARY_PATIENCE: Duration = Duration::from_secs(30);
+const CANARY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Whose texts in which room, and the generations of both keys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Texts {
+    pub room: RoomSlug,
+    pub author: UserId,
+    /// The room's and the author's.
+    pub generations: (u16, u16),
+}
+
+/// What there is to open texts with.
+#[derive(Debug, Clone)]
+pub enum Opener {
+    Key(Arc<BodyKey>),
+    /// One of the two keys was destroyed.
+    Erased,
+    /// One of the two keys was never there, or is wrapped under a root key that is not ours.
+    Missing,
+}
+
+/// What the broker has at a key's subject.
+#[derive(Clone)]
+enum Found {
+    Key(Key),
+    Erased,
+    Missing,
+}
+
+pub struct Keyring {
+    broker: Broker,
+    roots: Roots,
+    known: Mutex<Known>,
+    /// Texts that could not be opened: each is an alarm.
+    unopened: Counter,
+}
+
+struct Known {
+    keys: Generations<KeyName, Key>,
+    bodies: Generations<Texts, Arc<BodyKey>>,
+    /// The newest generations of a room's and a person's keys, with which new texts are sealed.
+    newest: Generations<Holder, u16>,
+    erased: HashSet<Holder>,
+}
+
+impl Keyring {
+    /// Waits for the canary of this installation, and opens it.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when these are not the root keys of this installation.
+    pub async fn start(broker: &Broker, roots: Roots, unopened: Counter) -> Result<Self, Error> {
+        broker.stream(subject::KEYS_STREAM).await?;
+        let deadline = tokio::time::Instant::now() + CANARY_PATIENCE;
+        loop {
+            if let Some(canary) = broker.last(subject::KEYS_STREAM, subject::CANARY).await? {
+                check_canary(&roots, &canary)?;
+                break;
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Error::Start(
+                    "this installation has no keys yet: the auth service, which makes them, has never run with it".into(),
+                ));
+            }
+            tokio::time::sleep(CANARY_PAUSE).await;
+        }
+        let known = Known {
+            keys: Generations::new(KEYS_MAX),
+            bodies: Generations::new(KEYS_MAX),
+            newest: Generations::new(KEYS_MAX),
+            erased: HashSet::new(),
+        };
+        Ok(Self { broker: broker.clone(), roots, known: Mutex::new(known), unopened })
+    }
+
+    /// What opens texts of these kinds: one request to the broker for all that is not known yet.
+    ///
+    /// # Errors
+    /// When the broker can't be asked.
+    pub async fn openers(
+        &self,
+        texts: impl IntoIterator<Item = Texts>,
+    ) -> Result<HashMap<Texts, Opener>, Error> {
+        let texts: HashSet<Texts> = texts.into_iter().collect();
+        let openers = texts.into_iter().map(|texts| async move {
+            let opener = self.opener(&texts).await?;
+            Ok::<_, Error>((texts, opener))
+        });
+        Ok(try_join_all(openers).await?.into_iter().collect())
+    }
+
+    async fn opener(&self, texts: &Texts) -> Result<Opener, Error> {
+        {
+            let mut known = self.known();
+            if known.has_erased(texts) {
+                return Ok(Opener::Erased);
+            }
+            if let Some(body) = known.bodies.get(texts) {
+                return Ok(Opener::Key(body));
+            }
+        }
+        // Boxed: it is rare.
+        Box::pin(self.derive(texts)).await
+    }
+
+    async fn derive(&self, texts: &Texts) -> Result<Opener, Error> {
+        let Texts { room, author, generations } = texts;
+        let of_room = KeyName { holder: Holder::Room(room.clone()), generation: generations.0 };
+        let of_author = KeyName { holder: Holder::User(*author), generation: generations.1 };
+        let (room_key, author_key) = tokio::try_join!(self.key(&of_room), self.key(&of_author))?;
+        let (room_key, author_key) = match (room_key, author_key) {
+            (Found::Key(room_key), Found::Key(author_key)) => (room_key, author_key),
+            (Found::Erased, _) | (_, Found::Erased) => return Ok(Opener::Erased),
+            (Found::Missing, _) | (_, Found::Missing) => return Ok(Opener::Missing),
+        };
+        let body = BodyKey::derive((room, generations.0, &room_key), (*author, generations.1, &author_key));
+        let body = Arc::new(body);
+        let mut known = self.known();
+        // An erasure that came meanwhile counts.
+        if known.has_erased(texts) {
+            return Ok(Opener::Erased);
+        }
+        known.bodies.put(texts.clone(), Arc::clone(&body));
+        Ok(Opener::Key(body))
+    }
+
+    /// With what an author's new texts in a room are sealed.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`] when one of the two has no key, or the broker's errors.
+    pub async fn sealer(&self, room: &RoomSlug, author: UserId) -> Result<Arc<BodyKey>, Error> {
+        let (of_room, of_author) = (Holder::Room(room.clone()), Holder::User(author));
+        let generations = tokio::try_join!(self.newest(&of_room), self.newest(&of_author))?;
+        let texts = Texts { room: room.clone(), author, generations };
+        match self.opener(&texts).await? {
+            Opener::Key(body) => Ok(body),
+            Opener::Erased | Opener::Missing => Err(Error::NoKey),
+        }
+    }
+
+    /// A room's own key, to tell equal reactions.
+    ///
+    /// # Errors
+    /// As [`Self::sealer`].
+    pub async fn room_key(&self, room: &RoomSlug) -> Result<Key, Error> {
+        let holder = Holder::Room(room.clone());
+        // The first of all: tags of one room stay comparable.
+        match self.key(&KeyName { holder, generation: 1 }).await? {
+            Found::Key(key) => Ok(key),
+            Found::Erased | Found::Missing => Err(Error::NoKey),
+        }
+    }
+
+    async fn newest(&self, holder: &Holder) -> Result<u16, Error> {
+        if let Some(generation) = self.known().newest.get(holder) {
+            return Ok(generation);
+        }
+        let found = self.broker.last_many(subject::KEYS_STREAM, &[holder.subjects()]).await?;
+        let generations = found.iter().filter_map(|record| KeyName::of_subject(&record.subject));
+        let newest = generations.map(|name| name.generation).max();
+        // A replica that lags may not know a new room's key yet; the first generation is looked for at the leader.
+        let newest = newest.unwrap_or(1);
+        self.known().newest.put(holder.clone(), newest);
+        Ok(newest)
+    }
+
+    async fn key(&self, name: &KeyName) -> Result<Found, Error> {
+        if let Some(key) = self.known().keys.get(name) {
+            return Ok(Found::Key(key));
+        }
+        let subject = name.subject();
+        let record = match self.broker.last(subject::KEYS_STREAM, &subject).await? {
+            None => self.broker.last_confirmed(subject::KEYS_STREAM, &subject).await?,
+            some => some,
+        };
+        let wrapped = match record.and_then(|record| KeyState::decode(&record.payload)) {
+            Some(KeyState::Wrapped { key }) => key,
+            Some(KeyState::Erased { .. }) => return Ok(Found::Erased),
+            None => return Ok(Found::Missing),
+        };
+        match self.roots.unwrap(&subject, &wrapped) {
+            Ok(key) => {
+                let mut known = self.known();
+                if known.erased.contains(&name.holder) {
+                    return Ok(Found::Erased);
+                }
+                known.keys.put(name.clone(), key.clone());
+                Ok(Found::Key(key))
+            }
+            Err(error) => {
+                tracing::error!(key = subject, %error, "a key can't be unwrapped");
+                Ok(Found::Missing)
+            }
+        }
+    }
+
+    /// A text could not be opened, though nobody erased it.
+    pub fn alarm(&self, room: &RoomSlug, event: MessageId, why: &'static str) {
+        self.unopened.inc();
+        tracing::error!(%room, %event, why, "a text could not be opened");
+    }
+
+    fn forget(&self, holder: &Holder) {
+        let mut known = self.known();
+        known.erased.insert(holder.clone());
+        known.keys.retain(|name| name.holder != *holder);
+        known.bodies.retain(|texts| !texts.is_of(holder));
+        known.newest.retain(|of| of != holder);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn has_erased(&self, texts: &Texts) -> bool {
+        !self.erased.is_empty() && self.erased.iter().any(|holder| texts.is_of(holder))
+    }
+}
+
+impl Texts {
+    fn is_of(&self, holder: &Holder) -> bool {
+        match holder {
+            Holder::Room(room) => self.room == *room,
+            Holder::User(user) => self.author == *user,
+        }
+    }
+}
+
+fn check_canary(roots: &Roots, canary: &Record) -> Result<(), Error> {
+    let unreadable = || Error::Start("the canary among this installation's keys can't be read".into());
+    let Some(KeyState::Wrapped { key }) = KeyState::decode(&canary.payload) else { return Err(unreadable()) };
+    let opened = roots.unwrap(subject::CANARY, &key).map(drop);
+    opened.map_err(|error| Error::Start(format!("these are not the root keys of this installation: {error}")))
+}
+
+/// Follows erasures for as long as the gateway runs: what was of a person or a room goes from caches and rings.
+pub async fn follow_erasures(gateway: Arc<Gateway>, shutdown: CancellationToken) {
+    while !shutdown.is_cancelled() {
+        let started = Follower::start(
+            &gateway.broker,
+            subject::KEYS_STREAM,
+            subject::ERASURES,
+            subject::ERASURES_LIVE,
+            0,
+        );
+        if let Ok(mut follower) = started.await {
+            follow(&gateway, &mut follower, &shutdown).await;
+        }
+        let pause = tokio::time::sleep(Duration::from_millis(500));
+        tokio::select! { () = shutdown.cancelled() => {}, () = pause => {} }
+    }
+}
+
+/// Ends when the stream was made anew.
+async fn follow(gateway: &Gateway, follower: &mut Follower, shutdown: &CancellationToken) {
+    loop {
+        // `next` reads again what a cancelled call had read.
+        let next = tokio::select! {
+            () = shutdown.cancelled() => return,
+            next = follower.next() => next,
+        };
+        match next {
+            Ok(records) => {
+                for holder in records.iter().filter_map(|record| Holder::of_erasure(&record.subject)) {
+                    gateway.keyring.forget(&holder);
+                    gateway.rooms.erase(&holder);
+                    gateway.signals.erased(&holder);
+                }
+            }
+            Err(broker::Error::Setup(why)) => {
+                tracing::error!(why, "keys are read anew");
+                return;
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
