@@ -4,7 +4,7 @@
 
 use crate::error::Error;
 use crate::signals::Signals;
-use broker::{Broker, Expect, Question};
+use broker::{Broker, Expect, Question, Record};
 use protocol::keys::{Holder, KeyAnswer, KeyName, KeyRequest, KeyState};
 use protocol::subject;
 use sealing::{Key, RootSource, Roots};
@@ -46,36 +46,36 @@ impl Vault {
     }
 
     async fn check_canary(&self) -> Result<(), Error> {
-        let subject = subject::CANARY;
-        let found = || self.broker.last_confirmed(subject::KEYS_STREAM, subject);
-        let canary = match found().await.map_err(Error::Broker)? {
+        // Looked at first: the canary is the first of all keys, so where there is any, the canary is there too.
+        let stream = self.broker.stream(subject::KEYS_STREAM).await.map_err(Error::Broker)?;
+        let canary = match self.last(subject::CANARY).await? {
             Some(canary) => canary,
+            None if stream.last_seq == 0 => self.make_canary().await?,
             None => {
-                self.make_canary().await?;
-                let made = found().await.map_err(Error::Broker)?;
-                made.ok_or(Error::Broker(broker::Error::Conflict))?
+                return Err(Error::Start(
+                    "there are keys at the broker and no canary among them: is it a broken copy?".into(),
+                ));
             }
         };
         let Some(KeyState::Wrapped { key }) = KeyState::decode(&canary.payload) else {
             return Err(Error::Start("the canary among this installation's keys can't be read".into()));
         };
-        let opened = self.roots.unwrap(subject, &key).map(drop);
+        let opened = self.roots.unwrap(subject::CANARY, &key).map(drop);
         opened.map_err(|why| Error::Start(format!("these are not the root keys of this installation: {why}")))
     }
 
-    async fn make_canary(&self) -> Result<(), Error> {
-        let stream = self.broker.stream(subject::KEYS_STREAM).await.map_err(Error::Broker)?;
-        if stream.last_seq > 0 {
-            return Err(Error::Start(
-                "there are keys at the broker and no canary among them: is it a broken copy?".into(),
-            ));
-        }
+    /// Gives the canary that is there then: this one, or that of an auth service which was first.
+    async fn make_canary(&self) -> Result<Record, Error> {
         let payload = self.wrapped(subject::CANARY, &Key::random()?)?;
         match self.broker.put(subject::CANARY.into(), Expect::LastSequence(0), None, payload).await {
-            // Another auth service was first.
-            Ok(_) | Err(broker::Error::Conflict) => Ok(()),
-            Err(error) => Err(Error::Broker(error)),
+            Ok(_) | Err(broker::Error::Conflict) => {}
+            Err(error) => return Err(Error::Broker(error)),
         }
+        self.last(subject::CANARY).await?.ok_or(Error::Broker(broker::Error::Conflict))
+    }
+
+    async fn last(&self, subject: &str) -> Result<Option<Record>, Error> {
+        self.broker.last_confirmed(subject::KEYS_STREAM, subject).await.map_err(Error::Broker)
     }
 
     fn wrapped(&self, subject: &str, key: &Key) -> Result<Vec<u8>, Error> {
@@ -98,15 +98,18 @@ impl Vault {
                 self.signals.key_made();
                 Ok(Ensured::Stored)
             }
-            Err(broker::Error::Conflict) => {
-                let found = self.broker.last_confirmed(subject::KEYS_STREAM, &subject).await;
-                let found = found.map_err(Error::Broker)?;
-                match found.and_then(|record| KeyState::decode(&record.payload)) {
-                    Some(KeyState::Erased { .. }) => Ok(Ensured::Erased),
-                    _ => Ok(Ensured::Stored),
-                }
-            }
+            Err(broker::Error::Conflict) => self.found(&subject).await,
             Err(error) => Err(Error::Broker(error)),
+        }
+    }
+
+    /// What somebody else stored at a key's subject.
+    async fn found(&self, subject: &str) -> Result<Ensured, Error> {
+        let record = self.last(subject).await?.ok_or(Error::Broker(broker::Error::Conflict))?;
+        match KeyState::decode(&record.payload) {
+            Some(KeyState::Wrapped { .. }) => Ok(Ensured::Stored),
+            Some(KeyState::Erased { .. }) => Ok(Ensured::Erased),
+            None => Err(Error::Broker(broker::Error::Malformed("key that can be read"))),
         }
     }
 

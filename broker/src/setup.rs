@@ -107,16 +107,17 @@ fn streams(layout: Layout) -> Vec<Value> {
         })
     };
     let mut all = vec![base(subject::INSTALLATION_STREAM, vec![subject::INSTALLATION.into()])];
-    for (name, from, to) in subject::REPUBLISHED {
-        let mut stream = base(name, vec![from.into()]);
-        stream["republish"] = json!({ "src": from, "dest": to });
+    for states in subject::REPUBLISHED {
+        let mut stream = base(states.stream, vec![states.subjects.into()]);
+        stream["republish"] = json!({ "src": states.subjects, "dest": states.live });
         stream["max_msgs_per_subject"] = json!(1);
-        stream["discard"] = json!("old");
-        stream["allow_msg_ttl"] = json!(true);
-        if name == subject::KEYS_STREAM {
-            // A key is never dropped for a newer one: a full store refuses. One by one they can be erased, not all at once.
-            stream["discard"] = json!("new");
+        if states.irreplaceable {
+            // One by one they can be erased: erasing a key erases what it sealed.
             stream["deny_purge"] = json!(true);
+            stream["deny_delete"] = json!(false);
+        } else {
+            stream["discard"] = json!("old");
+            stream["allow_msg_ttl"] = json!(true);
         }
         all.push(stream);
     }
@@ -127,4 +128,35 @@ fn streams(layout: Layout) -> Vec<Value> {
         all.push(stream);
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(name: &str) -> Value {
+        let all = streams(Layout { shards: 1, replicas: 3 });
+        all.into_iter().find(|stream| stream["name"] == name).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_neither_dropped_nor_purged_nor_ended_by_age() {
+        let keys = stream(subject::KEYS_STREAM);
+        assert_eq!(keys["discard"], "new");
+        assert_eq!(keys["deny_purge"], true);
+        assert_eq!(keys["deny_delete"], false, "one key can be erased");
+        assert_eq!(keys["allow_msg_ttl"], Value::Null);
+        assert_eq!(keys["max_msgs_per_subject"], 1);
+        assert_eq!(keys["republish"], json!({ "src": "chat.keys.>", "dest": "chat.keyslive.>" }));
+        assert_eq!((&keys["allow_direct"], &keys["num_replicas"]), (&json!(true), &json!(3)));
+    }
+
+    #[test]
+    fn states_that_can_be_made_anew_may_end_by_age() {
+        for name in [subject::PROFILES_STREAM, subject::SESSIONS_STREAM] {
+            let states = stream(name);
+            assert_eq!((&states["discard"], &states["allow_msg_ttl"]), (&json!("old"), &json!(true)));
+            assert_eq!(states["deny_purge"], Value::Null);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use protocol::{
+    keys::{Holder, KeyAnswer, KeyName, KeyRequest, KeyState},
     state::{Installation, Membership, MessageState, Profile, Revocation, Role, Room, SessionKey},
     token,
 };
@@ -15,6 +16,10 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(role.may_moderate(), role == Role::Owner);
     }
     fuzz::json::<Room>(bytes);
+    fuzz::json::<KeyState>(bytes);
+    fuzz::json::<KeyRequest>(bytes);
+    fuzz::json::<KeyAnswer>(bytes);
+    subjects(&String::from_utf8_lossy(bytes));
     fuzz::json::<Profile>(bytes);
     fuzz::json::<Revocation>(bytes);
     fuzz::json::<Installation>(bytes);
@@ -32,3 +37,13 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(last.is_none_or(|edit| edit.seq != 0), "the last edit's place is known");
     }
 });
+
+/// A subject that names a key or an erasure is the subject of what it names, as it is stored or republished.
+fn subjects(text: &str) {
+    if let Some(name) = KeyName::of_subject(text) {
+        assert_eq!(KeyName::of_subject(&name.subject()), Some(name));
+    }
+    if let Some(holder) = Holder::of_erasure(text) {
+        assert_eq!(Holder::of_erasure(&holder.erasure_subject()), Some(holder));
+    }
+}

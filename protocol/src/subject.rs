@@ -31,11 +31,22 @@ pub const ERASURES_LIVE: &str = "chat.keyslive.erased.>";
 /// Where the auth service is asked for a new room's key.
 pub const KEY_REQUESTS: &str = "keys.room";
 
-/// What stands before a subject of these streams when the broker republishes it.
-pub const REPUBLISHED: [(&str, &str, &str); 3] = [
-    (KEYS_STREAM, KEYS, KEYS_LIVE),
-    (PROFILES_STREAM, "chat.profile.>", "chat.profilelive.>"),
-    (SESSIONS_STREAM, "chat.session.>", "chat.sessionlive.>"),
+/// A stream that keeps the last value of each of its subjects, and shows it elsewhere as soon as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Republished {
+    pub stream: &'static str,
+    pub subjects: &'static str,
+    /// What its subjects are called where the broker shows what it has stored.
+    pub live: &'static str,
+    /// Nothing makes its values anew. So none ends by age, none is dropped for another, and they are not purged: only one by one
+    /// can they be erased.
+    pub irreplaceable: bool,
+}
+
+pub const REPUBLISHED: [Republished; 3] = [
+    Republished { stream: KEYS_STREAM, subjects: KEYS, live: KEYS_LIVE, irreplaceable: true },
+    Republished { stream: PROFILES_STREAM, subjects: PROFILES, live: PROFILES_LIVE, irreplaceable: false },
+    Republished { stream: SESSIONS_STREAM, subjects: SESSIONS, live: SESSIONS_LIVE, irreplaceable: false },
 ];
 
 pub fn profile(user: UserId) -> String {
