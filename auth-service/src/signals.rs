@@ -2,6 +2,7 @@
 //! secrets are in none.
 
 use crate::error::{Error, Fault};
+use protocol::keys::Holder;
 use protocol::{SessionId, UserId};
 use service::health::{DependencyHandle, Health, Need};
 use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
@@ -20,6 +21,7 @@ pub struct Signals {
     keys_published: Counter,
     keys_made: Counter,
     keys_failed: Counter,
+    keys_erased: Counter,
     hashing_seconds: Histogram,
     failures: CounterBy,
     requests: CounterBy,
@@ -52,7 +54,9 @@ impl Signals {
             keys: registry.gauge("keys", "Signing keys whose tokens are accepted"),
             keys_published: registry.counter("keys_published", "Signing keys written to the broker"),
             keys_made: registry.counter("keys_made", "Keys of people and rooms that were made"),
-            keys_failed: registry.counter("keys_failed", "Keys of rooms that could not be stored"),
+            keys_failed: registry
+                .counter("keys_failed", "Keys that could not be stored, and rotations that failed"),
+            keys_erased: registry.counter("keys_erased", "Keys of people and rooms that were destroyed"),
             hashing_seconds: registry
                 .seconds("hashing_seconds", "Time to hash a password, its wait included"),
             failures: registry.counter_by("failures", "Requests that failed, by whose fault it was", "fault"),
@@ -76,6 +80,22 @@ impl Signals {
     pub fn key_failed(&self, error: &Error) {
         self.keys_failed.inc();
         tracing::warn!(?error, "a room's key can't be stored");
+    }
+
+    /// A rotation has ended, by failure or because nothing is left to do.
+    pub fn rotated(&self, ended: Result<(), Error>) {
+        match ended {
+            Ok(()) => tracing::info!("every key is wrapped under the newest root key"),
+            Err(error) => {
+                self.keys_failed.inc();
+                tracing::error!(%error, "not every key is wrapped under the newest root key yet");
+            }
+        }
+    }
+    /// A person's or a room's keys were destroyed.
+    pub fn keys_erased(&self, holder: &Holder, keys: u64) {
+        self.keys_erased.inc_by(keys);
+        tracing::info!(%holder, keys, "its keys are destroyed");
     }
 
     pub fn registered(&self, user: UserId) {

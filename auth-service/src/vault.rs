@@ -1,14 +1,19 @@
 //! The keys of people and rooms: made here, wrapped under a root key, and written to the broker. Nobody else writes them.
 //!
 //! Gateways read them at the broker, so that people chat on while this service is away; new accounts and new rooms wait for it.
+//! A key that is wrapped anew or destroyed is overwritten on the disk: the old message is erased by its sequence.
+
+mod admin;
+mod erasing;
+mod rotation;
 
 use crate::error::Error;
 use crate::signals::Signals;
 use broker::{Broker, Expect, Question, Record};
-use protocol::keys::{Holder, KeyAnswer, KeyName, KeyRequest, KeyState};
+use protocol::keys::{Holder, KeyAnswer, KeyName, KeyRequest, KeyState, Rotation};
 use protocol::subject;
 use sealing::{Key, RootSource, Roots};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -23,8 +28,11 @@ const SERVE_AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Vault {
     broker: Broker,
-    roots: Roots,
+    source: RootSource,
+    roots: RwLock<Arc<Roots>>,
     signals: Arc<Signals>,
+    /// How far a rotation has come, while one goes on.
+    rotation: Mutex<Option<Rotation>>,
 }
 
 /// What a key's subject has after somebody asked for a key there.
@@ -40,9 +48,15 @@ impl Vault {
     /// [`Error::Start`] when there are no root keys, or those of another installation; the broker's errors.
     pub async fn start(broker: Broker, source: &RootSource, signals: Arc<Signals>) -> Result<Self, Error> {
         let roots = Roots::read(source).map_err(|fault| Error::Start(fault.to_string()))?;
-        let vault = Self { broker, roots, signals };
+        let roots = RwLock::new(Arc::new(roots));
+        let (source, rotation) = (source.clone(), Mutex::default());
+        let vault = Self { broker, source, roots, signals, rotation };
         vault.check_canary().await?;
         Ok(vault)
+    }
+
+    fn roots(&self) -> Arc<Roots> {
+        Arc::clone(&self.roots.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn check_canary(&self) -> Result<(), Error> {
@@ -60,7 +74,7 @@ impl Vault {
         let Some(KeyState::Wrapped { key }) = KeyState::decode(&canary.payload) else {
             return Err(Error::Start("the canary among this installation's keys can't be read".into()));
         };
-        let opened = self.roots.unwrap(subject::CANARY, &key).map(drop);
+        let opened = self.roots().unwrap(subject::CANARY, &key).map(drop);
         opened.map_err(|why| Error::Start(format!("these are not the root keys of this installation: {why}")))
     }
 
@@ -79,7 +93,7 @@ impl Vault {
     }
 
     fn wrapped(&self, subject: &str, key: &Key) -> Result<Vec<u8>, Error> {
-        Ok(KeyState::Wrapped { key: self.roots.wrap(subject, key)? }.encode())
+        Ok(KeyState::Wrapped { key: self.roots().wrap(subject, key)? }.encode())
     }
 
     /// Makes a person's key before their account. A key without an account is harmless.
@@ -113,25 +127,39 @@ impl Vault {
         }
     }
 
-    /// Answers requests for the keys of new rooms until `shutdown`; those in hand are answered first.
+    /// Answers requests for the keys of new rooms, and an operator's, until `shutdown`; those in hand are answered first. What an
+    /// earlier process began and did not finish is finished.
     pub async fn serve(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut unfinished = JoinSet::new();
+        unfinished.spawn(Arc::clone(&self).finish_what_was_begun());
         while !shutdown.is_cancelled() {
-            if let Ok(questions) = self.broker.serve(subject::KEY_REQUESTS.into(), "auth").await {
-                self.answer_all(questions, &shutdown).await;
+            let requests = self.broker.serve(subject::KEY_REQUESTS.into(), "auth").await;
+            let admins = self.broker.serve(subject::KEY_ADMIN.into(), "auth").await;
+            if let (Ok(requests), Ok(admins)) = (requests, admins) {
+                self.answer_all(requests, admins, &shutdown).await;
             }
             let pause = tokio::time::sleep(SERVE_AGAIN);
             tokio::select! { () = shutdown.cancelled() => {}, () = pause => {} }
         }
     }
 
-    async fn answer_all(self: &Arc<Self>, mut questions: broker::Questions, shutdown: &CancellationToken) {
+    async fn answer_all(
+        self: &Arc<Self>,
+        mut questions: broker::Questions,
+        mut admins: broker::Questions,
+        shutdown: &CancellationToken,
+    ) {
         let places = Arc::new(Semaphore::new(AT_ONCE_MAX));
         let mut answering = JoinSet::new();
         loop {
-            // Inputs: the end, the next question, an answer given. Each branch only takes what is ready.
+            // Inputs: the end, the next question of either kind, an answer given. Each branch only takes what is ready.
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(_) = answering.join_next() => {}
+                question = admins.next() => {
+                    let Some(question) = question else { break };
+                    answering.spawn(Arc::clone(self).answer_admin(question));
+                }
                 question = questions.next() => {
                     let Some(question) = question else { break };
                     let vault = Arc::clone(self);

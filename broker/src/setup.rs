@@ -112,7 +112,9 @@ fn streams(layout: Layout) -> Vec<Value> {
         stream["republish"] = json!({ "src": states.subjects, "dest": states.live });
         stream["max_msgs_per_subject"] = json!(1);
         if states.irreplaceable {
-            // One by one they can be erased: erasing a key erases what it sealed.
+            // One by one they can be erased: erasing a key erases what it sealed. Whoever writes one anew erases the old one by
+            // its sequence, since what the broker merely drops stays on the disk.
+            stream["max_msgs_per_subject"] = json!(-1);
             stream["deny_purge"] = json!(true);
             stream["deny_delete"] = json!(false);
         } else {
@@ -146,7 +148,7 @@ mod tests {
         assert_eq!(keys["deny_purge"], true);
         assert_eq!(keys["deny_delete"], false, "one key can be erased");
         assert_eq!(keys["allow_msg_ttl"], Value::Null);
-        assert_eq!(keys["max_msgs_per_subject"], 1);
+        assert_eq!(keys["max_msgs_per_subject"], -1);
         assert_eq!(keys["republish"], json!({ "src": "chat.keys.>", "dest": "chat.keyslive.>" }));
         assert_eq!((&keys["allow_direct"], &keys["num_replicas"]), (&json!(true), &json!(3)));
     }

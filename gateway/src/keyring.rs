@@ -6,14 +6,14 @@ use broker::{Broker, Follower, Record};
 use futures_util::future::try_join_all;
 use protocol::{
     MessageId, RoomSlug, UserId,
-    keys::{Holder, KeyName, KeyState},
+    keys::{Holder, KeyName, KeyState, Wrapped},
     subject,
 };
-use sealing::{BodyKey, Key, Roots};
+use sealing::{BodyKey, Key, NotUnwrapped, RootSource, Roots};
 use service::metrics::Counter;
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,8 @@ enum Found {
 
 pub struct Keyring {
     broker: Broker,
-    roots: Roots,
+    source: RootSource,
+    roots: RwLock<Arc<Roots>>,
     known: Mutex<Known>,
     /// Texts that could not be opened: each is an alarm.
     unopened: Counter,
@@ -72,7 +73,8 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Error::Start`] when these are not the root keys of this installation.
-    pub async fn start(broker: &Broker, roots: Roots, unopened: Counter) -> Result<Self, Error> {
+    pub async fn start(broker: &Broker, source: &RootSource, unopened: Counter) -> Result<Self, Error> {
+        let roots = Roots::read(source).map_err(|fault| Error::Start(fault.to_string()))?;
         broker.stream(subject::KEYS_STREAM).await?;
         let deadline = tokio::time::Instant::now() + CANARY_PATIENCE;
         loop {
@@ -93,7 +95,13 @@ impl Keyring {
             newest: Generations::new(KEYS_MAX),
             erased: HashSet::new(),
         };
-        Ok(Self { broker: broker.clone(), roots, known: Mutex::new(known), unopened })
+        Ok(Self {
+            broker: broker.clone(),
+            source: source.clone(),
+            roots: RwLock::new(Arc::new(roots)),
+            known: Mutex::new(known),
+            unopened,
+        })
     }
 
     /// What opens texts of these kinds: one request to the broker for all that is not known yet.
@@ -201,7 +209,7 @@ impl Keyring {
             Some(KeyState::Erased { .. }) => return Ok(Found::Erased),
             None => return Ok(Found::Missing),
         };
-        match self.roots.unwrap(&subject, &wrapped) {
+        match self.unwrap(&subject, &wrapped).await {
             Ok(key) => {
                 let mut known = self.known();
                 if known.erased.contains(&name.holder) {
@@ -221,6 +229,27 @@ impl Keyring {
     pub fn alarm(&self, room: &RoomSlug, event: MessageId, why: &'static str) {
         self.unopened.inc();
         tracing::error!(%room, %event, why, "a text could not be opened");
+    }
+
+    /// Unwraps a key; a root key that was made since the start is read then.
+    async fn unwrap(&self, subject: &str, wrapped: &Wrapped) -> Result<Key, NotUnwrapped> {
+        let roots = || Arc::clone(&self.roots.read().unwrap_or_else(PoisonError::into_inner));
+        match roots().unwrap(subject, wrapped) {
+            Err(NotUnwrapped::NoRoot(version)) => {
+                let source = self.source.clone();
+                // A command may take its time.
+                let read = tokio::task::spawn_blocking(move || Roots::read(&source)).await;
+                match read {
+                    Ok(Ok(read)) => {
+                        *self.roots.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read)
+                    }
+                    Ok(Err(fault)) => tracing::error!(%fault, version, "a new root key can't be read"),
+                    Err(_) => tracing::error!(version, "a new root key can't be read"),
+                }
+                roots().unwrap(subject, wrapped)
+            }
+            unwrapped => unwrapped,
+        }
     }
 
     fn forget(&self, holder: &Holder) {

@@ -5,7 +5,6 @@ use crate::{
 };
 use broker::Broker;
 use protocol::{RoomSlug, subject::Shard};
-use sealing::Roots;
 use std::{sync::Arc, time::Duration};
 
 /// Everything that requests and sockets share. It holds nothing that matters: all of it can be read from the broker again.
@@ -36,8 +35,7 @@ impl Gateway {
         let installation = broker.installation().await.map_err(start_fault)?;
         let shards = installation.shards;
         let profiles = Profiles::start(&broker).await?;
-        let roots = Roots::read(&config.roots).map_err(|fault| Error::Start(fault.to_string()))?;
-        let keyring = Arc::new(Keyring::start(&broker, roots, signals.unopened.clone()).await?);
+        let keyring = Arc::new(Keyring::start(&broker, &config.roots, signals.unopened.clone()).await?);
         Ok(Arc::new(Self {
             streams: Streams::start(&broker, shards).await?,
             directory: Directory::new(broker.clone(), Arc::clone(&keyring), shards),

@@ -324,6 +324,8 @@ pub enum ResetReason {
     FromTheFuture,
     /// The events after the cursor can't be had now or any more.
     Unreachable,
+    /// Everything of a person, or of the room, was erased: what the client shows may be a part of it.
+    Erased,
 }
 
 /// Why something was refused. The text is the contract; `message` beside it is for people.

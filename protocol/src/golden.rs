@@ -9,7 +9,10 @@ use crate::{
         Aim, ClientFrame, EventFrame, EventHead, MessageFrame, Person, PresenceFrame, ReactionFrame, Refusal,
         ResetReason, ServerFrame,
     },
-    keys::{KeyAnswer, KeyRequest, KeyState, Wrapped},
+    keys::{
+        Holder, KeyAdmin, KeyAdminAnswer, KeyAnswer, KeyRequest, KeyState, KeyStatus, Rotation, UnderRoot,
+        Wrapped,
+    },
     query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, Page, PageQuery},
     state::{Edit, MessageState, Room},
     view::{Content, Reactors, Row, What},
@@ -223,6 +226,11 @@ fn keys_and_rooms_are_as_the_broker_keeps_them() {
     both("state/key_erased.json", &KeyState::Erased { erased_at: at() });
     both("query/key.json", &KeyRequest { room: tea() });
     both("query/key_answer.json", &KeyAnswer::Stored);
+    both("query/key_admin.json", &KeyAdmin::Erase { holder: Holder::User(alice()) });
+    let under = vec![UnderRoot { root: 1, keys: 7 }, UnderRoot { root: 2, keys: 35 }];
+    let rotation = Some(Rotation { done: 35, of: 42 });
+    let status = KeyStatus { roots: vec![1, 2], under, erased: 1, rotation };
+    both("query/key_status.json", &KeyAdminAnswer::Status(status));
 }
 
 fn both<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, value: &T) {

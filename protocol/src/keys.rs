@@ -141,6 +141,61 @@ pub enum KeyAnswer {
     },
 }
 
+/// What an operator's tool asks the auth service on [`crate::subject::KEY_ADMIN`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum KeyAdmin {
+    Status,
+    /// Wrap every key under the newest root key; what was begun before goes on.
+    Rotate,
+    /// Destroy every key of a person or a room. There is no way back.
+    Erase {
+        holder: Holder,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum KeyAdminAnswer {
+    Status(KeyStatus),
+    /// It goes on by itself: ask for the status.
+    Started,
+    /// How many keys were destroyed now.
+    Erased {
+        keys: u64,
+    },
+    Refused {
+        reason: String,
+    },
+}
+
+/// Which root keys open what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyStatus {
+    /// The root keys that the auth service has.
+    pub roots: Vec<u16>,
+    /// How many keys, copies that wait to be destroyed among them, are wrapped under each root key; not counted while a
+    /// rotation goes on.
+    pub under: Vec<UnderRoot>,
+    /// Keys that were destroyed.
+    pub erased: u64,
+    pub rotation: Option<Rotation>,
+}
+
+/// How many keys are wrapped under one root key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderRoot {
+    pub root: u16,
+    pub keys: u64,
+}
+
+/// How far a rotation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    pub done: u64,
+    pub of: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

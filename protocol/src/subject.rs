@@ -30,6 +30,8 @@ pub const ERASURES: &str = "chat.keys.erased.>";
 pub const ERASURES_LIVE: &str = "chat.keyslive.erased.>";
 /// Where the auth service is asked for a new room's key.
 pub const KEY_REQUESTS: &str = "keys.room";
+/// Where an operator's tool asks the auth service about all keys.
+pub const KEY_ADMIN: &str = "keys.admin";
 
 /// A stream that keeps the last value of each of its subjects, and shows it elsewhere as soon as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -77,7 +77,7 @@ impl BodyKey {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         Hkdf::<Sha256>::new(None, &keys[..]).expand(&info, &mut key[..]).expect("32 bytes are few");
         Self {
-            cipher: Aes256GcmSiv::new(&(*key).into()),
+            cipher: Aes256GcmSiv::new((&*key).into()),
             room: room.0.clone(),
             author: author.0,
             generations: (room.1, author.1),
@@ -202,28 +202,117 @@ mod tests {
         }
     }
 
-    /// RFC 8452, appendix C.2: key, nonce, plain text, associated data, result.
+    /// RFC 8452, appendix C.2, and C.3 where the counter begins anew: key, nonce, plain text, associated data, result.
+    const RFC_8452: [(&str, &str, &str, &str, &str); 13] = [
+        (
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "030000000000000000000000",
+            "",
+            "",
+            "07f5f4169bbf55a8400cd47ea6fd400f",
+        ),
+        (
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "030000000000000000000000",
+            "0100000000000000",
+            "",
+            "c2ef328e5c71c83b843122130f7364b761e0b97427e3df28",
+        ),
+        (
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "030000000000000000000000",
+            "010000000000000000000000",
+            "",
+            "9aab2aeb3faa0a34aea8e2b18ca50da9ae6559e48fd10f6e5c9ca17e",
+        ),
+        (
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "030000000000000000000000",
+            "01000000000000000000000000000000",
+            "",
+            "85a01b63025ba19b7fd3ddfc033b3e76c9eac6fa700942702e90862383c6c366",
+        ),
+        (
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "030000000000000000000000",
+            "0100000000000000000000000000000002000000000000000000000000000000",
+            "",
+            "4a6a9db4c8c6549201b9edb53006cba821ec9cf850948a7c86c68ac7539d027fe819e63abcd020b006a976397632eb5d",
+        ),
+        (
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "030000000000000000000000",
+            "0200000000000000",
+            "01",
+            "1de22967237a813291213f267e3b452f02d01ae33e4ec854",
+        ),
+        (
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "030000000000000000000000",
+            "02000000",
+            "010000000000000000000000",
+            "22b3f4cd1835e517741dfddccfa07fa4661b74cf",
+        ),
+        (
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "030000000000000000000000",
+            "030000000000000000000000000000000400",
+            "0100000000000000000000000000000002000000",
+            "462401724b5ce6588d5a54aae5375513a075cfcdf5042112aa29685c912fc2056543",
+        ),
+        (
+            "bae8e37fc83441b16034566b7a806c46bb91c3c5aedb64a6c590bc84d1a5e269",
+            "e4b47801afc0577e34699b9e",
+            "671fdd",
+            "4fbdc66f14",
+            "0eaccb93da9bb81333aee0c785b240d319719d",
+        ),
+        (
+            "b18853f68d833640e42a3c02c25b64869e146d7b233987bddfc240871d7576f7",
+            "028ec6eb5ea7e298342a94d4",
+            "b202b370ef9768ec6561c4fe6b7e7296fa85",
+            "9c2159058b1f0fe91433a5bdc20e214eab7fecef4454a10ef0657df21ac7",
+            "857e16a64915a787637687db4a9519635cdd454fc2a154fea91f8363a39fec7d0a49",
+        ),
+        (
+            "3c535de192eaed3822a2fbbe2ca9dfc88255e14a661b8aa82cc54236093bbc23",
+            "688089e55540db1872504e1c",
+            "ced532ce4159b035277d4dfbb7db62968b13cd4eec",
+            "734320ccc9d9bbbb19cb81b2af4ecbc3e72834321f7aa0f70b7282b4f33df23f167541",
+            "626660c26ea6612fb17ad91e8e767639edd6c9faee9d6c7029675b89eaf4ba1ded1a286594",
+        ),
+        (
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "000000000000000000000000",
+            "000000000000000000000000000000004db923dc793ee6497c76dcc03a98e108",
+            "",
+            "f3f80f2cf0cb2dd9c5984fcda908456cc537703b5ba70324a6793a7bf218d3eaffffffff000000000000000000000000",
+        ),
+        (
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "000000000000000000000000",
+            "eb3640277c7ffd1303c7a542d02d3e4c0000000000000000",
+            "",
+            "18ce4f0b8cb4d0cac65fea8f79257b20888e53e72299e56dffffffff000000000000000000000000",
+        ),
+    ];
+
     #[test]
     fn the_cipher_is_that_of_rfc_8452() {
         let hex = |text: &str| HEXLOWER.decode(text.as_bytes()).unwrap();
-        let key = format!("01{}", "00".repeat(31));
-        let nonce = format!("03{}", "00".repeat(11));
-        for (plain, aad, result) in [
-            ("", "", "07f5f4169bbf55a8400cd47ea6fd400f"),
-            ("0100000000000000", "", "c2ef328e5c71c83b843122130f7364b761e0b97427e3df28"),
-            ("010000000000000000000000", "", "9aab2aeb3faa0a34aea8e2b18ca50da9ae6559e48fd10f6e5c9ca17e"),
-            ("0200000000000000", "01", "1de22967237a813291213f267e3b452f02d01ae33e4ec854"),
-        ] {
-            let cipher = Aes256GcmSiv::new_from_slice(&hex(&key)).unwrap();
-            let nonce: [u8; 12] = hex(&nonce).try_into().unwrap();
+        for (key, nonce, plain, aad, result) in RFC_8452 {
+            let cipher = Aes256GcmSiv::new_from_slice(&hex(key)).unwrap();
+            let nonce: [u8; 12] = hex(nonce).try_into().unwrap();
             let made = cipher.encrypt(&nonce.into(), Payload { msg: &hex(plain), aad: &hex(aad) }).unwrap();
             assert_eq!(HEXLOWER.encode(&made), result);
+            let opened = cipher.decrypt(&nonce.into(), Payload { msg: &made, aad: &hex(aad) }).unwrap();
+            assert_eq!(HEXLOWER.encode(&opened), plain);
         }
     }
 
     #[test]
     fn a_second_implementation_gives_the_same_bytes() {
-        for length in 0..300_u16 {
+        for length in 0..500_u16 {
             let (key, nonce) = ([length as u8; 32], [(length >> 3) as u8; 12]);
             let (text, aad) = (vec![0x5A; length.into()], vec![7; usize::from(length % 40)]);
             let other = LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &key).unwrap());
@@ -233,6 +322,8 @@ mod tests {
             let ours = Aes256GcmSiv::new(&key.into());
             let ours = ours.encrypt(&nonce.into(), Payload { msg: &text, aad: &aad }).unwrap();
             assert_eq!(ours, theirs, "{length} bytes");
+            let nonce = OtherNonce::assume_unique_for_key(nonce);
+            assert_eq!(other.open_in_place(nonce, Aad::from(&aad), &mut theirs).unwrap(), text);
         }
     }
 
@@ -240,7 +331,7 @@ mod tests {
     fn a_box_opens_under_its_own_label_and_keys_alone() {
         let sealed = Case::usual().key().seal(&Case::usual().label, b"tea?");
         assert_eq!(Case::usual().key().open(&Case::usual().label, &sealed).unwrap().as_slice(), b"tea?");
-        let changes: [fn(&mut Case); 12] = [
+        let changes: [fn(&mut Case); 14] = [
             |case| case.room = slug("tea_x7qb"),
             |case| case.author = UserId(uuid(6)),
             |case| case.generations.0 = 2,
@@ -248,6 +339,8 @@ mod tests {
             |case| case.keys.0 = [3; 32],
             |case| case.keys.1 = [3; 32],
             |case| std::mem::swap(&mut case.keys.0, &mut case.keys.1),
+            |case| case.generations = (2, 2),
+            |case| case.label.kind = Kind::Created,
             |case| case.label.kind = Kind::Message,
             |case| case.label.kind = Kind::Reacted,
             |case| case.label.id = id(10),
@@ -259,6 +352,38 @@ mod tests {
             change(&mut case);
             assert_eq!(case.key().open(&case.label, &sealed), Err(Forged), "change {number}");
         }
+    }
+
+    /// Its head says which keys a box needs; that alone does not make it theirs.
+    #[test]
+    fn a_box_with_the_generations_of_another_key_does_not_open() {
+        let mut later = Case::usual();
+        later.generations = (2, 1);
+        let mut bytes = Case::usual().key().seal(&later.label, b"tea?").as_bytes().to_vec();
+        bytes[2] = 2;
+        let claimed = Sealed::from_bytes(bytes).unwrap();
+        assert_eq!(claimed.generations(), later.key().generations());
+        assert_eq!(later.key().open(&later.label, &claimed), Err(Forged));
+    }
+
+    #[test]
+    fn neither_room_nor_author_stands_in_for_the_other() {
+        let shared = |room: &str, author: u128| {
+            let mut case = Case::usual();
+            (case.room, case.author) = (slug(room), UserId(uuid(author)));
+            case.key().seal(&case.label, b"tea?")
+        };
+        let boxes = [shared("a", 1), shared("ab", 1), shared("a", 2), shared("b", 1)];
+        for (at, one) in boxes.iter().enumerate() {
+            assert!(boxes[..at].iter().all(|other| other != one), "box {at}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_shared_by_threads_and_never_shown() {
+        fn shared<T: Send + Sync>() {}
+        shared::<BodyKey>();
+        assert_eq!(format!("{:?}", Case::usual().key()), "BodyKey");
     }
 
     #[test]
@@ -287,6 +412,16 @@ mod tests {
             prop_assert_eq!(&sealed, &case.key().seal(&case.label, &text));
             let opened = case.key().open(&case.label, &sealed).unwrap();
             prop_assert_eq!(opened.as_slice(), &text[..]);
+        }
+
+        #[test]
+        fn another_id_opens_nothing_and_shares_no_bytes(one in any::<u128>(), other in any::<u128>()) {
+            prop_assume!(one != other);
+            let case = Case::usual();
+            let of = |number| Label { id: id(number), ..case.label };
+            let sealed = case.key().seal(&of(one), b"tea?");
+            prop_assert_eq!(case.key().open(&of(other), &sealed), Err(Forged));
+            prop_assert_ne!(case.key().seal(&of(other), b"tea?"), sealed);
         }
 
         #[test]

@@ -23,9 +23,9 @@ impl Key {
     /// # Errors
     /// When the system gives no random bytes.
     pub fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; KEY_BYTES];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(bytes))
+        let mut key = Self([0; KEY_BYTES]);
+        getrandom::fill(&mut key.0)?;
+        Ok(key)
     }
 
     #[cfg(test)]
@@ -100,13 +100,14 @@ impl Roots {
         let (head, sealed) = wrapped.0.split_at(2 + NONCE_BYTES);
         let opened = cipher(root).decrypt(&nonce(&head[2..]), Payload { msg: sealed, aad: &aad });
         let opened = Zeroizing::new(opened.map_err(|_| NotUnwrapped::WrongRoot(version))?);
-        let bytes = opened.as_slice().try_into().map_err(|_| NotUnwrapped::WrongRoot(version))?;
-        Ok(Key(bytes))
+        let mut key = Key([0; KEY_BYTES]);
+        key.0.copy_from_slice(&opened);
+        Ok(key)
     }
 }
 
 fn cipher(root: &Root) -> Aes256GcmSiv {
-    Aes256GcmSiv::new(&(*root.bytes()).into())
+    Aes256GcmSiv::new(root.bytes().into())
 }
 
 fn nonce(bytes: &[u8]) -> Nonce {
@@ -159,5 +160,28 @@ mod tests {
         let (roots, key) = (roots(&[1]), Key::random().unwrap());
         assert_ne!(roots.wrap(NAME, &key).unwrap(), roots.wrap(NAME, &key).unwrap());
         assert_eq!(format!("{key:?} {roots:?}"), "Key Roots([1])");
+    }
+
+    #[test]
+    fn whoever_lacks_a_root_is_told_which_one() {
+        for (why, needed) in [
+            (NotUnwrapped::NoRoot(3), ["root key 3 is missing", "put the file root-3 back"]),
+            (NotUnwrapped::WrongRoot(3), ["root key 3 does not fit", "put back the file root-3"]),
+        ] {
+            for part in needed {
+                assert!(why.to_string().contains(part), "{why}");
+            }
+        }
+    }
+
+    /// Fails to compile when a feature is lost that has a dependency forget its secrets. Polyval does not say that it does.
+    #[test]
+    fn what_has_held_a_key_forgets_it() {
+        fn forgets<T: ZeroizeOnDrop>() {}
+        forgets::<Key>();
+        forgets::<Root>();
+        forgets::<aes::Aes256>();
+        forgets::<sha2::Sha256>();
+        forgets::<bip39::Mnemonic>();
     }
 }

@@ -70,19 +70,13 @@ impl Backchat {
 
     /// The command that runs the program on a port and a DATA folder.
     pub fn command(port: u16, data: &Path, logs: &Path) -> Launch {
-        let own = Self::command_with_its_own_roots(port, data, logs);
-        own.argument("--roots").argument(crate::keys::folder())
+        let launch = bare(port, data, logs).argument("--roots").argument(crate::keys::folder());
+        with_server(launch)
     }
 
     /// The same with root keys that it makes itself, beside the data.
     pub fn command_with_its_own_roots(port: u16, data: &Path, logs: &Path) -> Launch {
-        Launch::new(&built("backchat"), logs)
-            .argument("--listen")
-            .argument(format!("127.0.0.1:{port}"))
-            .argument("--data")
-            .argument(data.to_string_lossy())
-            .argument("--nats-server")
-            .argument(server().to_string_lossy())
+        with_server(bare(port, data, logs))
     }
 
     pub fn launch(&self) -> Launch {
@@ -192,6 +186,19 @@ impl Backchat {
     fn running(&mut self) -> &mut Program {
         self.program.as_mut().expect("the program was started")
     }
+}
+
+fn bare(port: u16, data: &Path, logs: &Path) -> Launch {
+    Launch::new(&built("backchat"), logs)
+        .argument("--listen")
+        .argument(format!("127.0.0.1:{port}"))
+        .argument("--data")
+        .argument(data.to_string_lossy())
+}
+
+/// The server comes last, where a test puts another.
+fn with_server(launch: Launch) -> Launch {
+    launch.argument("--nats-server").argument(server().to_string_lossy())
 }
 
 /// No limit on how fast one person sends.

@@ -58,8 +58,8 @@ const USERS: [User; 4] = [
     User {
         user: "auth",
         name: "auth-service",
-        publish: &["chat.profile.>", "chat.session.>", "chat.keys.>"],
-        subscribe: &["chat.sessionlive.>", "keys.room"],
+        publish: &["chat.profile.>", "chat.session.>", "chat.keys.>", "$JS.API.STREAM.MSG.DELETE.KEYS"],
+        subscribe: &["chat.sessionlive.>", "keys.room", "keys.admin"],
     },
     User { user: "setup", name: "setup", publish: &[], subscribe: &[] },
 ];

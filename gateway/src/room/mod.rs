@@ -54,6 +54,7 @@ pub struct Room {
     fetching: AsyncMutex<()>,
     newest: AsyncMutex<Option<Arc<Newest>>>,
     _feed: DropGuard,
+    erasures: AtomicU64,
 }
 
 struct Inner {
@@ -97,6 +98,11 @@ impl Room {
     /// To be waited on until the ring has come to a sequence.
     pub fn grown(&self) -> watch::Receiver<u64> {
         self.grown.subscribe()
+    }
+
+    /// How often texts of a person or all of the room were erased while it was open here.
+    pub fn erasures(&self) -> u64 {
+        self.erasures.load(Ordering::Acquire)
     }
 
     /// Whether this person has left the room since it was opened here.
@@ -261,6 +267,9 @@ impl Rooms {
             };
             room.inner().ring.erase_of(author);
             room.forget_newest();
+            room.erasures.fetch_add(1, Ordering::AcqRel);
+            // Each seat tells its member to begin anew.
+            room.members.leave_behind();
         }
     }
 
@@ -309,6 +318,7 @@ impl Room {
             known_head: watch::Sender::new(seen),
             fetching: AsyncMutex::new(()),
             newest: AsyncMutex::new(None),
+            erasures: AtomicU64::new(0),
             _feed: closed.drop_guard(),
         }
     }

@@ -72,6 +72,8 @@ pub struct Seat {
     /// `caught_up` has been said since the cursor was last set.
     caught_up: bool,
     read_failures: u32,
+    /// The room's erasures of which the member was told.
+    erasures: u64,
     /// Requests in the order in which they came; the first is with the broker.
     waiting: VecDeque<Request>,
     storing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
@@ -92,6 +94,7 @@ impl Seat {
             typed_at: None,
             line: Arc::clone(line),
             gateway,
+            erasures: room.erasures(),
             room,
             user: claims.user,
             _registration: registration,
@@ -191,6 +194,11 @@ impl Seat {
     /// Writes the next events behind the cursor. At the room's end the fan-out takes over.
     async fn deliver(&mut self, outlet: &mut Outlet) -> Result<(), End> {
         let Some(cursor) = self.cursor else { return Err(None) };
+        let erasures = self.room.erasures();
+        if erasures != self.erasures {
+            self.erasures = erasures;
+            return self.reset(outlet, ResetReason::Erased).await;
+        }
         match self.room.after(&self.gateway, cursor, BATCH).await {
             Ok(Next::Events { events, reached }) => {
                 self.read_failures = 0;

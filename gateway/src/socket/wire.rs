@@ -109,6 +109,7 @@ impl Format {
                 ResetReason::OtherStream => "other_stream",
                 ResetReason::FromTheFuture => "from_the_future",
                 ResetReason::Unreachable => "unreachable",
+                ResetReason::Erased => "erased",
             }),
         }
     }

@@ -20,6 +20,7 @@ mod presence;
 mod program;
 mod resume;
 mod rooms;
+mod root_keys;
 mod sealed;
 mod separate;
 mod sessions;

@@ -1,0 +1,210 @@
+//! Root keys in daily life: a new one takes over while people talk and services die, and what is erased stays unreadable.
+
+use broker::{Broker, Expect};
+use protocol::frame::ResetReason;
+use protocol::keys::{Holder, KeyAdmin, KeyAdminAnswer, KeyName, KeyState, KeyStatus};
+use protocol::{RoomSlug, UserId, subject};
+use sealing::{Key, Root, RootSource, Roots};
+use std::path::Path;
+use std::time::Duration;
+use tests::eventually::{SOON, eventually};
+use tests::heard::{Heard, bodies};
+use tests::person::Person;
+use tests::process::{Launch, built};
+use tests::random::Random;
+use tests::services::Services;
+use tokio::time::sleep;
+
+/// Keys beside those of the people in a test, so that a rotation takes long enough to be killed.
+const MORE_KEYS: usize = 3_000;
+const ANSWER: Duration = Duration::from_secs(5);
+/// Longest wait for a rotation to end.
+const ROTATION: Duration = Duration::from_secs(60);
+
+/// Services with a root key of their own.
+struct Scene {
+    services: Services,
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn start(gateways: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        sealing::store(folder.path(), &Root::random(1).unwrap()).unwrap();
+        let roots = folder.path().to_string_lossy().into_owned();
+        let settings = [("BACKCHAT_GATEWAY_ROOTS", &*roots), ("BACKCHAT_AUTH_SERVICE_ROOTS", &roots)];
+        Self { services: Services::with(gateways, &settings).await, folder }
+    }
+
+    fn roots(&self) -> Roots {
+        Roots::read(&RootSource::Folder(self.folder.path().to_owned())).unwrap()
+    }
+}
+
+async fn ask(broker: &Broker, question: &KeyAdmin) -> Result<KeyAdminAnswer, broker::Error> {
+    broker.ask(subject::KEY_ADMIN.into(), question, ANSWER).await
+}
+
+async fn status(broker: &Broker) -> Option<KeyStatus> {
+    match ask(broker, &KeyAdmin::Status).await {
+        Ok(KeyAdminAnswer::Status(status)) => Some(status),
+        _ => None,
+    }
+}
+
+/// All messages of the stream of keys.
+async fn all_keys(broker: &Broker) -> Vec<(String, KeyState)> {
+    let (mut all, mut after) = (Vec::new(), 0);
+    loop {
+        let batch = broker.read_after(subject::KEYS_STREAM, subject::KEYS, after, 1_000).await.unwrap();
+        for record in &batch.records {
+            after = record.seq;
+            all.push((record.subject.clone(), KeyState::decode(&record.payload).unwrap()));
+        }
+        if !batch.more {
+            return all;
+        }
+    }
+}
+
+fn has(folder: &Path, needle: &str) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return has(&path, needle);
+        }
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        bytes.windows(needle.len()).any(|part| part == needle.as_bytes())
+    })
+}
+
+#[tokio::test]
+async fn a_rotation_under_load_survives_kills_and_then_the_old_root_key_opens_nothing() {
+    let mut scene = Scene::start(1).await;
+    let ann = Person::arrives(&scene.services.address(0), "Ann").await;
+    let room = ann.creates("Rotated").await;
+    let mut socket = ann.connects(&room).await;
+    socket.caught_up().await;
+    socket.say("under the first").await;
+    let broker = scene.services.nats.connect().await;
+    let old = scene.roots();
+    for _ in 0..MORE_KEYS {
+        let subject = KeyName { holder: Holder::User(UserId::new()), generation: 1 }.subject();
+        let key = old.wrap(&subject, &Key::random().unwrap()).unwrap();
+        let payload = KeyState::Wrapped { key }.encode();
+        broker.put(subject, Expect::LastSequence(0), None, payload).await.unwrap();
+    }
+    let before = all_keys(&broker).await;
+    sealing::store(scene.folder.path(), &Root::random(2).unwrap()).unwrap();
+    assert!(matches!(ask(&broker, &KeyAdmin::Rotate).await, Ok(KeyAdminAnswer::Started)));
+
+    let mut random = Random::seeded(7);
+    let mut said = vec!["under the first".to_owned()];
+    for round in 0..6 {
+        sleep(Duration::from_millis(random.between(0, 120))).await;
+        scene.services.auth.kill();
+        said.push(format!("round {round}"));
+        socket.say(&said[said.len() - 1]).await;
+        // Whoever comes back finishes what was begun, unasked.
+        scene.services.auth.start().await;
+    }
+    let ended = eventually("everything is under the second root key", ROTATION, || async {
+        status(&broker)
+            .await
+            .filter(|status| status.rotation.is_none() && status.under.iter().all(|under| under.root == 2))
+    })
+    .await;
+    assert_eq!(ended.roots, [1, 2]);
+    assert_eq!(ended.under[0].keys, before.len() as u64, "none is lost, none is there twice");
+    for (subject, state) in &before {
+        let KeyState::Wrapped { key } = state else { panic!("{subject} was a key") };
+        let opened = scene.roots().unwrap(subject, key);
+        assert!(opened.is_ok(), "an old copy opens as long as the old root key is there");
+    }
+    let text = String::from_utf8(before[5].1.encode()).unwrap();
+    let store = scene.services.nats.folder().to_owned();
+    assert!(!has(&store, &text[8..text.len() - 2]), "the broker's files have an old copy");
+
+    // The old root key is destroyed.
+    std::fs::remove_file(scene.folder.path().join("root-1")).unwrap();
+    let now = scene.roots();
+    assert!(before.iter().all(|(subject, state)| match state {
+        KeyState::Wrapped { key } => now.unwrap(subject, key).is_err(),
+        KeyState::Erased { .. } => false,
+    }));
+    scene.services.auth.kill();
+    scene.services.auth.start().await;
+    let fresh = scene.services.add_gateway().await;
+    let address = scene.services.address(fresh);
+    let view = ann.through(&address).opens(&room).await;
+    assert_eq!(view.messages(), said);
+    let ben = Person::arrives(&address, "Ben").await;
+    ben.joins(&room).await;
+    socket.say("to Ben").await;
+    assert!(ben.opens(&room).await.messages().contains(&"to Ben".to_owned()));
+
+    let alone = tempfile::tempdir().unwrap();
+    sealing::store(alone.path(), old.newest()).unwrap();
+    let launch = Launch::new(&built("gateway"), alone.path())
+        .set("BACKCHAT_GATEWAY_NATS_URL", scene.services.nats.url())
+        .set("BACKCHAT_GATEWAY_LISTEN", "127.0.0.1:0")
+        .set("BACKCHAT_GATEWAY_OPERATIONS", "127.0.0.1:0")
+        .set("BACKCHAT_GATEWAY_ROOTS", alone.path().to_string_lossy());
+    let ended = launch.to_the_end(Duration::from_secs(60)).await;
+    assert_eq!(ended.code, 2, "{}", ended.output);
+    assert!(ended.output.contains("root key 2 is missing"), "{}", ended.output);
+}
+
+#[tokio::test]
+async fn an_erased_person_is_read_by_nobody_and_the_others_are() {
+    let mut scene = Scene::start(2).await;
+    let ann = Person::arrives(&scene.services.address(0), "Ann").await;
+    let ben = Person::arrives(&scene.services.address(1), "Ben").await;
+    let room = ann.creates("Erased").await;
+    ben.joins(&room).await;
+    let mut anns = ann.connects(&room).await;
+    let mut bens = ben.connects(&room).await;
+    anns.caught_up().await;
+    bens.caught_up().await;
+    anns.say("hers").await;
+    bens.say("his").await;
+    assert_eq!(bens.messages(2).await, ["hers", "his"]);
+    let broker = scene.services.nats.connect().await;
+    let log = protocol::subject::Shard(0).log(&RoomSlug::parse(&room).unwrap());
+    let created = broker.read_after("CHAT_0", &log, 0, 1).await.unwrap();
+    let created = protocol::SealedEvent::decode(&created.records[0].payload).unwrap();
+    let holder = Holder::User(created.author());
+    let key = KeyName { holder: holder.clone(), generation: 1 }.subject();
+    let record = broker.last(subject::KEYS_STREAM, &key).await.unwrap().unwrap();
+    let wrapped = String::from_utf8(record.payload.to_vec()).unwrap();
+
+    let erased = ask(&broker, &KeyAdmin::Erase { holder: holder.clone() }).await.unwrap();
+    assert_eq!(erased, KeyAdminAnswer::Erased { keys: 1 });
+    bens.until(|heard| matches!(heard, Heard::Reset { reason: ResetReason::Erased }).then_some(())).await;
+    let html = ben.get(&format!("/room/{room}/")).await.body;
+    assert!(!html.contains("hers") && html.contains("data-kind=\"erased\""), "{html}");
+    assert_eq!(ben.opens(&room).await.messages(), ["his"]);
+    let store = scene.services.nats.folder().to_owned();
+    assert!(!has(&store, &wrapped[8..wrapped.len() - 2]), "the broker's files have her key");
+    // Once more changes nothing, and a service that starts finds nothing left to do.
+    let again = ask(&broker, &KeyAdmin::Erase { holder }).await.unwrap();
+    assert_eq!(again, KeyAdminAnswer::Erased { keys: 0 });
+    scene.services.auth.kill();
+    scene.services.auth.start().await;
+    let fresh = scene.services.add_gateway().await;
+    let through = ben.through(&scene.services.address(fresh));
+    let mut socket = through.connects(&room).await;
+    socket.caught_up().await;
+    let history = socket.whole_history(50).await;
+    assert_eq!(bodies(&history), ["his"]);
+    socket.say("goes on").await;
+    assert_eq!(scene.services.gateways[fresh].metric("unopened_total").await, Some(0), "it is no alarm");
+    let refused = eventually("she can say nothing any more", SOON, || async {
+        let mut anns = ann.connects(&room).await;
+        let id = anns.send("back?").await;
+        let refused = anns.refused().await;
+        (refused.id == Some(id)).then_some(refused)
+    })
+    .await;
+    assert_eq!(refused.code, protocol::frame::Refusal::Unavailable);
+}
