@@ -4,6 +4,8 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/backchat/target
 
 LISTEN ?= 127.0.0.1:8080
 DATA ?= ./data
+# Where the root keys are: beside DATA when nothing is said.
+ROOTS ?=
 MINUTES ?= 2
 
 # Where the built programs are, and the tools that `make` installs for itself.
@@ -30,19 +32,19 @@ TEST_TIMEOUT := 45m
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make run takes LISTEN=127.0.0.1:8080 and DATA=./data"
+	@echo "  make run takes LISTEN=127.0.0.1:8080, DATA=./data and ROOTS=./data-roots"
 	@echo "  make bench takes REPEAT=3 and WORKLOADS=\"fanout20 rooms\""
 	@echo "  make faults takes MINUTES=2 and SEED=a number; the same seed strikes the same faults"
 	@echo "  make fuzz takes FUZZ_MINUTES=10 and TARGETS=\"event token\""
 
-run: ## Build the chat and run it: LISTEN is its address, DATA the folder with everything in it
+run: ## Build the chat and run it: LISTEN is its address, DATA the folder with everything in it, ROOTS that of the root keys
 	@if [ -x $(BIN)/backchat ]; then echo "Building what changed, then starting the chat on $(LISTEN) with its data in $(DATA)."; \
 	else echo "Building backchat and starting it on $(LISTEN) with its data in $(DATA)."; \
 	echo "The first build compiles about 450 libraries, a whole database among them: some 8 minutes on two cores, seconds from then on."; fi
 	@scripts/compiler
 	@server=$$(scripts/nats-server) \
 	&& cargo build --package backchat \
-	&& exec $(BIN)/backchat --listen "$(LISTEN)" --data "$(DATA)" --nats-server "$$server"
+	&& exec $(BIN)/backchat --listen "$(LISTEN)" --data "$(DATA)" $(if $(ROOTS),--roots "$(ROOTS)") --nats-server "$$server"
 
 build: ## Build every program, for the tests and for running the pieces apart
 	@scripts/compiler

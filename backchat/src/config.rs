@@ -9,6 +9,7 @@ use service::config::{Inside, Settings, Source};
 /// Everything that can be set. The services' settings keep their own names (`BACKCHAT_GATEWAY_…`), less those that follow from
 /// running in one process.
 pub struct Config {
+    pub command: Command,
     pub listen: SocketAddr,
     pub data: PathBuf,
     /// Where the root keys are: `roots`, else beside the data.
@@ -19,6 +20,16 @@ pub struct Config {
     pub auth: auth_service::Config,
 }
 
+/// What the program is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    Chat,
+    CheckKeys,
+    ExportKeys,
+    ImportKeys,
+    RotateKeys,
+}
+
 /// An operations address of its own for each service, which the system chooses.
 const OPERATIONS: (&str, &str) = ("operations", "127.0.0.1:0");
 
@@ -27,9 +38,9 @@ impl Settings for Config {
 
     fn read(source: &mut Source) -> Self {
         let listen = source.value("listen", "127.0.0.1:8080", "Address of pages and sockets");
-        let data =
+        let command = command(source);
+        let data: PathBuf =
             source.value("data", "./data", "Folder that holds everything; it is created where it is missing");
-        let data: PathBuf = data;
         let roots: Option<PathBuf> = source.optional(
             "roots",
             "Folder of the root keys, which open everything in the data folder: keep a copy elsewhere, and never both in one backup. \
@@ -47,6 +58,7 @@ impl Settings for Config {
         );
         let defaults = [OPERATIONS, ("public_origins", origins.as_str())];
         Self {
+            command,
             listen,
             roots: roots.unwrap_or_else(|| beside(&data)),
             data,
@@ -81,6 +93,34 @@ impl Settings for Config {
             }),
         }
     }
+}
+
+fn command(source: &mut Source) -> Command {
+    let commands = [
+        (
+            "keys check",
+            Command::CheckKeys,
+            "Says whether the root keys open every key of the data, and which of them are needed",
+        ),
+        (
+            "keys export",
+            Command::ExportKeys,
+            "Prints each root key as its number and 24 words, to be written down",
+        ),
+        (
+            "keys import",
+            Command::ImportKeys,
+            "Makes root keys of such numbers and words, read from standard input",
+        ),
+        (
+            "keys rotate",
+            Command::RotateKeys,
+            "Makes a new root key and has the running backchat wrap every key under it",
+        ),
+    ];
+    // All are named to the source, for `--help`.
+    let asked = commands.map(|(words, command, doc)| source.command(words, doc).then_some(command));
+    asked.into_iter().flatten().next().unwrap_or(Command::Chat)
 }
 
 /// `./data` has its root keys in `./data-roots`.

@@ -51,6 +51,17 @@ impl Data {
         Ok(Self { root, is_set_up, _lock: lock })
     }
 
+    /// The folder, which must be set up already: nothing is created.
+    ///
+    /// # Errors
+    /// As [`Self::take`]; [`Error::Data`] also when no chat was ever run with it.
+    pub async fn take_set_up(path: &Path) -> Result<Self, Error> {
+        if inspect(path)? {
+            return Self::take(path).await;
+        }
+        Err(Error::Data { path: path.to_owned(), why: "no chat was ever run with it".to_owned() })
+    }
+
     /// Whether an earlier start finished the set-up.
     #[must_use]
     pub fn is_set_up(&self) -> bool {

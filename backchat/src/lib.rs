@@ -5,8 +5,11 @@
 mod config;
 mod data;
 mod error;
+mod ground;
+mod keys;
 mod nats;
 mod roots;
+mod rotate;
 mod run;
 mod run_file;
 mod services;

@@ -3,74 +3,67 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use broker::Broker;
 use broker::setup::{self, Layout};
+use sealing::Roots;
 use service::{probe, process};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Command;
 use crate::data::Data;
-use crate::nats::{self, Child, Conf};
+use crate::ground::{self, Ground};
 use crate::run_file::Addresses;
-use crate::services::{Services, credentials};
-use crate::{Config, Error, roots, run_file};
+use crate::services::Services;
+use crate::{Config, Error, keys, nats, roots, rotate, run_file};
 
 /// One machine, one copy, one shard.
 const LAYOUT: Layout = Layout { shards: 1, replicas: 1 };
-
-/// How long the NATS server may take to come up: it reads its whole store after a crash.
-const BROKER_PATIENCE: Duration = Duration::from_secs(300);
-
-/// A server that died this often before it came up once does not come up.
-const DEATHS_MAX: u32 = 3;
 
 /// Pauses between two looks at `/readyz`, the time one may take, and when it is time to say what is missing.
 const READY_PAUSE: Duration = Duration::from_millis(50);
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 const READY_COMPLAINT: Duration = Duration::from_secs(15);
 
-/// What the services stand on: the folder, and the broker in it.
-struct Ground {
-    data: Data,
-    conf: Conf,
-    child: Child,
-}
-
-/// Runs the single-node edition until `shutdown`.
-///
-/// The address and the NATS program are checked before the data folder is touched, and the folder before anything in it is.
+/// Runs the single-node edition until `shutdown`, or does what the command line asks instead.
 ///
 /// # Errors
 /// What keeps it from starting, or the service that failed.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    match config.command {
+        Command::Chat => Box::pin(chat(config, shutdown)).await,
+        Command::CheckKeys => Box::pin(keys::check(config, shutdown)).await,
+        Command::ExportKeys => keys::export(&config.roots),
+        Command::ImportKeys => keys::import(&config, shutdown).await,
+        Command::RotateKeys => rotate::rotate(&config, shutdown).await,
+    }
+}
+
+/// The address and the NATS program are checked before the data folder is touched, and the folder before anything in it is.
+async fn chat(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let public = process::listen(config.listen).await.map_err(Error::Address)?;
     let program = nats::find(config.nats_server.as_deref()).await?;
     let data = Data::take(&config.data).await?;
-    roots::prepare(&config.roots, &data)?;
-    let conf = Conf::new()?;
-    let folder = data.folder("broker")?;
-    let text = conf.text(&folder.join("jetstream"), &folder.join("nats.log"));
-    data.write_private("broker/nats.conf", &text)?;
-    let child = Child::start(program, &data).await?;
-    let ground = Ground { data, conf, child };
+    let roots = roots::prepare(&config.roots, &data)?;
+    let ground = Ground::start(program, data).await?;
     // Whatever ends the rest, the server is stopped after it.
-    let outcome = Box::pin(serve(config, public, &ground, &shutdown)).await;
-    ground.child.stop().await;
+    let outcome = Box::pin(serve(config, public, (&ground, roots), &shutdown)).await;
+    ground.stop().await;
     outcome
 }
 
 async fn serve(
     config: Config,
     public: TcpListener,
-    ground: &Ground,
+    (ground, roots): (&Ground, Roots),
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
     // A set-up that is cut short is done again at the next start.
     tokio::select! {
-        prepared = set_up(ground) => prepared?,
+        prepared = set_up(ground, &roots, &config) => prepared?,
         () = shutdown.cancelled() => return Ok(()),
     }
+    drop(roots);
     let mut services = Services::start(config, public, &ground.data, &ground.conf).await?;
     let written = run_file::write(&ground.data, services.addresses, &ground.conf);
     if written.is_ok() {
@@ -86,19 +79,14 @@ async fn serve(
     written.and(stopped)
 }
 
-/// Waits for the broker, and creates its streams if this folder is new.
-async fn set_up(ground: &Ground) -> Result<(), Error> {
-    let fault = |error: broker::Error| Error::Broker(error.to_string());
-    let credentials = credentials(&ground.conf, "setup", "setup");
-    let broker = tokio::select! {
-        connected = Broker::connect(&credentials, BROKER_PATIENCE) => connected.map_err(fault)?,
-        cause = ground.child.died(DEATHS_MAX) => return Err(Error::Broker(cause)),
-    };
-    if !ground.data.is_set_up() {
-        setup::create(&broker, LAYOUT).await.map_err(fault)?;
-        ground.data.mark_set_up()?;
+/// Waits for the broker, and creates its streams if this folder is new; else the root keys must be those of its data.
+async fn set_up(ground: &Ground, roots: &Roots, config: &Config) -> Result<(), Error> {
+    let broker = ground.connect().await?;
+    if ground.data.is_set_up() {
+        return roots::check_canary(&broker, roots, (&config.roots, &config.data)).await;
     }
-    Ok(())
+    setup::create(&broker, LAYOUT).await.map_err(ground::fault)?;
+    ground.data.mark_set_up()
 }
 
 /// Says the address as soon as somebody can log in and chat there, then waits for ever.

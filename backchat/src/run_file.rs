@@ -1,8 +1,10 @@
 //! `DATA/run.json`: where everything of the running process is, for tools on the same machine.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
-use serde::Serialize;
+use broker::Credentials;
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::data::Data;
@@ -49,6 +51,31 @@ pub fn write(data: &Data, addresses: Addresses, conf: &Conf) -> Result<(), Error
     };
     let text = serde_json::to_string_pretty(&file).expect("the file has only text keys");
     data.write_private(NAME, &(text + "\n"))
+}
+
+/// The part that a tool needs which asks the broker.
+#[derive(Deserialize)]
+struct Running {
+    nats_url: String,
+    nats_user: String,
+    nats_password: String,
+}
+
+/// The way to the broker of the backchat that runs with this data folder.
+///
+/// # Errors
+/// [`Error::Data`] when the file can't be read: it is there once the chat is.
+pub fn read(data: &Path) -> Result<Credentials, Error> {
+    let path = data.join(NAME);
+    let read = std::fs::read(&path).map_err(|error| error.to_string());
+    let running = read.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
+    let Running { nats_url, nats_user, nats_password } = running.map_err(|why| Error::Data { path, why })?;
+    Ok(Credentials {
+        url: nats_url,
+        user: Some(nats_user),
+        password: Some(nats_password),
+        name: "setup".to_owned(),
+    })
 }
 
 /// Removes the file: nothing runs any more.

@@ -1,4 +1,6 @@
 //! Texts into boxes and out of them. Everything behind this module has texts in the open; log, broker and history worker have boxes.
+//!
+//! What is in a box is the text itself, which never has a zero byte: one that begins with it is of a later format.
 
 use crate::{
     Error,
@@ -12,19 +14,7 @@ use protocol::{
     view::{Content, Reactors, Row, SealedRow, What},
 };
 use sealing::{BodyKey, Kind, Label};
-use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::HashMap};
-
-/// What is in a box: a JSON object, so that it may have more fields one day.
-#[derive(Default, Serialize, Deserialize)]
-struct Plain<'a> {
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    body: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    name: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    reaction: Option<Cow<'a, str>>,
-}
+use std::collections::HashMap;
 
 /// Seals an event of its author: the same event gives the same bytes.
 ///
@@ -34,25 +24,23 @@ pub async fn seal(keyring: &Keyring, room: &RoomSlug, event: &Event) -> Result<S
     let (id, author) = (event.id(), event.author());
     Ok(match event {
         Event::Created { name, .. } => {
-            let plain = Plain { name: Some(name.into()), ..Plain::default() };
-            let name = text(keyring, (room, author), Label { kind: Kind::Created, id, target: None }, &plain);
+            let name = text(keyring, (room, author), Label { kind: Kind::Created, id, target: None }, name);
             Event::Created { id, author, name: name.await? }
         }
         Event::Joined { .. } => Event::Joined { id, author },
         Event::Left { .. } => Event::Left { id, author },
         Event::Message { body, .. } => {
-            let plain = Plain { body: Some(body.as_str().into()), ..Plain::default() };
-            let body = text(keyring, (room, author), Label { kind: Kind::Message, id, target: None }, &plain);
+            let label = Label { kind: Kind::Message, id, target: None };
+            let body = text(keyring, (room, author), label, body.as_str());
             Event::Message { id, author, body: body.await? }
         }
         Event::Edited { target, body, .. } => {
-            let plain = Plain { body: Some(body.as_str().into()), ..Plain::default() };
             let label = Label { kind: Kind::Edited, id, target: Some(target.id) };
             Event::Edited {
                 id,
                 author,
                 target: *target,
-                body: text(keyring, (room, author), label, &plain).await?,
+                body: text(keyring, (room, author), label, body.as_str()).await?,
             }
         }
         Event::Deleted { target, of, hash, .. } => {
@@ -71,9 +59,8 @@ async fn seal_reaction(
     (id, author, target): (MessageId, UserId, Target),
     reaction: &Reaction,
 ) -> Result<SealedReaction, Error> {
-    let plain = Plain { reaction: Some(reaction.as_str().into()), ..Plain::default() };
     let label = Label { kind: Kind::Reacted, id, target: Some(target.id) };
-    let text = text(keyring, (room, author), label, &plain).await?;
+    let text = text(keyring, (room, author), label, reaction.as_str()).await?;
     let tag = sealing::reaction_tag(&keyring.room_key(room).await?, target.id, reaction.as_str());
     Ok(SealedReaction { tag, author, text })
 }
@@ -82,11 +69,10 @@ async fn text(
     keyring: &Keyring,
     (room, author): (&RoomSlug, UserId),
     label: Label,
-    plain: &Plain<'_>,
+    plain: &str,
 ) -> Result<SealedText, Error> {
     let key = keyring.sealer(room, author).await?;
-    let plain = serde_json::to_vec(plain).expect("texts are plain JSON");
-    Ok(SealedText { by: label.id, sealed: key.seal(&label, &plain) })
+    Ok(SealedText { by: label.id, sealed: key.seal(&label, plain.as_bytes()) })
 }
 
 /// Opens events of a room. A reaction that can't be shown is left out.
@@ -239,7 +225,8 @@ impl<'a> Opening<'a> {
     /// A room's name; its address where that can't be had.
     fn name(&self, author: UserId, name: &SealedText) -> String {
         let label = Label { kind: Kind::Created, id: name.by, target: None };
-        let opened = self.open(author, name, &label, |plain| plain.name.map(Cow::into_owned));
+        let opened =
+            self.open(author, name, &label, |plain| (!plain.contains('\0')).then(|| plain.to_owned()));
         opened.unwrap_or_else(|_| self.room.to_string())
     }
 
@@ -250,14 +237,13 @@ impl<'a> Opening<'a> {
         } else {
             Label { kind: Kind::Edited, id: text.by, target: Some(message) }
         };
-        let opened = self.open(author, text, &label, |plain| Body::parse(&plain.body?).ok());
+        let opened = self.open(author, text, &label, |plain| Body::parse(plain).ok());
         opened.map_or_else(Text::from, Text::Plain)
     }
 
     fn reaction(&self, message: MessageId, reaction: &SealedReaction) -> Option<Reaction> {
         let label = Label { kind: Kind::Reacted, id: reaction.text.by, target: Some(message) };
-        let open = |plain: Plain<'_>| Reaction::parse(&plain.reaction?).ok();
-        self.open(reaction.author, &reaction.text, &label, open).ok()
+        self.open(reaction.author, &reaction.text, &label, |plain| Reaction::parse(plain).ok()).ok()
     }
 
     fn open<T>(
@@ -265,7 +251,7 @@ impl<'a> Opening<'a> {
         author: UserId,
         text: &SealedText,
         label: &Label,
-        read: impl FnOnce(Plain<'_>) -> Option<T>,
+        read: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, Closed> {
         let key = match self.openers.get(&texts(self.room, author, text)) {
             Some(Opener::Key(key)) => key,
@@ -286,8 +272,8 @@ fn opened<T>(
     key: &BodyKey,
     text: &SealedText,
     label: &Label,
-    read: impl FnOnce(Plain<'_>) -> Option<T>,
+    read: impl FnOnce(&str) -> Option<T>,
 ) -> Option<T> {
     let plain = key.open(label, &text.sealed).ok()?;
-    read(serde_json::from_slice(&plain).ok()?)
+    read(std::str::from_utf8(&plain).ok()?)
 }

@@ -21,7 +21,7 @@ pub use fault::ConfigFaults;
 pub use secret::Secret;
 
 use layers::Layers;
-use reference::Setting;
+use reference::{Reference, Setting};
 
 /// A service's settings.
 pub trait Settings: Sized {
@@ -35,7 +35,9 @@ pub trait Settings: Sized {
 /// Where settings are read from; collects what was asked for and what was wrong with it.
 pub struct Source {
     layers: Layers,
-    settings: Vec<Setting>,
+    /// What stands on the command line beside flags.
+    words: String,
+    reference: Reference,
     faults: Vec<String>,
 }
 
@@ -50,7 +52,17 @@ pub struct Inside<'a> {
 
 impl Source {
     fn new(layers: Layers) -> Self {
-        Self { layers, settings: Vec::new(), faults: Vec::new() }
+        Self { layers, words: String::new(), reference: Reference::default(), faults: Vec::new() }
+    }
+
+    /// Whether the command line has these words beside its flags: `keys check`. A program without words runs.
+    pub fn command(&mut self, words: &'static str, doc: &'static str) -> bool {
+        self.reference.commands.push((words, doc));
+        let is_asked = self.words == words;
+        if is_asked {
+            self.words.clear();
+        }
+        is_asked
     }
 
     /// A setting with a default. `default` must itself be a valid value.
@@ -129,14 +141,16 @@ impl Source {
     pub fn nested<S: Settings>(&mut self, inside: &Inside<'_>) -> S {
         let mut inner = Source::new(self.layers.split(S::SERVICE, inside.defaults));
         let settings = S::read(&mut inner);
-        for setting in inner.settings.iter().filter(|setting| inside.decided.contains(&setting.name)) {
+        for setting in
+            inner.reference.settings.iter().filter(|setting| inside.decided.contains(&setting.name))
+        {
             if let Some(origin) = &setting.origin {
                 inner.faults.push(format!("{origin}: {} decides this one itself", self.layers.service()));
             }
         }
-        inner.settings.retain(|setting| !inside.decided.contains(&setting.name));
+        inner.reference.settings.retain(|setting| !inside.decided.contains(&setting.name));
         self.layers.absorb(inner.layers);
-        self.settings.append(&mut inner.settings);
+        self.reference.settings.append(&mut inner.reference.settings);
         self.faults.append(&mut inner.faults);
         settings
     }
@@ -154,7 +168,7 @@ impl Source {
         setting.flag = self.layers.flag(setting.name);
         setting.origin = given.as_ref().filter(|given| !given.is_default).map(|given| given.origin.clone());
         setting.text = given.as_ref().map(|given| given.text.clone());
-        self.settings.push(setting);
+        self.reference.settings.push(setting);
         given
     }
 
@@ -174,9 +188,12 @@ impl Source {
     }
 
     /// Ends the reading: what nobody asked for is a fault too.
-    fn finish(mut self) -> (Vec<Setting>, Vec<String>) {
+    fn finish(mut self) -> (Reference, Vec<String>) {
+        if !self.words.is_empty() {
+            self.faults.push(format!("argument {} is not expected here, see --help", self.words));
+        }
         self.faults.extend(self.layers.unknown());
-        (self.settings, self.faults)
+        (self.reference, self.faults)
     }
 }
 

@@ -5,7 +5,6 @@ use protocol::event::SealedReaction;
 use protocol::keys::{Holder, KeyName, KeyState};
 use protocol::{Event, MessageId, RoomSlug, SealedEvent, SealedText, UserId, subject};
 use sealing::{BodyKey, Key, Kind, Label, Root, RootSource, Roots};
-use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -39,8 +38,7 @@ pub async fn sealed_message(broker: &Broker, room: &RoomSlug, author: UserId, bo
 pub fn message_with(key: &BodyKey, author: UserId, body: &str) -> SealedEvent {
     let id = MessageId::new();
     let label = Label { kind: Kind::Message, id, target: None };
-    let text = json!({ "body": body }).to_string();
-    let sealed = key.seal(&label, text.as_bytes());
+    let sealed = key.seal(&label, body.as_bytes());
     Event::Message { id, author, body: SealedText { by: id, sealed } }
 }
 
@@ -49,20 +47,17 @@ pub fn message_with(key: &BodyKey, author: UserId, body: &str) -> SealedEvent {
 /// # Panics
 /// When the broker does not answer.
 pub async fn text(broker: &Broker, room: &RoomSlug, event: &SealedEvent) -> Option<String> {
-    let (text, label, field) = match event {
-        Event::Message { id, body, .. } => (body, of_message(*id, body), "body"),
-        Event::Edited { target, body, .. } => (body, of_message(target.id, body), "body"),
-        Event::Created { name, .. } => {
-            (name, Label { kind: Kind::Created, id: name.by, target: None }, "name")
-        }
+    let (text, label) = match event {
+        Event::Message { id, body, .. } => (body, of_message(*id, body)),
+        Event::Edited { target, body, .. } => (body, of_message(target.id, body)),
+        Event::Created { name, .. } => (name, Label { kind: Kind::Created, id: name.by, target: None }),
         Event::Reacted { target, reaction: SealedReaction { text, .. }, .. } => {
-            (text, Label { kind: Kind::Reacted, id: text.by, target: Some(target.id) }, "reaction")
+            (text, Label { kind: Kind::Reacted, id: text.by, target: Some(target.id) })
         }
         Event::Joined { .. } | Event::Left { .. } | Event::Deleted { .. } => return None,
     };
     let plain = body_key(broker, room, event.author()).await.open(&label, &text.sealed).ok()?;
-    let plain: Value = serde_json::from_slice(&plain).ok()?;
-    Some(plain[field].as_str()?.to_owned())
+    String::from_utf8(plain.to_vec()).ok()
 }
 
 /// A text of a message is its own, or that of its last edit.

@@ -113,9 +113,17 @@ impl Vault {
         let vault = Arc::clone(self);
         // It ends by itself, and one that dies is finished by the next process.
         tokio::spawn(async move {
-            let rotated = Arc::clone(&vault).rotate().await;
+            loop {
+                let rotated = Arc::clone(&vault).rotate().await;
+                // What passes, passes; what a person must mend is said, and asked for again by them.
+                let again = matches!(&rotated, Err(Error::Broker(error)) if error.is_passing());
+                vault.signals.rotated(rotated);
+                if !again {
+                    break;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
             vault.set_rotation(None);
-            vault.signals.rotated(rotated);
         });
         true
     }

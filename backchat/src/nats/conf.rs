@@ -182,24 +182,44 @@ mod tests {
         assert!(conf.url().starts_with("nats://127.0.0.1:"));
     }
 
-    #[test]
-    fn gateway_and_worker_may_erase_from_the_log_and_from_nothing_else() {
+    /// A user's line of the configuration, cut where the subjects begin that it may hear.
+    fn permissions(user: &str) -> (String, String) {
         let text = Conf::new().unwrap().text(Path::new("/srv/store"), Path::new("/srv/log"));
-        let line = |user: &str| {
-            let begin = format!("{{ user: {user},");
-            text.lines().find(|line| line.trim_start().starts_with(&begin)).unwrap().to_owned()
-        };
+        let begin = format!("{{ user: {user},");
+        let line = text.lines().find(|line| line.trim_start().starts_with(&begin)).unwrap();
+        line.split_once("subscribe:").map(|(publish, hear)| (publish.to_owned(), hear.to_owned())).unwrap()
+    }
+
+    #[test]
+    fn each_erases_from_the_stream_of_its_own_work_alone() {
         let log = protocol::subject::Shard(0).stream();
-        let erase = format!("\"$JS.API.STREAM.MSG.DELETE.{log}\"");
-        assert_eq!(text.matches("MSG.DELETE").count(), 2, "{text}");
-        for user in ["gateway", "worker"] {
-            assert!(line(user).contains(&erase), "{}", line(user));
+        for (user, stream) in [("gateway", &*log), ("worker", &log), ("auth", protocol::subject::KEYS_STREAM)]
+        {
+            let (publish, _) = permissions(user);
+            assert_eq!(publish.matches("MSG.DELETE").count(), 1, "{publish}");
+            assert!(publish.contains(&format!("\"$JS.API.STREAM.MSG.DELETE.{stream}\"")), "{publish}");
         }
-        let (publish, subscribe) =
-            line("gateway").split_once("subscribe:").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    }
+
+    #[test]
+    fn the_auth_service_alone_writes_keys_and_answers_for_them() {
+        for user in ["gateway", "worker", "auth"] {
+            let (publish, hear) = permissions(user);
+            assert_eq!(publish.contains("\"chat.keys."), user == "auth", "{publish}");
+            for asked in [protocol::subject::KEY_REQUESTS, protocol::subject::KEY_ADMIN] {
+                assert_eq!(hear.contains(&format!("\"{asked}\"")), user == "auth", "{hear}");
+                let may_ask = user == "gateway" && asked == protocol::subject::KEY_REQUESTS;
+                assert_eq!(publish.contains(&format!("\"{asked}\"")), may_ask, "{publish}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gateway_tells_and_hears_what_is_said_in_passing() {
+        let (publish, hear) = permissions("gateway");
         assert!(publish.contains("\"chat.message.>\""), "{publish}");
         for soft in ["\"chat.presence.>\"", "\"chat.head.>\""] {
-            assert!(publish.contains(soft) && subscribe.contains(soft), "{publish} {subscribe}");
+            assert!(publish.contains(soft) && hear.contains(soft), "{publish} {hear}");
         }
     }
 }

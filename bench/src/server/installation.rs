@@ -113,7 +113,7 @@ async fn make_room(
     let key_name = KeyName { holder: Holder::Room(room.clone()), generation: 1 };
     store_key(broker, roots, &key_name.subject(), &key).await?;
     let (id, body_key) = (MessageId::new(), BodyKey::derive((&room, 1, &key), (owner, 1, owners_key)));
-    let text = format!(r#"{{"name":"Room {number}"}}"#);
+    let text = format!("Room {number}");
     let sealed = body_key.seal(&Label { kind: Kind::Created, id, target: None }, text.as_bytes());
     let name = SealedText { by: id, sealed };
     let created = SealedEvent::Created { id, author: owner, name: name.clone() };

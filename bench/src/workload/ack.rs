@@ -70,7 +70,7 @@ impl Bare {
     fn connect(runtime: &Runtime, url: &str) -> Result<Self, String> {
         let room = RoomSlug::parse("bare").expect("lower-case letters");
         // As long as the box of a body of 128 bytes.
-        let text = [&[1][..], &[0x5A; 20 + 128 + 11]].concat();
+        let text = [&[1][..], &[0x5A; 20 + 128]].concat();
         let broker = runtime.block_on(connect_to_broker(url)).map_err(|error| error.to_string())?;
         Ok(Self { broker, subject: Shard(0).log(&room), author: UserId::new(), text })
     }

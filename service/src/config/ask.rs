@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::layers::{Layers, variable};
-use super::{ConfigFaults, Settings, Source, reference};
+use super::reference::{self, Reference};
+use super::{ConfigFaults, Settings, Source};
 
 /// A file larger than this is not a configuration of ours.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -44,7 +45,7 @@ pub fn load_from<S: Settings>(
 }
 
 /// Like [`load_from`], but reads the file that `--config` or the environment names, and understands `--help`, `--version`
-/// and `config check | print | example`.
+/// and `config check | print | example`. Commands of the program itself are the settings' own ([`Source::command`]).
 ///
 /// # Errors
 /// Every fault of the configuration at once, a file that can't be read among them.
@@ -120,7 +121,7 @@ fn read<S: Settings>(
     line: Line,
     environment: impl Iterator<Item = (String, String)>,
     file: Option<(&str, &str)>,
-) -> (S, Vec<reference::Setting>, Vec<String>) {
+) -> (S, Reference, Vec<String>) {
     let mut faults = line.faults;
     let table = match file.map(|(path, text)| parse_file(path, text)).transpose() {
         Ok(table) => table.unwrap_or_default(),
@@ -130,6 +131,7 @@ fn read<S: Settings>(
         }
     };
     let mut source = Source::new(Layers::new(S::SERVICE, line.flags, environment, table));
+    source.words = line.words.join(" ");
     let settings = S::read(&mut source);
     let (known, found) = source.finish();
     faults.extend(found);
@@ -161,6 +163,7 @@ struct Line {
     verb: Verb,
     config: Option<String>,
     flags: BTreeMap<String, String>,
+    words: Vec<String>,
     faults: Vec<String>,
 }
 
@@ -177,7 +180,7 @@ impl Line {
                     Some((name, value)) => line.take_flag(name, Some(value)),
                     None => line.take_flag(flag, rest.next()),
                 },
-                other => line.faults.push(format!("argument {other} is not expected here, see --help")),
+                word => line.words.push(word.to_owned()),
             }
         }
         line

@@ -2,6 +2,14 @@
 
 use std::fmt::Write;
 
+/// All that a program asks for.
+#[derive(Default)]
+pub(super) struct Reference {
+    pub settings: Vec<Setting>,
+    /// The words of each command and its meaning.
+    pub commands: Vec<(&'static str, &'static str)>,
+}
+
 /// One setting: its names, its meaning, and what it was given.
 pub(super) struct Setting {
     pub service: &'static str,
@@ -60,13 +68,16 @@ impl Setting {
 }
 
 /// The text of `--help`.
-pub(super) fn help(service: &str, settings: &[Setting]) -> String {
+pub(super) fn help(service: &str, reference: &Reference) -> String {
     let mut text = format!(
         "Usage: {service} [--config FILE] [--NAME VALUE]...\n       {service} config check | print | example\n\n\
          Each setting is a flag, else a variable, else a key of the TOML file, else its default.\n\
          BACKCHAT_LOG sets what is logged (default \"info\").\n"
     );
-    for setting in settings {
+    for (words, doc) in &reference.commands {
+        let _ = write!(text, "\n  {service} {words}\n      {}.\n", doc.trim_end_matches('.'));
+    }
+    for setting in &reference.settings {
         let default = if setting.default.is_empty() { "none" } else { &setting.default };
         let _ =
             write!(text, "\n  {} VALUE    [default: {default}]\n      {}\n", setting.flag, setting.meaning());
@@ -76,8 +87,8 @@ pub(super) fn help(service: &str, settings: &[Setting]) -> String {
 }
 
 /// The settings in force, as a file, each with where it came from.
-pub(super) fn print(service: &str, settings: &[Setting]) -> String {
-    document(service, settings, |setting| {
+pub(super) fn print(service: &str, reference: &Reference) -> String {
+    document(service, &reference.settings, |setting| {
         let from = setting.origin.as_deref().unwrap_or("default");
         let value = setting.text.as_ref().unwrap_or(&setting.default);
         let value = match (setting.is_secret, value.is_empty()) {
@@ -89,8 +100,8 @@ pub(super) fn print(service: &str, settings: &[Setting]) -> String {
 }
 
 /// A file that sets nothing: every setting with its meaning and its default, commented out.
-pub(super) fn example(service: &str, settings: &[Setting]) -> String {
-    document(service, settings, |setting| {
+pub(super) fn example(service: &str, reference: &Reference) -> String {
+    document(service, &reference.settings, |setting| {
         let value = literal(setting, &setting.default);
         format!("# {}\n# {}\n# {} = {value}\n\n", setting.meaning(), setting.variable, setting.name)
     })

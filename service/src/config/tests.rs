@@ -229,3 +229,40 @@ fn a_flag_given_twice_is_a_fault() {
     let faults = load::<Gateway>(&["--listen=127.0.0.1:1", "--listen=127.0.0.1:2"], &[], None).unwrap_err();
     assert_eq!(faults, ["flag --listen is given twice"]);
 }
+
+/// A program with a command beside running.
+#[derive(Debug)]
+struct Keyed {
+    data: String,
+    is_checking: bool,
+}
+
+impl Settings for Keyed {
+    const SERVICE: &'static str = "backchat";
+
+    fn read(source: &mut Source) -> Self {
+        Self {
+            is_checking: source.command("keys check", "Whether the root keys fit the data"),
+            data: source.value("data", "./data", "Where everything is kept"),
+        }
+    }
+}
+
+#[test]
+fn words_are_a_command_of_the_program_or_a_fault() {
+    for line in [["keys", "check", "--data", "x"], ["--data", "x", "keys", "check"]] {
+        let keyed = load::<Keyed>(&line, &[], None).unwrap();
+        assert_eq!((keyed.is_checking, keyed.data.as_str()), (true, "x"));
+    }
+    assert!(!load::<Keyed>(&[], &[], None).unwrap().is_checking);
+    for words in [&["keys"][..], &["keys", "chek"], &["keys", "check", "now"]] {
+        let faults = load::<Keyed>(words, &[], None).unwrap_err();
+        assert_eq!(faults, [format!("argument {} is not expected here, see --help", words.join(" "))]);
+    }
+    let faults = load::<Gateway>(&["keys", "check"], &[], None).unwrap_err();
+    assert_eq!(faults, ["argument keys check is not expected here, see --help"]);
+    let help = ask::<Keyed>(&["--help".to_owned()], std::iter::empty());
+    assert!(
+        matches!(help, Ok(Ask::Say(text)) if text.contains("backchat keys check\n      Whether the root"))
+    );
+}

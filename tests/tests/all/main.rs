@@ -22,6 +22,7 @@ mod resume;
 mod rooms;
 mod root_keys;
 mod sealed;
+mod sealing_roots;
 mod separate;
 mod sessions;
 mod single_node;
