@@ -267,7 +267,9 @@ impl Keyring {
 
 impl Known {
     fn has_erased(&self, texts: &Texts) -> bool {
-        !self.erased.is_empty() && self.erased.iter().any(|holder| texts.is_of(holder))
+        !self.erased.is_empty()
+            && (self.erased.contains(&Holder::User(texts.author))
+                || self.erased.contains(&Holder::Room(texts.room.clone())))
     }
 }
 
