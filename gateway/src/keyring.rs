@@ -63,6 +63,8 @@ pub struct Keyring {
 struct Known {
     keys: Generations<KeyName, Key>,
     bodies: Generations<Texts, Arc<BodyKey>>,
+    /// What new texts of an author in a room are sealed with.
+    writers: Generations<(RoomSlug, UserId), Arc<BodyKey>>,
     /// The newest generations of a room's and a person's keys, with which new texts are sealed.
     newest: Generations<Holder, u16>,
     erased: HashSet<Holder>,
@@ -92,6 +94,7 @@ impl Keyring {
         let known = Known {
             keys: Generations::new(KEYS_MAX),
             bodies: Generations::new(KEYS_MAX),
+            writers: Generations::new(KEYS_MAX),
             newest: Generations::new(KEYS_MAX),
             erased: HashSet::new(),
         };
@@ -112,26 +115,35 @@ impl Keyring {
         &self,
         texts: impl IntoIterator<Item = Texts>,
     ) -> Result<HashMap<Texts, Opener>, Error> {
-        let texts: HashSet<Texts> = texts.into_iter().collect();
-        let openers = texts.into_iter().map(|texts| async move {
-            let opener = self.opener(&texts).await?;
-            Ok::<_, Error>((texts, opener))
-        });
-        Ok(try_join_all(openers).await?.into_iter().collect())
+        let mut openers = HashMap::new();
+        let mut unknown = HashSet::new();
+        {
+            let mut known = self.known();
+            for texts in texts {
+                match known.opener(&texts) {
+                    Some(opener) => drop(openers.insert(texts, opener)),
+                    None => drop(unknown.insert(texts)),
+                }
+            }
+        }
+        if !unknown.is_empty() {
+            let derived = unknown.into_iter().map(|texts| async move {
+                let opener = self.derive(&texts).await?;
+                Ok::<_, Error>((texts, opener))
+            });
+            // Boxed: it is rare.
+            openers.extend(Box::pin(try_join_all(derived)).await?);
+        }
+        Ok(openers)
     }
 
     async fn opener(&self, texts: &Texts) -> Result<Opener, Error> {
-        {
-            let mut known = self.known();
-            if known.has_erased(texts) {
-                return Ok(Opener::Erased);
-            }
-            if let Some(body) = known.bodies.get(texts) {
-                return Ok(Opener::Key(body));
-            }
+        let known = self.known().opener(texts);
+        match known {
+            Some(opener) => Ok(opener),
+            // Boxed: it is rare.
+            None => Box::pin(self.derive(texts)).await,
         }
-        // Boxed: it is rare.
-        Box::pin(self.derive(texts)).await
     }
 
     async fn derive(&self, texts: &Texts) -> Result<Opener, Error> {
@@ -160,11 +172,21 @@ impl Keyring {
     /// # Errors
     /// [`Error::NoKey`] when one of the two has no key, or the broker's errors.
     pub async fn sealer(&self, room: &RoomSlug, author: UserId) -> Result<Arc<BodyKey>, Error> {
+        if let Some(body) = self.known().writers.get(&(room.clone(), author)) {
+            return Ok(body);
+        }
         let (of_room, of_author) = (Holder::Room(room.clone()), Holder::User(author));
         let generations = tokio::try_join!(self.newest(&of_room), self.newest(&of_author))?;
         let texts = Texts { room: room.clone(), author, generations };
         match self.opener(&texts).await? {
-            Opener::Key(body) => Ok(body),
+            Opener::Key(body) => {
+                let mut known = self.known();
+                // An erasure that came meanwhile has taken the key out, and must not be undone.
+                if !known.has_erased(&texts) {
+                    known.writers.put((room.clone(), author), Arc::clone(&body));
+                }
+                Ok(body)
+            }
             Opener::Erased | Opener::Missing => Err(Error::NoKey),
         }
     }
@@ -257,6 +279,10 @@ impl Keyring {
         known.erased.insert(holder.clone());
         known.keys.retain(|name| name.holder != *holder);
         known.bodies.retain(|texts| !texts.is_of(holder));
+        known.writers.retain(|(room, author)| match holder {
+            Holder::Room(erased) => room != erased,
+            Holder::User(erased) => author != erased,
+        });
         known.newest.retain(|of| of != holder);
     }
 
@@ -266,6 +292,11 @@ impl Keyring {
 }
 
 impl Known {
+    /// What opens these texts, if that is known.
+    fn opener(&mut self, texts: &Texts) -> Option<Opener> {
+        if self.has_erased(texts) { Some(Opener::Erased) } else { self.bodies.get(texts).map(Opener::Key) }
+    }
+
     fn has_erased(&self, texts: &Texts) -> bool {
         !self.erased.is_empty()
             && (self.erased.contains(&Holder::User(texts.author))
