@@ -110,7 +110,8 @@ async fn start(config: Config, signals: &Arc<Signals>) -> Result<Started, Error>
     signals.database(Ok(()));
     let (signals, lives) = (Arc::clone(signals), config.lives);
     let outbox = Arc::new(Outbox::new(store.clone(), broker.clone(), Arc::clone(&signals), lives.token_s));
-    let vault = Arc::new(Vault::start(broker.clone(), &config.roots, Arc::clone(&signals)).await?);
+    let parts = (store.clone(), Arc::clone(&outbox), Arc::clone(&signals));
+    let vault = Arc::new(Vault::start(broker.clone(), &config.roots, parts).await?);
     let keys = Arc::new(Keys::start(store.clone(), broker, Arc::clone(&signals), lives).await?);
     let parts = (store.clone(), Arc::clone(&outbox), Arc::clone(&vault), Arc::clone(&signals));
     let accounts = Accounts::start(parts, Pool::new(config.hashing), config.login_failures_max).await?;

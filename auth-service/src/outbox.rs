@@ -7,7 +7,7 @@ use crate::signals::Signals;
 use crate::store::{self, Letter, LetterRow, Store};
 use broker::{Broker, Expect};
 use protocol::state::{Profile, Revocation};
-use protocol::{Timestamp, subject};
+use protocol::{Timestamp, UserId, subject};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -97,7 +97,21 @@ impl Outbox {
         }
     }
 
+    /// Has the broker overwrite the name that it has.
+    async fn erase_profile(&self, user: UserId) -> Result<(), broker::Error> {
+        let (stream, subject) = (subject::PROFILES_STREAM, subject::profile(user));
+        match self.broker.last_confirmed(stream, &subject).await? {
+            Some(known) => self.broker.erase(stream, known.seq).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     async fn tell(&self, letter: &Letter) -> Result<(), broker::Error> {
+        if let Letter::Profile { user, name } = letter
+            && name.is_empty()
+        {
+            self.erase_profile(*user).await?;
+        }
         let json = |value: Result<Vec<u8>, _>| value.expect("state is plain JSON");
         let (subject, ttl_s, payload) = match letter {
             Letter::Profile { user, name } => {

@@ -98,6 +98,11 @@ impl Signals {
         tracing::info!(%holder, keys, "its keys are destroyed");
     }
 
+    /// Everything of a person or a room is erased, and the rooms know.
+    pub fn erased(&self, holder: &Holder) {
+        tracing::info!(%holder, "everything of it is erased");
+    }
+
     pub fn registered(&self, user: UserId) {
         self.registrations.inc("created");
         tracing::info!(%user, "account created");

@@ -8,14 +8,16 @@ mod erasing;
 mod rotation;
 
 use crate::error::Error;
+use crate::outbox::Outbox;
 use crate::signals::Signals;
+use crate::store::Store;
 use broker::{Broker, Expect, Question, Record};
 use protocol::keys::{Holder, KeyAnswer, KeyName, KeyRequest, KeyState, Rotation};
 use protocol::subject;
 use sealing::{Key, RootSource, Roots};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +33,10 @@ pub struct Vault {
     source: RootSource,
     roots: RwLock<Arc<Roots>>,
     signals: Arc<Signals>,
+    store: Store,
+    outbox: Arc<Outbox>,
+    /// Rung when there is an erasure to be finished.
+    unfinished: Notify,
     /// How far a rotation has come, while one goes on.
     rotation: Mutex<Option<Rotation>>,
 }
@@ -46,12 +52,17 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::Start`] when there are no root keys, or those of another installation; the broker's errors.
-    pub async fn start(broker: Broker, source: &RootSource, signals: Arc<Signals>) -> Result<Self, Error> {
+    pub async fn start(
+        broker: Broker,
+        source: &RootSource,
+        (store, outbox, signals): (Store, Arc<Outbox>, Arc<Signals>),
+    ) -> Result<Self, Error> {
         let roots = Roots::read(source).map_err(|fault| Error::Start(fault.to_string()))?;
         let roots = RwLock::new(Arc::new(roots));
-        let (source, rotation) = (source.clone(), Mutex::default());
-        let vault = Self { broker, source, roots, signals, rotation };
+        let (source, rotation, unfinished) = (source.clone(), Mutex::default(), Notify::new());
+        let vault = Self { broker, source, roots, signals, store, outbox, unfinished, rotation };
         vault.check_canary().await?;
+        vault.note_since(&vault.roots()).await?;
         Ok(vault)
     }
 
@@ -130,8 +141,8 @@ impl Vault {
     /// Answers requests for the keys of new rooms, and an operator's, until `shutdown`; those in hand are answered first. What an
     /// earlier process began and did not finish is finished.
     pub async fn serve(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut unfinished = JoinSet::new();
-        unfinished.spawn(Arc::clone(&self).finish_what_was_begun());
+        let mut finishing = JoinSet::new();
+        finishing.spawn(Arc::clone(&self).finish_what_was_begun());
         while !shutdown.is_cancelled() {
             let requests = self.broker.serve(subject::KEY_REQUESTS.into(), "auth").await;
             let admins = self.broker.serve(subject::KEY_ADMIN.into(), "auth").await;

@@ -21,9 +21,13 @@ pub struct Config {
 }
 
 /// What the program is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     Chat,
+    /// Everything of who has this name.
+    ErasePerson(String),
+    /// The room at this address.
+    EraseRoom(String),
     CheckKeys,
     ExportKeys,
     ImportKeys,
@@ -120,7 +124,18 @@ fn command(source: &mut Source) -> Command {
     ];
     // All are named to the source, for `--help`.
     let asked = commands.map(|(words, command, doc)| source.command(words, doc).then_some(command));
-    asked.into_iter().flatten().next().unwrap_or(Command::Chat)
+    let person = source.command_on(
+        "erase person",
+        "NAME",
+        "Erases everything that a person ever wrote, and their account, from the running backchat; there is no way back",
+    );
+    let room = source.command_on(
+        "erase room",
+        "ADDRESS",
+        "Erases a room with everything in it; ADDRESS is what stands behind /room/ in its link",
+    );
+    let erasing = [person.map(Command::ErasePerson), room.map(Command::EraseRoom)];
+    asked.into_iter().chain(erasing).flatten().next().unwrap_or(Command::Chat)
 }
 
 /// `./data` has its root keys in `./data-roots`.

@@ -18,6 +18,8 @@ pub enum Error {
     DataNewer { path: PathBuf, found: u32, known: u32 },
     /// The root keys can't be used.
     Roots(String),
+    /// What was asked for is not done. The text says why.
+    Refused(String),
     /// No NATS server was found.
     NatsMissing,
     /// The NATS server is too old, or is none.
@@ -31,7 +33,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(why) => formatter.write_str(why),
+            Self::Address(why) | Self::Refused(why) => formatter.write_str(why),
             Self::Data { path, why } => write!(formatter, "data folder {}: {why}", path.display()),
             Self::DataInUse { path, pid: Some(pid) } => {
                 write!(formatter, "data folder {} is in use by another backchat (pid {pid})", path.display())

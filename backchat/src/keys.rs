@@ -1,13 +1,13 @@
 //! `backchat keys check | export | import`: what an owner does with root keys.
 
-use std::collections::BTreeMap;
+mod report;
+
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use broker::{Broker, Record};
-use protocol::keys::{KeyName, KeyState};
-use protocol::subject;
+use broker::Broker;
+use report::Report;
 use sealing::{Root, Roots};
 use service::process::say;
 use tokio_util::sync::CancellationToken;
@@ -17,23 +17,10 @@ use crate::data::Data;
 use crate::ground::{Ground, fault};
 use crate::{Config, Error, nats, roots, run_file};
 
-/// Keys read at once.
-const BATCH: usize = 1_000;
 /// How long the broker of a backchat that runs already is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes that are read of standard input, at most: some hundred root keys.
 const INPUT_BYTES_MAX: u64 = 32 * 1024;
-
-/// What the keys of the data need.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Report {
-    /// How many keys each root key opens, by its version.
-    opened: BTreeMap<u16, u64>,
-    erased: u64,
-    /// How many nothing opens, and the first of them with the reason.
-    unopened: u64,
-    first_unopened: Option<String>,
-}
 
 /// Opens every key of the data, whether their backchat runs or not, and says which root keys are needed.
 ///
@@ -72,69 +59,6 @@ async fn check_at_rest(
     };
     ground.stop().await;
     report
-}
-
-impl Report {
-    async fn of(broker: &Broker, roots: &Roots) -> Result<Self, Error> {
-        let (mut report, mut after) = (Self::default(), 0);
-        loop {
-            let batch = broker.read_after(subject::KEYS_STREAM, subject::KEYS, after, BATCH).await;
-            let batch = batch.map_err(fault)?;
-            for record in &batch.records {
-                after = record.seq;
-                report.count(record, roots);
-            }
-            if !batch.more || batch.records.is_empty() {
-                return Ok(report);
-            }
-        }
-    }
-
-    fn count(&mut self, record: &Record, roots: &Roots) {
-        let Record { subject, payload, .. } = record;
-        if subject != subject::CANARY && KeyName::of_subject(subject).is_none() {
-            return;
-        }
-        let why = match KeyState::decode(payload) {
-            Some(KeyState::Erased { .. }) => {
-                self.erased += 1;
-                return;
-            }
-            Some(KeyState::Wrapped { key }) => match roots.unwrap(subject, &key) {
-                Ok(_) => {
-                    *self.opened.entry(key.root()).or_default() += 1;
-                    return;
-                }
-                Err(why) => why.to_string(),
-            },
-            None => "it is no key".to_owned(),
-        };
-        self.unopened += 1;
-        self.first_unopened.get_or_insert_with(|| format!("{subject}: {why}"));
-    }
-
-    fn say(&self, config: &Config, roots: &Roots) -> Result<(), Error> {
-        let (folder, data) = (config.roots.display(), config.data.display());
-        let opened: u64 = self.opened.values().sum();
-        if let Some(first) = &self.first_unopened {
-            return Err(Error::Roots(format!(
-                "the root keys in {folder} do not open {} of the {} keys of the data in {data}, the first is {first}",
-                self.unopened,
-                self.unopened + opened
-            )));
-        }
-        say(&format!("The root keys in {folder} open all {opened} keys of the data in {data}."));
-        for version in roots.versions() {
-            match self.opened.get(&version) {
-                Some(keys) => say(&format!("root-{version}: needed by {keys} keys")),
-                None => say(&format!("root-{version}: needed by no key")),
-            }
-        }
-        if self.erased > 0 {
-            say(&format!("{} keys were erased.", self.erased));
-        }
-        Ok(())
-    }
 }
 
 /// Prints each root key as its number and 24 words.
@@ -216,44 +140,6 @@ fn roots_of(text: &str) -> Result<Vec<Root>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::Timestamp;
-    use protocol::keys::Holder;
-
-    fn record(subject: &str, payload: Vec<u8>) -> Record {
-        Record { subject: subject.to_owned(), seq: 1, at: Timestamp::from_millis(0), payload: payload.into() }
-    }
-
-    fn key_under(roots: &Roots, subject: &str) -> Record {
-        let key = roots.wrap(subject, &sealing::Key::random().unwrap()).unwrap();
-        record(subject, KeyState::Wrapped { key }.encode())
-    }
-
-    #[test]
-    fn a_report_tells_which_root_keys_are_needed() {
-        let (one, two) = (Root::random(1).unwrap(), Root::random(2).unwrap());
-        let old = Roots::of(vec![one.clone()]).unwrap();
-        let both = Roots::of(vec![one, two.clone()]).unwrap();
-        let room = "chat.keys.room.tea_x7qa.1";
-        let erased = KeyState::Erased { erased_at: Timestamp::from_millis(0) }.encode();
-        let holder = Holder::Room(protocol::RoomSlug::parse("tea_x7qa").unwrap());
-        let records = [
-            key_under(&old, subject::CANARY),
-            key_under(&both, room),
-            record("chat.keys.room.coffee.1", erased.clone()),
-            record(&holder.erasure_subject(), erased),
-        ];
-        let count = |roots: &Roots| {
-            let mut report = Report::default();
-            records.iter().for_each(|record| report.count(record, roots));
-            report
-        };
-        let all = count(&both);
-        assert_eq!(all, Report { opened: [(1, 1), (2, 1)].into(), erased: 1, ..Report::default() });
-        let without_the_old = count(&Roots::of(vec![two]).unwrap());
-        assert_eq!((without_the_old.unopened, without_the_old.opened), (1, [(2, 1)].into()));
-        let first = without_the_old.first_unopened.unwrap();
-        assert!(first.contains(subject::CANARY) && first.contains("root key 1 is missing"), "{first}");
-    }
 
     #[test]
     fn what_was_written_down_is_read_however_it_is_broken_into_lines() {

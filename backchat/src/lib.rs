@@ -4,10 +4,12 @@
 
 mod config;
 mod data;
+mod erase;
 mod error;
 mod ground;
 mod keys;
 mod nats;
+mod operator;
 mod roots;
 mod rotate;
 mod run;

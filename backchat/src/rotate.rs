@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use broker::Broker;
 use protocol::keys::{KeyAdmin, KeyAdminAnswer, KeyStatus};
-use protocol::subject;
 use sealing::Root;
 use service::process::say;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::ground::fault;
-use crate::{Config, Error, roots, run_file};
+use crate::operator::{self, Operator};
+use crate::{Config, Error, roots};
 
-/// How long the broker of the running backchat, and one answer, is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the rotation is looked at, and how often it is said how far it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -26,10 +22,9 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 /// When no backchat runs on the data, no root key can be made, or the keys can't be wrapped.
 pub async fn rotate(config: &Config, shutdown: CancellationToken) -> Result<(), Error> {
     let roots = roots::read(&config.roots)?;
-    let credentials = run_file::read(&config.data)?;
-    let broker = Broker::connect(&credentials, PATIENCE).await.map_err(fault)?;
+    let operator = Operator::connect(config).await?;
     let newest = roots.newest().version();
-    let before = status(&broker).await?;
+    let before = operator.status().await?;
     if before.rotation.is_none() && before.under.iter().all(|under| under.root == newest) {
         let next =
             newest.checked_add(1).ok_or_else(|| failed("there are as many root keys as there can be"))?;
@@ -39,14 +34,14 @@ pub async fn rotate(config: &Config, shutdown: CancellationToken) -> Result<(), 
     } else {
         say("An earlier rotation is finished first; no root key is made.");
     }
-    match ask(&broker, &KeyAdmin::Rotate).await? {
+    match operator.ask(&KeyAdmin::Rotate).await? {
         KeyAdminAnswer::Started => {}
-        other => return Err(failed(&format!("the auth service answers {other:?}"))),
+        other => return Err(operator::unexpected(&other)),
     }
     // Cancelled, it goes on by itself.
     let ended = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
-        ended = until_done(&broker) => ended?,
+        ended = until_done(&operator) => ended?,
     };
     let newest = roots::read(&config.roots)?.newest().version();
     if ended.under.iter().any(|under| under.root != newest) {
@@ -59,28 +54,17 @@ pub async fn rotate(config: &Config, shutdown: CancellationToken) -> Result<(), 
     Ok(())
 }
 
-async fn until_done(broker: &Broker) -> Result<KeyStatus, Error> {
+async fn until_done(operator: &Operator) -> Result<KeyStatus, Error> {
     let mut said = Instant::now();
     loop {
         sleep(LOOK_EVERY).await;
-        let now = status(broker).await?;
+        let now = operator.status().await?;
         let Some(rotation) = now.rotation else { return Ok(now) };
         if said.elapsed() >= SAY_EVERY {
             said = Instant::now();
             say(&format!("{} of {}", rotation.done, rotation.of));
         }
     }
-}
-
-async fn status(broker: &Broker) -> Result<KeyStatus, Error> {
-    match ask(broker, &KeyAdmin::Status).await? {
-        KeyAdminAnswer::Status(status) => Ok(status),
-        other => Err(failed(&format!("the auth service answers {other:?}"))),
-    }
-}
-
-async fn ask(broker: &Broker, question: &KeyAdmin) -> Result<KeyAdminAnswer, Error> {
-    broker.ask(subject::KEY_ADMIN.into(), question, PATIENCE).await.map_err(fault)
 }
 
 fn failed(why: &str) -> Error {

@@ -15,7 +15,7 @@ use crate::data::Data;
 use crate::ground::{self, Ground};
 use crate::run_file::Addresses;
 use crate::services::Services;
-use crate::{Config, Error, keys, nats, roots, rotate, run_file};
+use crate::{Config, Error, erase, keys, nats, roots, rotate, run_file};
 
 /// One machine, one copy, one shard.
 const LAYOUT: Layout = Layout { shards: 1, replicas: 1 };
@@ -31,6 +31,8 @@ const READY_COMPLAINT: Duration = Duration::from_secs(15);
 /// What keeps it from starting, or the service that failed.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     match config.command {
+        Command::ErasePerson(ref name) => erase::person(&config, name, shutdown).await,
+        Command::EraseRoom(ref room) => erase::room(&config, room, shutdown).await,
         Command::Chat => Box::pin(chat(config, shutdown)).await,
         Command::CheckKeys => Box::pin(keys::check(config, shutdown)).await,
         Command::ExportKeys => keys::export(&config.roots),

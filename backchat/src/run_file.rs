@@ -67,7 +67,10 @@ struct Running {
 /// [`Error::Data`] when the file can't be read: it is there once the chat is.
 pub fn read(data: &Path) -> Result<Credentials, Error> {
     let path = data.join(NAME);
-    let read = std::fs::read(&path).map_err(|error| error.to_string());
+    let read = std::fs::read(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "no backchat runs with this data folder: start it first".to_owned(),
+        _ => error.to_string(),
+    });
     let running = read.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
     let Running { nats_url, nats_user, nats_password } = running.map_err(|why| Error::Data { path, why })?;
     Ok(Credentials {

@@ -3,9 +3,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use protocol::{
-    keys::{Holder, KeyAnswer, KeyName, KeyRequest, KeyState},
-    state::{Installation, Membership, MessageState, Profile, Revocation, Role, Room, SessionKey},
-    token,
+    keys::{
+        Erasure, Holder, KeyAdmin, KeyAdminAnswer, KeyAnswer, KeyName, KeyRequest, KeyState, RoomErasures,
+        RoomErasuresAnswer, RootSince,
+    },
+    state::{Installation, Membership, MessageState, Profile, Revocation, Role, RoomState, SessionKey},
+    subject, token,
 };
 
 /// Where the record of a message lies.
@@ -15,7 +18,13 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(Membership::Member { role }) = fuzz::json::<Membership>(bytes) {
         assert_eq!(role.may_moderate(), role == Role::Owner);
     }
-    fuzz::json::<Room>(bytes);
+    fuzz::json::<RoomState>(bytes);
+    fuzz::json::<Erasure>(bytes);
+    fuzz::json::<RootSince>(bytes);
+    fuzz::json::<KeyAdmin>(bytes);
+    fuzz::json::<KeyAdminAnswer>(bytes);
+    fuzz::json::<RoomErasures>(bytes);
+    fuzz::json::<RoomErasuresAnswer>(bytes);
     fuzz::json::<KeyState>(bytes);
     fuzz::json::<KeyRequest>(bytes);
     fuzz::json::<KeyAnswer>(bytes);
@@ -45,5 +54,8 @@ fn subjects(text: &str) {
     }
     if let Some(holder) = Holder::of_erasure(text) {
         assert_eq!(Holder::of_erasure(&holder.erasure_subject()), Some(holder));
+    }
+    if let Some(version) = subject::root_of_since(text) {
+        assert_eq!(subject::root_of_since(&subject::root_since(version)), Some(version));
     }
 }

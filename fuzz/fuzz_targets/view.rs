@@ -36,6 +36,7 @@ struct Step {
 enum Kind {
     Joined,
     Left,
+    UserErased,
     Message(u8),
     Edited(u8),
     Deleted,
@@ -95,6 +96,7 @@ fn event((what, target): (&Kind, Target), id: MessageId, author: UserId) -> Even
     match *what {
         Kind::Joined => Event::Joined { id, author },
         Kind::Left => Event::Left { id, author },
+        Kind::UserErased => Event::UserErased { id, author },
         Kind::Message(text) => Event::Message { id, author, body: body(text) },
         Kind::Edited(text) => Event::Edited { id, author, target, body: body(text) },
         Kind::Deleted => {

@@ -3,9 +3,9 @@
 use crate::{Error, keyring::Keyring, sealed, slug};
 use broker::{BatchEntry, Broker, Expect, Record};
 use protocol::{
-    Event, MessageId, RoomSlug, SealedEvent, SealedStored, UserId,
-    keys::{KeyAnswer, KeyRequest},
-    state::{Membership, Role, Room},
+    Event, MessageId, RoomSlug, SealedEvent, SealedStored, Timestamp, UserId,
+    keys::{Holder, KeyAnswer, KeyRequest},
+    state::{Membership, Role, Room, RoomState},
     subject::{self, Shard},
 };
 use std::{
@@ -16,6 +16,8 @@ use std::{
 
 /// Tries to find a free address for a new room, or to settle a race.
 const TRIES_MAX: usize = 8;
+/// Memberships read at once of a person who is erased.
+const ERASED_AT_ONCE: usize = 1_000;
 /// How long the auth service is waited for, which makes a new room's key.
 const KEY_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -23,6 +25,21 @@ pub struct Directory {
     broker: Broker,
     keyring: Arc<Keyring>,
     shards: u16,
+}
+
+/// An event that changes a state beside the log.
+enum Turn {
+    Member { user: UserId, to: Membership, event: SealedEvent },
+    RoomErased { id: MessageId },
+}
+
+impl Turn {
+    const fn id(&self) -> MessageId {
+        match self {
+            Self::Member { event, .. } => event.id(),
+            Self::RoomErased { id } => *id,
+        }
+    }
 }
 
 /// A room in a person's list.
@@ -54,7 +71,7 @@ impl Directory {
             None => self.broker.last_confirmed(&stream, &subject).await?,
             some => some,
         };
-        Ok(record.and_then(|record| serde_json::from_slice(&record.payload).ok()))
+        Ok(record.and_then(|record| room(&record)))
     }
 
     /// Whether a person is a member of a room.
@@ -72,7 +89,7 @@ impl Directory {
     pub async fn role(&self, user: UserId, room: &RoomSlug) -> Result<Option<Role>, Error> {
         Ok(match self.membership(user, room).await?.1 {
             Membership::Member { role } => Some(role),
-            Membership::Gone => None,
+            Membership::Gone | Membership::Erased => None,
         })
     }
 
@@ -105,7 +122,7 @@ impl Directory {
             let created = Event::Created { id, author: user, name: name.to_owned() };
             let created = sealed::seal(&self.keyring, &room, &created).await?;
             let Event::Created { name: title, .. } = &created else { return Err(Error::NoRoom) };
-            let described = Room { name: title.clone(), creator: user };
+            let described = RoomState::There(Room { name: title.clone(), creator: user });
             let entries = vec![
                 entry(shard.log(&room), Expect::LastSequence(0), created.encode()),
                 entry(shard.room(&room), Expect::LastSequence(0), state(&described)),
@@ -154,7 +171,7 @@ impl Directory {
             return Err(Error::NoRoom);
         }
         let event = SealedEvent::Joined { id: MessageId::new(), author: user };
-        self.change(user, room, Membership::Member { role: Role::Member }, &event).await
+        self.change(user, room, Membership::Member { role: Role::Member }, event).await.map(drop)
     }
 
     /// Ends a person's membership. Leaving twice changes nothing.
@@ -163,36 +180,101 @@ impl Directory {
     /// When the broker does not store it.
     pub async fn leave(&self, user: UserId, room: &RoomSlug) -> Result<(), Error> {
         let event = SealedEvent::Left { id: MessageId::new(), author: user };
-        self.change(user, room, Membership::Gone, &event).await
+        self.change(user, room, Membership::Gone, event).await.map(drop)
     }
 
-    /// Stores the event and the state beside it, both or neither; a race is settled by reading the state again.
     async fn change(
         &self,
         user: UserId,
         room: &RoomSlug,
         to: Membership,
-        event: &SealedEvent,
-    ) -> Result<(), Error> {
-        let shard = self.shard(room);
+        event: SealedEvent,
+    ) -> Result<bool, Error> {
+        self.turn(room, &Turn::Member { user, to, event }).await
+    }
+
+    /// Stores the event and the state beside it, both or neither; a race is settled by looking again. False when there is nothing
+    /// to be changed.
+    async fn turn(&self, room: &RoomSlug, turn: &Turn) -> Result<bool, Error> {
         let mut last = broker::Error::Conflict;
         for attempt in 0..TRIES_MAX {
-            let (seq, now) = self.membership(user, room).await?;
-            if now.is_member() == to.is_member() {
-                return Ok(());
-            }
-            let entries = vec![
-                entry(shard.log(room), Expect::Anything, event.encode()),
-                entry(shard.member(user, room), Expect::LastSequence(seq), state(&to)),
-            ];
-            let batch = format!("{}-{attempt}", event.id());
-            match self.broker.publish_batch(&batch, entries).await {
-                Ok(_) => return Ok(()),
+            let (id, Some(entries)) = (turn.id(), self.entries(room, turn).await?) else { return Ok(false) };
+            match self.broker.publish_batch(&format!("{id}-{attempt}"), entries).await {
+                Ok(_) => return Ok(true),
                 Err(error @ (broker::Error::Conflict | broker::Error::TimedOut)) => last = error,
                 Err(error) => return Err(error.into()),
             }
         }
         Err(last.into())
+    }
+
+    /// What is to be stored as things are now.
+    async fn entries(&self, slug: &RoomSlug, turn: &Turn) -> Result<Option<Vec<BatchEntry>>, Error> {
+        let shard = self.shard(slug);
+        let (event, subject, seq, after) = match turn {
+            Turn::Member { user, to, event } => {
+                let (seq, now) = self.membership(*user, slug).await?;
+                if now == Membership::Erased && to.is_member() {
+                    return Err(Error::NoRoom);
+                }
+                if !now.becomes(*to) {
+                    return Ok(None);
+                }
+                (event.encode(), shard.member(*user, slug), seq, state(to))
+            }
+            Turn::RoomErased { id } => {
+                let found = self.broker.last_confirmed(&shard.stream(), &shard.room(slug)).await?;
+                let there = found.and_then(|record| Some((record.seq, room(&record)?.creator)));
+                let Some((seq, author)) = there else { return Ok(None) };
+                let after = RoomState::Erased { erased_at: Timestamp::now() };
+                (SealedEvent::RoomErased { id: *id, author }.encode(), shard.room(slug), seq, state(&after))
+            }
+        };
+        Ok(Some(vec![
+            entry(shard.log(slug), Expect::Anything, event),
+            entry(subject, Expect::LastSequence(seq), after),
+        ]))
+    }
+
+    /// Writes to the rooms that everything of a person or of the room itself is erased, and gives to how many: none is told twice.
+    ///
+    /// # Errors
+    /// When the broker does not store it; what is missing is written when it is asked for again.
+    pub async fn erase(&self, holder: &Holder) -> Result<u64, Error> {
+        match holder {
+            Holder::Room(room) => {
+                let turn = Turn::RoomErased { id: MessageId::new() };
+                self.turn(room, &turn).await.map(u64::from)
+            }
+            Holder::User(user) => {
+                let mut told = 0;
+                for shard in Shard::all(self.shards) {
+                    for room in self.all_rooms_of(shard, *user).await? {
+                        // Of a room that is erased itself nothing is left to be told.
+                        if self.room(&room).await?.is_some() {
+                            let event = SealedEvent::UserErased { id: MessageId::new(), author: *user };
+                            let erased = self.change(*user, &room, Membership::Erased, event);
+                            told += u64::from(erased.await?);
+                        }
+                    }
+                }
+                Ok(told)
+            }
+        }
+    }
+
+    /// The rooms of a shard in which a person ever was.
+    async fn all_rooms_of(&self, shard: Shard, user: UserId) -> Result<BTreeSet<RoomSlug>, Error> {
+        let (mut rooms, mut after) = (BTreeSet::new(), 0);
+        loop {
+            let (stream, subject) = (shard.stream(), shard.member_rooms(user));
+            let batch = self.broker.read_after(&stream, &subject, after, ERASED_AT_ONCE).await?;
+            rooms.extend(batch.records.iter().filter_map(|record| subject::room_of(&record.subject)));
+            match batch.records.last() {
+                Some(last) if batch.more => after = last.seq,
+                _ => return Ok(rooms),
+            }
+        }
     }
 
     /// A person's rooms, the one with the newest event first.
@@ -249,10 +331,7 @@ impl Directory {
         };
         let states = by_room(self.broker.last_many(&stream, &states).await?);
         let mut lasts = by_room(self.broker.last_many(&stream, &logs).await?);
-        let rooms = slugs.iter().filter_map(|slug| {
-            let room: Room = serde_json::from_slice(&states.get(slug)?.payload).ok()?;
-            Some((slug.clone(), room))
-        });
+        let rooms = slugs.iter().filter_map(|slug| Some((slug.clone(), room(states.get(slug)?)?)));
         let rooms: Vec<_> = rooms.collect();
         let names = sealed::names(&self.keyring, &rooms).await?;
         let described = rooms.into_iter().zip(names).map(|((slug, _), name)| {
@@ -268,6 +347,14 @@ impl Directory {
 
 fn newest_first(rooms: &mut [MyRoom]) {
     rooms.sort_by_key(|room| std::cmp::Reverse(room.last.as_ref().map(|last| last.at)));
+}
+
+/// The room that a state tells of; `None` for one that was erased.
+fn room(record: &Record) -> Option<Room> {
+    match serde_json::from_slice(&record.payload).ok()? {
+        RoomState::There(room) => Some(room),
+        RoomState::Erased { .. } => None,
+    }
 }
 
 fn membership(record: &Record) -> (u64, Membership) {

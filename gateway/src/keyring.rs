@@ -1,8 +1,8 @@
 //! The keys of rooms and people: fetched from the broker when first needed, unwrapped here with a root key, kept while they are
 //! used, and forgotten the moment they are destroyed. So a gateway opens and seals with the auth service down.
 
-use crate::{Error, cache::Generations, state::Gateway};
-use broker::{Broker, Follower, Record};
+use crate::{Error, cache::Generations};
+use broker::{Broker, Record};
 use futures_util::future::try_join_all;
 use protocol::{
     MessageId, RoomSlug, UserId,
@@ -16,7 +16,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
-use tokio_util::sync::CancellationToken;
 
 /// Keys in each of the two generations of the caches.
 const KEYS_MAX: usize = 8_192;
@@ -274,9 +273,12 @@ impl Keyring {
         }
     }
 
-    fn forget(&self, holder: &Holder) {
+    /// Forgets every key of a person or a room, for ever. False when that was done before.
+    pub fn forget(&self, holder: &Holder) -> bool {
         let mut known = self.known();
-        known.erased.insert(holder.clone());
+        if !known.erased.insert(holder.clone()) {
+            return false;
+        }
         known.keys.retain(|name| name.holder != *holder);
         known.bodies.retain(|texts| !texts.is_of(holder));
         known.writers.retain(|(room, author)| match holder {
@@ -284,6 +286,13 @@ impl Keyring {
             Holder::User(erased) => author != erased,
         });
         known.newest.retain(|of| of != holder);
+        true
+    }
+
+    /// Whether everything of this room was erased, as far as this gateway has heard.
+    pub fn has_erased_room(&self, room: &RoomSlug) -> bool {
+        let known = self.known();
+        !known.erased.is_empty() && known.erased.contains(&Holder::Room(room.clone()))
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -318,47 +327,4 @@ fn check_canary(roots: &Roots, canary: &Record) -> Result<(), Error> {
     let Some(KeyState::Wrapped { key }) = KeyState::decode(&canary.payload) else { return Err(unreadable()) };
     let opened = roots.unwrap(subject::CANARY, &key).map(drop);
     opened.map_err(|error| Error::Start(format!("these are not the root keys of this installation: {error}")))
-}
-
-/// Follows erasures for as long as the gateway runs: what was of a person or a room goes from caches and rings.
-pub async fn follow_erasures(gateway: Arc<Gateway>, shutdown: CancellationToken) {
-    while !shutdown.is_cancelled() {
-        let started = Follower::start(
-            &gateway.broker,
-            subject::KEYS_STREAM,
-            subject::ERASURES,
-            subject::ERASURES_LIVE,
-            0,
-        );
-        if let Ok(mut follower) = started.await {
-            follow(&gateway, &mut follower, &shutdown).await;
-        }
-        let pause = tokio::time::sleep(Duration::from_millis(500));
-        tokio::select! { () = shutdown.cancelled() => {}, () = pause => {} }
-    }
-}
-
-/// Ends when the stream was made anew.
-async fn follow(gateway: &Gateway, follower: &mut Follower, shutdown: &CancellationToken) {
-    loop {
-        // `next` reads again what a cancelled call had read.
-        let next = tokio::select! {
-            () = shutdown.cancelled() => return,
-            next = follower.next() => next,
-        };
-        match next {
-            Ok(records) => {
-                for holder in records.iter().filter_map(|record| Holder::of_erasure(&record.subject)) {
-                    gateway.keyring.forget(&holder);
-                    gateway.rooms.erase(&holder);
-                    gateway.signals.erased(&holder);
-                }
-            }
-            Err(broker::Error::Setup(why)) => {
-                tracing::error!(why, "keys are read anew");
-                return;
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
-        }
-    }
 }

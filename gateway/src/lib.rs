@@ -9,6 +9,7 @@ mod config;
 mod crowd;
 mod directory;
 mod edge;
+mod erasing;
 mod error;
 mod forward;
 mod guests;
@@ -106,7 +107,8 @@ fn start_background(
 ) -> CancellationToken {
     let ready = CancellationToken::new();
     tasks.spawn(sessions::follow_sessions(Arc::clone(gateway), ready.clone(), finished.clone()));
-    tasks.spawn(keyring::follow_erasures(Arc::clone(gateway), finished.clone()));
+    tasks.spawn(erasing::follow_erasures(Arc::clone(gateway), finished.clone()));
+    tasks.spawn(erasing::write_erasures(Arc::clone(gateway), finished.clone()));
     tasks.spawn(profiles::follow_profiles(Arc::clone(gateway), finished.clone()));
     tasks.spawn(presence::gateways::watch_gateways(Arc::clone(gateway), finished.clone()));
     tasks.spawn(streams::watch_streams(Arc::clone(gateway), finished.clone()));

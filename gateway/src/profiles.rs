@@ -46,11 +46,17 @@ impl Profiles {
         Person { id: user, name: self.name(user).await }
     }
 
+    /// Forgets the name of a person who was erased.
+    pub fn forget(&self, user: UserId) {
+        self.lock().retain(|known| *known != user);
+    }
+
     async fn look_up(&self, user: UserId) -> Option<String> {
         let found = self.broker.last(subject::PROFILES_STREAM, &subject::profile(user)).await;
         match found {
             Ok(Some(record)) => {
-                serde_json::from_slice::<Profile>(&record.payload).ok().map(|profile| profile.name)
+                let profile = serde_json::from_slice::<Profile>(&record.payload).ok();
+                profile.map(|profile| profile.name).filter(|name| !name.is_empty())
             }
             Ok(None) => None,
             Err(error) => {
@@ -95,6 +101,10 @@ fn change(profiles: &Profiles, record: &broker::Record) {
     let user = record.subject.rsplit('.').next().and_then(|text| text.parse().ok());
     let profile = serde_json::from_slice::<Profile>(&record.payload);
     if let (Some(user), Ok(profile)) = (user, profile) {
-        profiles.lock().change(&user, |known| profile.name.clone_into(known));
+        if profile.name.is_empty() {
+            profiles.forget(user);
+        } else {
+            profiles.lock().change(&user, |known| profile.name.clone_into(known));
+        }
     }
 }

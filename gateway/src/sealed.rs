@@ -10,6 +10,7 @@ use protocol::{
     Body, Event, MessageId, Reaction, RoomSlug, SealedEvent, SealedStored, SealedText, StoredEvent, Target,
     Text, UserId,
     event::SealedReaction,
+    keys::Holder,
     state::Room,
     view::{Content, Reactors, Row, SealedRow, What},
 };
@@ -50,6 +51,8 @@ pub async fn seal(keyring: &Keyring, room: &RoomSlug, event: &Event) -> Result<S
             let reaction = seal_reaction(keyring, room, (id, author, *target), reaction).await?;
             Event::Reacted { id, author, target: *target, reaction, on: *on }
         }
+        Event::UserErased { .. } => Event::UserErased { id, author },
+        Event::RoomErased { .. } => Event::RoomErased { id, author },
     })
 }
 
@@ -75,7 +78,8 @@ async fn text(
     Ok(SealedText { by: label.id, sealed: key.seal(&label, plain.as_bytes()) })
 }
 
-/// Opens events of a room. A reaction that can't be shown is left out.
+/// Opens events of a room. A reaction that can't be shown is left out. Of whom they say that they were erased, nothing is opened, were
+/// this the first that is heard of it.
 ///
 /// # Errors
 /// When the broker can't be asked for the keys.
@@ -84,6 +88,11 @@ pub async fn events(
     room: &RoomSlug,
     events: Vec<SealedStored>,
 ) -> Result<Vec<StoredEvent>, Error> {
+    for stored in &events {
+        if let Event::UserErased { author, .. } = stored.event {
+            keyring.forget(&Holder::User(author));
+        }
+    }
     let texts = events.iter().filter_map(|stored| {
         let (author, text) = (stored.event.author(), text_of(&stored.event)?);
         Some(texts(room, author, text))
@@ -92,11 +101,14 @@ pub async fn events(
     Ok(events.into_iter().filter_map(|stored| opening.stored(stored)).collect())
 }
 
-/// Opens rows of a room.
+/// Opens rows of a room, like [`events`].
 ///
 /// # Errors
 /// When the broker can't be asked for the keys.
 pub async fn rows(keyring: &Keyring, room: &RoomSlug, rows: Vec<SealedRow>) -> Result<Vec<Row>, Error> {
+    for row in rows.iter().filter(|row| matches!(row.what, What::UserErased)) {
+        keyring.forget(&Holder::User(row.author));
+    }
     let texts = rows.iter().flat_map(|row| match &row.what {
         What::Created { name } => vec![texts(room, row.author, name)],
         What::Message(Content { body, reactions, .. }) => {
@@ -138,7 +150,11 @@ const fn text_of(event: &SealedEvent) -> Option<&SealedText> {
         Event::Created { name, .. } => Some(name),
         Event::Message { body, .. } | Event::Edited { body, .. } => Some(body),
         Event::Reacted { reaction, .. } => Some(&reaction.text),
-        Event::Joined { .. } | Event::Left { .. } | Event::Deleted { .. } => None,
+        Event::Joined { .. }
+        | Event::Left { .. }
+        | Event::Deleted { .. }
+        | Event::UserErased { .. }
+        | Event::RoomErased { .. } => None,
     }
 }
 
@@ -198,6 +214,8 @@ impl<'a> Opening<'a> {
                 let reaction = self.reaction(target.id, &reaction)?;
                 Event::Reacted { id, author, target, reaction, on }
             }
+            Event::UserErased { id, author } => Event::UserErased { id, author },
+            Event::RoomErased { id, author } => Event::RoomErased { id, author },
         };
         Some(StoredEvent { seq, at, event })
     }
@@ -208,6 +226,7 @@ impl<'a> Opening<'a> {
             What::Created { name } => What::Created { name: self.name(author, &name) },
             What::Joined => What::Joined,
             What::Left => What::Left,
+            What::UserErased => What::UserErased,
             What::Erased => What::Erased,
             What::Unopened => What::Unopened,
             What::Message(Content { body, edited_at, reactions }) => {

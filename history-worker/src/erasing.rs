@@ -1,4 +1,4 @@
-//! Taking the texts of deleted messages out of the log.
+//! Taking the texts of deleted messages out of the log, and everything of erased rooms out of log and database.
 //!
 //! What must go is written with the batch in which the deletion is, so a crash between the two forgets nothing; doing it twice does
 //! no harm. It runs beside the projection, which a broker that refuses must not stop.
@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Broker;
-use protocol::Event;
+use protocol::{Event, SealedEvent};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::Error;
-use crate::projection::{LogEntry, Part};
+use crate::projection::{Ended, LogEntry, Part};
 use crate::signals::Signals;
 use crate::store::Store;
 
 /// How often it is looked without being asked: another worker may have left something.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Entries of an erased room that are read at once.
+const BATCH: usize = 500;
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -54,7 +56,7 @@ impl Erasing {
         loop {
             let entries = self.store.to_erase(self.part).await?;
             if entries.is_empty() {
-                return Ok(erased);
+                return Ok(erased + self.erase_rooms().await?);
             }
             let mut gone = Vec::with_capacity(entries.len());
             for entry in &entries {
@@ -62,6 +64,63 @@ impl Erasing {
                 gone.push(entry.seq);
             }
             self.store.erased(self.part, &gone).await?;
+        }
+    }
+
+    async fn erase_rooms(&self) -> Result<u64, Error> {
+        let mut erased = 0;
+        loop {
+            let ended = self.store.ended(self.part).await?;
+            if ended.is_empty() {
+                return Ok(erased);
+            }
+            for room in &ended {
+                erased += self.erase_room(room).await?;
+                self.store.delete_rows(&room.room).await?;
+                self.store.nothing_left(self.part, room).await?;
+            }
+        }
+    }
+
+    /// Takes everything of a room out of the log but the event that says that it was erased; the first event goes last, so that the
+    /// log never has a room whose beginning is missing. Does nothing where another life of the stream has something else there.
+    async fn erase_room(&self, ended: &Ended) -> Result<u64, Error> {
+        let (shard, stream) = (self.part.shard, self.part.shard.stream());
+        let log = shard.log(&ended.room);
+        let found = self.broker.next_confirmed(&stream, &log, ended.seq.saturating_sub(1)).await?;
+        let is_it = found.filter(|found| found.seq == ended.seq).is_some_and(|found| {
+            SealedEvent::decode(&found.payload)
+                .is_ok_and(|event| matches!(event, Event::RoomErased { id, .. } if id == ended.id))
+        });
+        if !is_it {
+            return Ok(0);
+        }
+        let first = self.broker.next_known(&stream, &log, 0).await?.map_or(0, |first| first.seq);
+        let mut erased = 0;
+        for subject in [shard.members(&ended.room), shard.messages(&ended.room), log] {
+            erased += self.erase_between(&subject, first, ended.seq).await?;
+        }
+        if first < ended.seq {
+            erased += u64::from(self.broker.erase(&stream, first).await?);
+        }
+        Ok(erased)
+    }
+
+    /// Takes what a subject has before a sequence out of the log, less what is at `keep`.
+    async fn erase_between(&self, subject: &str, keep: u64, end: u64) -> Result<u64, Error> {
+        let stream = self.part.shard.stream();
+        let (mut erased, mut after) = (0, 0);
+        loop {
+            let batch = self.broker.read_after(&stream, subject, after, BATCH).await?;
+            for record in &batch.records {
+                after = record.seq;
+                if record.seq < end && record.seq != keep {
+                    erased += u64::from(self.broker.erase(&stream, record.seq).await?);
+                }
+            }
+            if !batch.more || after >= end {
+                return Ok(erased);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ mod wanted;
 
 pub use apply::project;
 pub use batch::{
-    Batch, Change, Changed, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place, Sent, Text,
+    Batch, Change, Changed, Ended, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place, Sent, Text,
 };
 pub use wanted::{Wanted, asked, wanted};
 
@@ -36,6 +36,10 @@ pub struct RoomState {
     pub last_seq: u64,
     /// The number of the last message that is not erased; 0 when there is none.
     pub last_message: u64,
+    /// Whose texts were erased: their reactions are not counted any more.
+    pub erased_people: Vec<UserId>,
+    /// The room was erased: it has no rows, and what the log has of it after that means nothing.
+    pub erased: bool,
 }
 
 /// What makes an event that has a number one event, however often it was sent.
@@ -74,6 +78,13 @@ pub struct Aside {
 pub enum Entry {
     Event { room: RoomSlug, event: SealedStored },
     Aside(Aside),
+}
+
+impl RoomState {
+    /// A room without rows.
+    pub const fn new(creator: UserId) -> Self {
+        Self { creator, count: 0, last_seq: 0, last_message: 0, erased_people: Vec::new(), erased: false }
+    }
 }
 
 impl SentKey {

@@ -201,7 +201,7 @@ impl Life {
         let after = self.checkpoint.after(&batch, last);
         shard.store.apply(shard.part, &self.checkpoint, &batch, &after).await?;
         self.checkpoint = after;
-        if !batch.erase.is_empty() {
+        if !batch.erase.is_empty() || !batch.ended.is_empty() {
             shard.to_erase.notify_one();
         }
         shard.signals.applied(shard.part.shard, &batch, &self.checkpoint, began.elapsed());

@@ -154,6 +154,16 @@ pub enum Event<Title = String, Body = Text, Emoji = Reaction> {
         reaction: Emoji,
         on: bool,
     },
+    /// Everything that a person wrote is erased, their key is destroyed; they are no member any more and never will be again.
+    UserErased {
+        id: MessageId,
+        author: UserId,
+    },
+    /// The room is erased, its key is destroyed: nothing comes after this. The author is who had made it.
+    RoomErased {
+        id: MessageId,
+        author: UserId,
+    },
 }
 
 /// An event as log and database hold it.
@@ -177,7 +187,9 @@ impl<Title, Body, Emoji> Event<Title, Body, Emoji> {
             | Self::Message { id, .. }
             | Self::Edited { id, .. }
             | Self::Deleted { id, .. }
-            | Self::Reacted { id, .. } => *id,
+            | Self::Reacted { id, .. }
+            | Self::UserErased { id, .. }
+            | Self::RoomErased { id, .. } => *id,
         }
     }
 
@@ -189,7 +201,9 @@ impl<Title, Body, Emoji> Event<Title, Body, Emoji> {
             | Self::Message { author, .. }
             | Self::Edited { author, .. }
             | Self::Deleted { author, .. }
-            | Self::Reacted { author, .. } => *author,
+            | Self::Reacted { author, .. }
+            | Self::UserErased { author, .. }
+            | Self::RoomErased { author, .. } => *author,
         }
     }
 
@@ -243,7 +257,8 @@ fn unreadable(bytes: &[u8]) -> Unreadable {
     }
 }
 
-const KINDS: [&str; 7] = ["created", "joined", "left", "message", "edited", "deleted", "reacted"];
+const KINDS: [&str; 9] =
+    ["created", "joined", "left", "message", "edited", "deleted", "reacted", "user_erased", "room_erased"];
 
 /// An event's fields as the log has them.
 #[derive(Serialize, Deserialize)]
@@ -299,6 +314,8 @@ impl Entry<'_> {
                 entry.sealed = Some(reaction.text.sealed.clone());
                 "reacted"
             }
+            Event::UserErased { .. } => "user_erased",
+            Event::RoomErased { .. } => "room_erased",
         });
         entry
     }
@@ -322,6 +339,8 @@ impl Entry<'_> {
                 let reaction = SealedReaction { tag: self.tag.ok_or(MISSING)?, author, text: text? };
                 Event::Reacted { id, author, target: target?, reaction, on: self.on.ok_or(MISSING)? }
             }
+            "user_erased" => Event::UserErased { id, author },
+            "room_erased" => Event::RoomErased { id, author },
             _ => return Err(Unreadable::Kind),
         })
     }
@@ -399,6 +418,8 @@ mod tests {
             SealedEvent::Edited { id, author, target, body: text(id) },
             SealedEvent::Deleted { id, author, target, of, hash },
             SealedEvent::Reacted { id, author, target, reaction, on: false },
+            SealedEvent::UserErased { id, author },
+            SealedEvent::RoomErased { id, author },
         ] {
             assert_eq!(SealedEvent::decode(&event.encode()), Ok(event));
         }

@@ -256,6 +256,8 @@ pub enum EventFrame {
     },
     Joined(EventHead),
     Left(EventHead),
+    /// Everything that its author wrote was erased, and they are no member any more. Forget what you have of them.
+    UserErased(EventHead),
     Edited {
         #[serde(flatten)]
         head: EventHead,
@@ -324,7 +326,7 @@ pub enum ResetReason {
     FromTheFuture,
     /// The events after the cursor can't be had now or any more.
     Unreachable,
-    /// Everything of a person, or of the room, was erased: what the client shows may be a part of it.
+    /// Everything of a person was erased: what the client shows may be a part of it.
     Erased,
 }
 

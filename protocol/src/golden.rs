@@ -10,11 +10,11 @@ use crate::{
         ResetReason, ServerFrame,
     },
     keys::{
-        Holder, KeyAdmin, KeyAdminAnswer, KeyAnswer, KeyRequest, KeyState, KeyStatus, Rotation, UnderRoot,
-        Wrapped,
+        Erasure, Holder, KeyAdmin, KeyAdminAnswer, KeyAnswer, KeyRequest, KeyState, KeyStatus, RoomErasures,
+        RoomErasuresAnswer, RootSince, Rotation, UnderRoot, Wrapped,
     },
     query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, Page, PageQuery},
-    state::{Edit, MessageState, Room},
+    state::{Edit, MessageState, Room, RoomState},
     view::{Content, Reactors, Row, What},
 };
 use serde::Serialize;
@@ -76,6 +76,8 @@ fn events_are_as_the_log_has_them() {
         ("event/created.json", Event::Created { id: id(), author: alice(), name: text(id()) }),
         ("event/joined.json", Event::Joined { id: id(), author: alice() }),
         ("event/left.json", Event::Left { id: id(), author: alice() }),
+        ("event/user_erased.json", Event::UserErased { id: id(), author: alice() }),
+        ("event/room_erased.json", Event::RoomErased { id: id(), author: alice() }),
         ("event/message.json", message()),
         (
             "event/edited.json",
@@ -156,6 +158,7 @@ fn server_frames_are_written_as_documented() {
         ("server/created.json", EventFrame::Created { head: head(), name: "Tea time".into() }),
         ("server/joined.json", EventFrame::Joined(head())),
         ("server/left.json", EventFrame::Left(head())),
+        ("server/user_erased.json", EventFrame::UserErased(head())),
         ("server/edited.json", EventFrame::Edited { head: head(), target, body: "Coffee?".into() }),
         ("server/deleted.json", EventFrame::Deleted { head: head(), target }),
         ("server/reacted.json", EventFrame::Reacted { head: head(), target, reaction: thumb(), on: true }),
@@ -221,16 +224,23 @@ fn the_state_of_a_message_is_as_the_broker_keeps_it() {
 
 #[test]
 fn keys_and_rooms_are_as_the_broker_keeps_them() {
-    both("state/room.json", &Room { name: text(id()), creator: alice() });
+    both("state/room.json", &RoomState::There(Room { name: text(id()), creator: alice() }));
+    both("state/room_erased.json", &RoomState::Erased { erased_at: at() });
     both("state/key.json", &KeyState::Wrapped { key: Wrapped([0xA7; Wrapped::BYTES]) });
     both("state/key_erased.json", &KeyState::Erased { erased_at: at() });
+    both("state/erasure.json", &Erasure { erased_at: at(), done: true });
+    both("state/root_since.json", &RootSince { since: at() });
     both("query/key.json", &KeyRequest { room: tea() });
     both("query/key_answer.json", &KeyAnswer::Stored);
     both("query/key_admin.json", &KeyAdmin::Erase { holder: Holder::User(alice()) });
     let under = vec![UnderRoot { root: 1, keys: 7 }, UnderRoot { root: 2, keys: 35 }];
     let rotation = Some(Rotation { done: 35, of: 42 });
-    let status = KeyStatus { roots: vec![1, 2], under, erased: 1, rotation };
+    let status = KeyStatus { roots: vec![1, 2], under, erased: 1, erasing: 1, rotation };
     both("query/key_status.json", &KeyAdminAnswer::Status(status));
+    both("query/person.json", &KeyAdmin::Person { name: "Alice".into() });
+    both("query/person_answer.json", &KeyAdminAnswer::Person { user: alice(), name: "Alice".into() });
+    both("query/room_erasures.json", &RoomErasures { holder: Holder::Room(tea()) });
+    both("query/room_erasures_answer.json", &RoomErasuresAnswer::Told { rooms: 3 });
 }
 
 fn both<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, value: &T) {

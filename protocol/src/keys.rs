@@ -107,6 +107,32 @@ impl<'de> Deserialize<'de> for Wrapped {
     }
 }
 
+/// That everything of a holder is erased: what stands at [`Holder::erasure_subject`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasure {
+    pub erased_at: Timestamp,
+    /// The keys are destroyed, and the rooms know of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub done: bool,
+}
+
+impl Erasure {
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an erasure is plain JSON")
+    }
+
+    pub fn decode(payload: &[u8]) -> Option<Self> {
+        serde_json::from_slice(payload).ok()
+    }
+}
+
+/// Since when keys are wrapped under a root key, at [`crate::subject::root_since`]. It is written before the first is: what was
+/// erased before then is opened by older root keys alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootSince {
+    pub since: Timestamp,
+}
+
 /// What stands at a key's subject: `{"key":"…"}`, or `{"erased_at":"…"}` after the key was destroyed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -148,7 +174,11 @@ pub enum KeyAdmin {
     Status,
     /// Wrap every key under the newest root key; what was begun before goes on.
     Rotate,
-    /// Destroy every key of a person or a room. There is no way back.
+    /// Who has this name?
+    Person {
+        name: String,
+    },
+    /// Erase everything of a person or a room. There is no way back.
     Erase {
         holder: Holder,
     },
@@ -160,7 +190,14 @@ pub enum KeyAdminAnswer {
     Status(KeyStatus),
     /// It goes on by itself: ask for the status.
     Started,
-    /// How many keys were destroyed now.
+    /// Who has the name that was asked for, as they write it.
+    Person {
+        user: UserId,
+        name: String,
+    },
+    /// Nobody has it.
+    NoSuchPerson,
+    /// How many keys were destroyed now. Rooms are told of it next: see [`KeyStatus::erasing`].
     Erased {
         keys: u64,
     },
@@ -179,7 +216,27 @@ pub struct KeyStatus {
     pub under: Vec<UnderRoot>,
     /// Keys that were destroyed.
     pub erased: u64,
+    /// People and rooms that are being erased: their keys are destroyed, and not all rooms know of it yet.
+    pub erasing: u64,
     pub rotation: Option<Rotation>,
+}
+
+/// What the auth service asks the gateways on [`crate::subject::ROOM_ERASURES`]: to write to the rooms what was erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomErasures {
+    pub holder: Holder,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum RoomErasuresAnswer {
+    /// Every room has it; so many were told now.
+    Told {
+        rooms: u64,
+    },
+    Refused {
+        reason: String,
+    },
 }
 
 /// How many keys are wrapped under one root key.

@@ -7,13 +7,26 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Membership {
-    Member { role: Role },
+    Member {
+        role: Role,
+    },
     Gone,
+    /// Everything that the person wrote was erased. It stays so.
+    Erased,
 }
 
 impl Membership {
     pub const fn is_member(self) -> bool {
         matches!(self, Self::Member { .. })
+    }
+
+    /// Whether this state changes when it is to be another: members stay what they are when they join again, and nobody leaves twice.
+    pub const fn becomes(self, to: Self) -> bool {
+        match (self, to) {
+            (Self::Erased, _) => false,
+            (_, Self::Erased) => true,
+            _ => self.is_member() != to.is_member(),
+        }
     }
 }
 
@@ -63,7 +76,18 @@ impl MessageState {
     }
 }
 
-/// What a room is: `chat.room.<shard>.<room>`.
+/// What stands at a room's address: `chat.room.<shard>.<room>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RoomState {
+    There(Room),
+    /// It was erased. Its address is never used again.
+    Erased {
+        erased_at: Timestamp,
+    },
+}
+
+/// A room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
     /// The name as the `created` event has it, to which it is bound.
@@ -72,7 +96,7 @@ pub struct Room {
     pub creator: UserId,
 }
 
-/// What others see of a person: `chat.profile.<user>`.
+/// What others see of a person: `chat.profile.<user>`. One whose name is empty was erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     pub name: String,

@@ -30,6 +30,16 @@ pub const ERASURES: &str = "chat.keys.erased.>";
 pub const ERASURES_LIVE: &str = "chat.keyslive.erased.>";
 /// Where the auth service is asked for a new room's key.
 pub const KEY_REQUESTS: &str = "keys.room";
+/// Where the gateways are told what was erased, so that one of them writes it to the rooms.
+pub const ROOM_ERASURES: &str = "rooms.erase";
+/// Since when keys are wrapped under a root key.
+pub fn root_since(version: u16) -> String {
+    format!("chat.keys.root.{version}")
+}
+/// Reads [`root_since`].
+pub fn root_of_since(subject: &str) -> Option<u16> {
+    subject.strip_prefix("chat.keys.root.")?.parse().ok()
+}
 /// Where an operator's tool asks the auth service about all keys.
 pub const KEY_ADMIN: &str = "keys.admin";
 
@@ -107,12 +117,20 @@ impl Shard {
     pub fn member_rooms(self, user: UserId) -> String {
         format!("chat.member.{}.{user}.*", self.0)
     }
+    /// Everybody who is or was in a room.
+    pub fn members(self, room: &RoomSlug) -> String {
+        format!("chat.member.{}.*.{room}", self.0)
+    }
     pub fn room(self, room: &RoomSlug) -> String {
         format!("chat.room.{}.{room}", self.0)
     }
     /// What became of the message at `seq` of a room.
     pub fn message(self, room: &RoomSlug, seq: u64) -> String {
         format!("chat.message.{}.{room}.{seq}", self.0)
+    }
+    /// What became of each message of a room that was changed.
+    pub fn messages(self, room: &RoomSlug) -> String {
+        format!("chat.message.{}.{room}.*", self.0)
     }
     /// Who is present and who is typing in a room: from gateway to gateway, never stored.
     pub fn presence(self, room: &RoomSlug) -> String {

@@ -29,6 +29,8 @@ pub enum What<Title = String, Body = Text, Emoji = Reaction> {
     },
     Joined,
     Left,
+    /// Here everything that its author wrote was erased.
+    UserErased,
     Message(Content<Body, Emoji>),
     /// A message that was deleted, or whose key was: nothing but its place is left.
     Erased,
@@ -65,10 +67,14 @@ impl<Title: Clone, Body: Clone, Emoji> Row<Title, Body, Emoji> {
             Event::Created { name, .. } => What::Created { name: name.clone() },
             Event::Joined { .. } => What::Joined,
             Event::Left { .. } => What::Left,
+            Event::UserErased { .. } => What::UserErased,
             Event::Message { body, .. } => {
                 What::Message(Content { body: body.clone(), edited_at: None, reactions: Vec::new() })
             }
-            Event::Edited { .. } | Event::Deleted { .. } | Event::Reacted { .. } => return None,
+            Event::Edited { .. }
+            | Event::Deleted { .. }
+            | Event::Reacted { .. }
+            | Event::RoomErased { .. } => return None,
         };
         let (seq, at) = (stored.seq, stored.at);
         Some(Self { seq, at, id: stored.event.id(), author: stored.event.author(), what })

@@ -57,12 +57,25 @@ impl Source {
 
     /// Whether the command line has these words beside its flags: `keys check`. A program without words runs.
     pub fn command(&mut self, words: &'static str, doc: &'static str) -> bool {
-        self.reference.commands.push((words, doc));
+        self.reference.commands.push((words.to_owned(), doc));
         let is_asked = self.words == words;
         if is_asked {
             self.words.clear();
         }
         is_asked
+    }
+
+    /// What stands behind these words on the command line: the room in `erase room tea_x7qa`. `operand` says what it is.
+    pub fn command_on(
+        &mut self,
+        words: &'static str,
+        operand: &'static str,
+        doc: &'static str,
+    ) -> Option<String> {
+        self.reference.commands.push((format!("{words} {operand}"), doc));
+        let given = self.words.strip_prefix(words)?.strip_prefix(' ')?.to_owned();
+        self.words.clear();
+        Some(given)
     }
 
     /// A setting with a default. `default` must itself be a valid value.

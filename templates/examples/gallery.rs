@@ -220,6 +220,7 @@ fn conversation() -> Vec<EventRow> {
         ("25T09:14:37", "alan", said("<script>document.title=\"x\"</script> stays text, of course.")),
         ("25T09:15:02", "alan", said(&"long".repeat(100))),
         ("25T09:21:00", "alan", RowKind::Left),
+        ("25T09:21:30", "eve", RowKind::UserErased),
         ("25T09:22:10", "ada", said("Reviewing it now.")),
         (
             "25T09:24:00",

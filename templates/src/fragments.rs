@@ -230,6 +230,7 @@ mod tests {
             RowKind::Message(MessageRow { text: NASTY.to_owned(), edited_at, reactions }),
             RowKind::Joined,
             RowKind::Left,
+            RowKind::UserErased,
             RowKind::Created { room_name: NASTY.to_owned() },
             RowKind::Erased { row: true },
             RowKind::Unopened { target: None },

@@ -55,6 +55,8 @@ pub enum RowKind {
     },
     Joined,
     Left,
+    /// Everything that the author wrote was erased, and they are gone for good.
+    UserErased,
     Created {
         room_name: String,
     },
@@ -117,6 +119,7 @@ impl RowKind {
             RowKind::Reacted { .. } => "reacted",
             RowKind::Joined => "joined",
             RowKind::Left => "left",
+            RowKind::UserErased => "user_erased",
             RowKind::Created { .. } => "created",
         }
     }

@@ -97,6 +97,9 @@ pub struct Words {
     pub keys_hint: &'static str,
     pub joined: &'static str,
     pub left: &'static str,
+    /// In place of the name of a person who was erased, and what is said of them.
+    pub somebody: &'static str,
+    pub user_erased: &'static str,
     pub created: &'static str,
     pub created_it: &'static str,
     pub edited: &'static str,

@@ -77,6 +77,7 @@ impl From<EventFrame> for Seen {
             EventFrame::Created { head, .. }
             | EventFrame::Joined(head)
             | EventFrame::Left(head)
+            | EventFrame::UserErased(head)
             | EventFrame::Edited { head, .. }
             | EventFrame::Deleted { head, .. }
             | EventFrame::Reacted { head, .. }

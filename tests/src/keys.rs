@@ -54,7 +54,7 @@ pub async fn text(broker: &Broker, room: &RoomSlug, event: &SealedEvent) -> Opti
         Event::Reacted { target, reaction: SealedReaction { text, .. }, .. } => {
             (text, Label { kind: Kind::Reacted, id: text.by, target: Some(target.id) })
         }
-        Event::Joined { .. } | Event::Left { .. } | Event::Deleted { .. } => return None,
+        _ => return None,
     };
     let plain = body_key(broker, room, event.author()).await.open(&label, &text.sealed).ok()?;
     String::from_utf8(plain.to_vec()).ok()

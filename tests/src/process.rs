@@ -19,6 +19,8 @@ pub struct Launch {
     pub program: PathBuf,
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
+    /// What it reads at its standard input.
+    pub input: Option<String>,
     /// Where its output is kept; every start adds to it.
     pub log: PathBuf,
     /// A folder of the program alone, to be unmounted and removed when this process ends and has not removed it.
@@ -34,6 +36,7 @@ impl Launch {
             program: program.to_owned(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            input: None,
             scratch: None,
         }
     }
@@ -46,6 +49,16 @@ impl Launch {
 
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// The words of a command line, each an argument.
+    pub fn words(self, words: &str) -> Self {
+        words.split(' ').fold(self, Self::argument)
+    }
+
+    pub fn input(mut self, text: &str) -> Self {
+        self.input = Some(text.to_owned());
         self
     }
 
@@ -110,6 +123,11 @@ impl Program {
         let error_log = log.try_clone().expect("a file has a second handle");
         let mut command = launch.command();
         command.stdout(log).stderr(error_log).process_group(0);
+        if let Some(input) = &launch.input {
+            let file = launch.log.with_extension("input");
+            std::fs::write(&file, input).expect("an input can be written");
+            command.stdin(File::open(file).expect("what was written can be read"));
+        }
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{} can't be started: {error}", launch.program.display()));

@@ -14,6 +14,15 @@ const CREATE: &str = "
     COMMIT;
 ";
 
+/// A letter about the same person that waits still is replaced.
+const ERASE: &str = "
+    BEGIN;
+    DELETE name WHERE account = $account RETURN NONE;
+    DELETE $account RETURN NONE;
+    UPSERT $outbox CONTENT { letter: $letter, written_at_ms: $now } RETURN NONE;
+    COMMIT;
+";
+
 /// Reads two records whether the name is known or not, so that the time does not tell.
 const FIND: &str = "
     SELECT record::id(id) AS user, name, password FROM ONLY ($key.account ?? account:nobody);
@@ -74,6 +83,20 @@ impl Store {
         values.insert("letter", letter.text());
         values.insert("now", new.at.as_millis());
         self.retried(|| self.run(CREATE, values.clone())).await.map(drop)
+    }
+
+    /// Removes an account, sets its name free, and puts the letter that says so into the outbox: all or nothing. Doing it twice does no
+    /// harm.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn erase_account(&self, user: UserId, letter: &Letter, now: Timestamp) -> Result<(), Error> {
+        let mut values = Variables::new();
+        values.insert("account", record("account", user));
+        values.insert("outbox", record("outbox", letter.id()));
+        values.insert("letter", letter.text());
+        values.insert("now", now.as_millis());
+        self.retried(|| self.run(ERASE, values.clone())).await.map(drop)
     }
 
     /// The account that has this key of a name.

@@ -15,7 +15,7 @@ const DONE: &str = "DELETE $outbox RETURN NONE;";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Letter {
-    /// What others see of a person.
+    /// What others see of a person; nothing more of one whose name is empty, who was erased.
     Profile { user: UserId, name: String },
     /// A session has ended before its tokens.
     Revocation { session: SessionId, user: UserId, at: Timestamp },

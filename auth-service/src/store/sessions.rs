@@ -29,6 +29,8 @@ const END: &str = "
     COMMIT;
 ";
 
+const OF_USER: &str = "SELECT VALUE record::id(id) FROM session WHERE user = $user LIMIT 100;";
+
 /// At most this many at once, so that a sweep never holds the database for long.
 const SWEEP: &str = "
     DELETE (SELECT VALUE id FROM session WHERE expires_at_ms < $now LIMIT 500) RETURN NONE;
@@ -113,6 +115,18 @@ impl Store {
         let mut answer = self.retried(|| self.run(ROTATE, values.clone())).await?;
         let changed: Vec<bool> = answer.take(0).map_err(|_| unreadable("session"))?;
         Ok(!changed.is_empty())
+    }
+
+    /// Sessions of a person, at most 100.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn sessions_of(&self, user: UserId) -> Result<Vec<SessionId>, Error> {
+        let mut values = Variables::new();
+        values.insert("user", user.to_string());
+        let found: Vec<String> =
+            self.run(OF_USER, values).await?.take(0).map_err(|_| unreadable("session"))?;
+        found.iter().map(|id| id.parse().map_err(|_| unreadable("session"))).collect()
     }
 
     /// Removes a session and puts the letter that says so into the outbox: both or neither. Ending an ended

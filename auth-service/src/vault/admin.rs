@@ -2,10 +2,11 @@
 
 use super::Vault;
 use crate::error::Error;
+use crate::names::lookup_key;
 use broker::Question;
-use protocol::keys::{KeyAdmin, KeyAdminAnswer, KeyName, KeyState, KeyStatus, UnderRoot};
+use protocol::keys::{Erasure, Holder, KeyAdmin, KeyAdminAnswer, KeyName, KeyState, KeyStatus, UnderRoot};
 use protocol::subject;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Keys read at once.
@@ -21,12 +22,22 @@ impl Vault {
                 self.begin_rotation();
                 Ok(KeyAdminAnswer::Started)
             }
-            Ok(KeyAdmin::Erase { holder }) => {
-                self.erase(&holder).await.map(|keys| KeyAdminAnswer::Erased { keys })
-            }
+            Ok(KeyAdmin::Person { name }) => self.person(&name).await,
+            Ok(KeyAdmin::Erase { holder }) => self.erase(&holder).await.map(|erased| match erased {
+                Some(keys) => KeyAdminAnswer::Erased { keys },
+                None => refused(format!("there never was a {holder}")),
+            }),
         };
         let answer = answer.unwrap_or_else(|error| refused(format!("{error}")));
         question.answer(&answer).await;
+    }
+
+    async fn person(&self, name: &str) -> Result<KeyAdminAnswer, Error> {
+        let found = self.store.find_account(&lookup_key(name)).await?;
+        Ok(found.map_or(KeyAdminAnswer::NoSuchPerson, |account| KeyAdminAnswer::Person {
+            user: account.user,
+            name: account.name,
+        }))
     }
 
     async fn status(&self) -> Result<KeyStatus, Error> {
@@ -35,12 +46,19 @@ impl Vault {
         if status.rotation.is_some() {
             return Ok(status);
         }
-        let (mut after, mut under) = (0, BTreeMap::new());
+        let (mut after, mut under, mut erasing) = (0, BTreeMap::new(), BTreeSet::new());
         loop {
             let batch = self.broker.read_after(subject::KEYS_STREAM, subject::KEYS, after, BATCH).await;
             let batch = batch.map_err(Error::Broker)?;
             for record in &batch.records {
                 after = record.seq;
+                if let Some(holder) = Holder::of_erasure(&record.subject) {
+                    match Erasure::decode(&record.payload) {
+                        Some(Erasure { done: false, .. }) => erasing.insert(holder),
+                        _ => erasing.remove(&holder),
+                    };
+                    continue;
+                }
                 if record.subject != subject::CANARY && KeyName::of_subject(&record.subject).is_none() {
                     continue;
                 }
@@ -51,6 +69,7 @@ impl Vault {
                 }
             }
             if !batch.more {
+                status.erasing = erasing.len() as u64;
                 status.under = under.into_iter().map(|(root, keys)| UnderRoot { root, keys }).collect();
                 return Ok(status);
             }

@@ -7,8 +7,8 @@ use super::Vault;
 use crate::error::Error;
 use broker::{Expect, Record};
 use futures_util::future::try_join_all;
-use protocol::keys::{KeyName, KeyState, Rotation};
-use protocol::subject;
+use protocol::keys::{KeyName, KeyState, RootSince, Rotation};
+use protocol::{Timestamp, subject};
 use sealing::Roots;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,8 @@ use std::time::Duration;
 /// Keys read at once, and wrapped at once.
 const BATCH: usize = 500;
 const CONCURRENCY: usize = 16;
+/// How often it is looked without being asked: another process may have left something.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Pause before what was begun is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -89,8 +91,20 @@ impl Vault {
         let read = tokio::task::spawn_blocking(move || Roots::read(&source)).await;
         let read = read.map_err(|_| Error::Internal("the root keys can't be read"))?;
         let roots = read.map_err(|fault| Error::Start(fault.to_string()))?;
+        self.note_since(&roots).await?;
         *self.roots.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roots);
         Ok(())
+    }
+
+    /// Writes since when there are keys under the newest root key, before there is any.
+    pub(super) async fn note_since(&self, roots: &Roots) -> Result<(), Error> {
+        let subject = subject::root_since(roots.newest().version());
+        let since = RootSince { since: Timestamp::now() };
+        let since = serde_json::to_vec(&since).map_err(|_| Error::Internal("a time can't be written"))?;
+        match self.broker.put(subject, Expect::LastSequence(0), None, since).await {
+            Ok(_) | Err(broker::Error::Conflict) => Ok(()),
+            Err(error) => Err(Error::Broker(error)),
+        }
     }
 
     pub(super) fn rotation(&self) -> Option<Rotation> {
@@ -128,14 +142,17 @@ impl Vault {
         true
     }
 
-    /// Finishes a rotation and erasures that an earlier process began.
+    /// Finishes rotations and erasures that were begun, here or by a process that died, for ever.
     pub(super) async fn finish_what_was_begun(self: Arc<Self>) {
         loop {
             match self.try_to_finish().await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(?error, "what was begun with keys is not finished yet"),
+                // Whether rung or not, it looks.
+                Ok(()) => drop(tokio::time::timeout(LOOK_EVERY, self.unfinished.notified()).await),
+                Err(error) => {
+                    tracing::warn!(?error, "what was begun with keys is not finished yet");
+                    tokio::time::sleep(AGAIN).await;
+                }
             }
-            tokio::time::sleep(AGAIN).await;
         }
     }
 

@@ -22,7 +22,7 @@ struct User {
 const READ: [&str; 3] = ["$JS.API.DIRECT.GET.>", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*"];
 
 /// Taking the text of a deleted message out of the log: this edition has one shard, and no other stream may be touched.
-const ERASE: &str = "$JS.API.STREAM.MSG.DELETE.CHAT_0";
+const ERASE_TEXTS: &str = "$JS.API.STREAM.MSG.DELETE.CHAT_0";
 
 /// Each may do its own work and no more; the set-up step, which also serves a person's tools, may do everything.
 const USERS: [User; 4] = [
@@ -38,7 +38,7 @@ const USERS: [User; 4] = [
             "chat.presence.>",
             "chat.head.>",
             "keys.room",
-            ERASE,
+            ERASE_TEXTS,
         ],
         subscribe: &[
             "chat.live.>",
@@ -47,18 +47,26 @@ const USERS: [User; 4] = [
             "chat.keyslive.>",
             "chat.presence.>",
             "chat.head.>",
+            "rooms.erase",
         ],
     },
     User {
         user: "worker",
         name: "history-worker",
-        publish: &[ERASE],
+        publish: &[ERASE_TEXTS],
         subscribe: &["chat.live.>", "chat.query.>"],
     },
     User {
         user: "auth",
         name: "auth-service",
-        publish: &["chat.profile.>", "chat.session.>", "chat.keys.>", "$JS.API.STREAM.MSG.DELETE.KEYS"],
+        publish: &[
+            "chat.profile.>",
+            "chat.session.>",
+            "chat.keys.>",
+            "rooms.erase",
+            "$JS.API.STREAM.MSG.DELETE.KEYS",
+            "$JS.API.STREAM.MSG.DELETE.PROFILES",
+        ],
         subscribe: &["chat.sessionlive.>", "keys.room", "keys.admin"],
     },
     User { user: "setup", name: "setup", publish: &[], subscribe: &[] },
@@ -192,12 +200,15 @@ mod tests {
 
     #[test]
     fn each_erases_from_the_stream_of_its_own_work_alone() {
-        let log = protocol::subject::Shard(0).stream();
-        for (user, stream) in [("gateway", &*log), ("worker", &log), ("auth", protocol::subject::KEYS_STREAM)]
-        {
+        let log = &*protocol::subject::Shard(0).stream();
+        let (keys, profiles) = (protocol::subject::KEYS_STREAM, protocol::subject::PROFILES_STREAM);
+        for (user, streams) in [("gateway", &[log][..]), ("worker", &[log]), ("auth", &[keys, profiles])] {
             let (publish, _) = permissions(user);
-            assert_eq!(publish.matches("MSG.DELETE").count(), 1, "{publish}");
-            assert!(publish.contains(&format!("\"$JS.API.STREAM.MSG.DELETE.{stream}\"")), "{publish}");
+            assert_eq!(publish.matches("MSG.DELETE").count(), streams.len(), "{publish}");
+            for stream in streams {
+                let erase = format!("\"$JS.API.STREAM.MSG.DELETE.{stream}\"");
+                assert!(publish.contains(&erase), "{publish}");
+            }
         }
     }
 

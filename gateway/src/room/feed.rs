@@ -113,6 +113,11 @@ impl Feed {
                 }
                 News::Nothing => return,
             };
+            if piece.events.iter().any(|shown| shown.tells_of_erased_texts()) {
+                // Each seat comes to it by itself, and tells its member to begin anew.
+                room.members.leave_behind();
+                continue;
+            }
             let given = Box::pin(room.members.give(&piece)).await;
             self.gateway.signals.delivered(given * piece.events.len());
             let somebody_left = |shown: &Arc<Shown>| matches!(shown.what, Entry::Event(Event::Left { .. }));
@@ -183,6 +188,7 @@ impl Feed {
             named.push((record, event, name));
         }
         let Some(room) = self.room.upgrade() else { return };
+        let mut ended = false;
         let seen = {
             let mut inner = room.inner();
             for (record, event, name) in named {
@@ -197,6 +203,11 @@ impl Feed {
                     Event::Left { author, .. } => drop(inner.departed.insert(*author)),
                     Event::Joined { author, .. } => drop(inner.departed.remove(author)),
                     Event::Deleted { target, .. } => inner.ring.erase(target.seq),
+                    Event::UserErased { author, .. } => {
+                        inner.ring.erase_of(Some(*author));
+                        inner.departed.insert(*author);
+                    }
+                    Event::RoomErased { .. } => ended = true,
                     _ => {}
                 }
                 let shown = Shown::new(stored, inner.ring.prev_of_next(), name, record.payload.len());
@@ -205,6 +216,9 @@ impl Feed {
             inner.ring.seen()
         };
         room.grown.send_replace(seen);
+        if ended {
+            room.end();
+        }
     }
 
     /// What can be read of these records, with its texts in the open. Keys that can't be had now are asked for until they are there:

@@ -54,7 +54,6 @@ pub struct Room {
     fetching: AsyncMutex<()>,
     newest: AsyncMutex<Option<Arc<Newest>>>,
     _feed: DropGuard,
-    erasures: AtomicU64,
 }
 
 struct Inner {
@@ -63,6 +62,8 @@ struct Inner {
     given: u64,
     /// Whose membership ended while the room was open.
     departed: HashSet<UserId>,
+    /// The room was erased: it has no members any more.
+    gone: bool,
 }
 
 /// What a room has for a cursor.
@@ -100,14 +101,23 @@ impl Room {
         self.grown.subscribe()
     }
 
-    /// How often texts of a person or all of the room were erased while it was open here.
-    pub fn erasures(&self) -> u64 {
-        self.erasures.load(Ordering::Acquire)
+    /// Whether this person has left the room since it was opened here, or the room itself is gone.
+    pub fn has_departed(&self, user: UserId) -> bool {
+        let inner = self.inner();
+        inner.gone || inner.departed.contains(&user)
     }
 
-    /// Whether this person has left the room since it was opened here.
-    pub fn has_departed(&self, user: UserId) -> bool {
-        self.inner().departed.contains(&user)
+    /// Forgets every text of a person, or of everybody.
+    fn erase_texts(self: &Arc<Self>, author: Option<UserId>) {
+        self.inner().ring.erase_of(author);
+        self.forget_newest();
+    }
+
+    /// The room was erased: nothing of it is kept, and every seat shows its member out.
+    fn end(self: &Arc<Self>) {
+        self.inner().gone = true;
+        self.erase_texts(None);
+        self.members.ring();
     }
 
     /// Notes that the log has an event at `seq`. If the ring does not come there by itself, it is read.
@@ -135,12 +145,15 @@ impl Room {
     /// Whether the ring has something that the members were not given.
     fn has_news(&self) -> bool {
         let inner = self.inner();
-        inner.ring.seen() > inner.given
+        inner.ring.seen() > inner.given && !inner.gone
     }
 
     /// Takes the next of what the members were not given.
     fn take_news(&self, limit: usize) -> News {
         let mut inner = self.inner();
+        if inner.gone {
+            return News::Nothing;
+        }
         let given = inner.given;
         match inner.ring.after(given, limit) {
             After::Nothing => News::Nothing,
@@ -257,19 +270,15 @@ impl Rooms {
         self.lock().get(slug)?.get()?.upgrade()
     }
 
-    /// Forgets every text of a person, or of a room.
+    /// Forgets every text of a person, or a room, whose members are shown out.
     pub fn erase(&self, holder: &Holder) {
-        for room in self.all() {
-            let author = match holder {
-                Holder::Room(slug) if room.slug == *slug => None,
-                Holder::Room(_) => continue,
-                Holder::User(user) => Some(*user),
-            };
-            room.inner().ring.erase_of(author);
-            room.forget_newest();
-            room.erasures.fetch_add(1, Ordering::AcqRel);
-            // Each seat tells its member to begin anew.
-            room.members.leave_behind();
+        match holder {
+            Holder::User(user) => self.all().iter().for_each(|room| room.erase_texts(Some(*user))),
+            Holder::Room(slug) => {
+                if let Some(room) = self.get(slug) {
+                    room.end();
+                }
+            }
         }
     }
 
@@ -311,14 +320,13 @@ impl Room {
         Self {
             slug,
             shard,
-            inner: Mutex::new(Inner { ring, given: seen, departed: HashSet::new() }),
+            inner: Mutex::new(Inner { ring, given: seen, departed: HashSet::new(), gone: false }),
             members: Members::default(),
             presence: Arc::new(presence),
             grown: watch::Sender::new(seen),
             known_head: watch::Sender::new(seen),
             fetching: AsyncMutex::new(()),
             newest: AsyncMutex::new(None),
-            erasures: AtomicU64::new(0),
             _feed: closed.drop_guard(),
         }
     }

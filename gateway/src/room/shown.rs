@@ -69,6 +69,11 @@ impl Shown {
         matches!(&self.what, Entry::Event(Event::Message { .. } | Event::Edited { .. }))
     }
 
+    /// Whether it says that texts before it were erased which members may have been shown.
+    pub const fn tells_of_erased_texts(&self) -> bool {
+        matches!(&self.what, Entry::Event(Event::UserErased { .. }))
+    }
+
     /// Whether its text is gone with the deletion of the message at `seq`.
     pub fn goes_with(&self, seq: u64) -> bool {
         match &self.what {

@@ -203,6 +203,9 @@ impl Guest {
                     .map_err(|_| ("broker", Close::Draining));
             }
         };
+        if gateway.keyring.has_erased_room(&slug) {
+            return Err(("no_room", Close::NotAMember));
+        }
         // The room is opened before the membership is asked for: who leaves in between is seen leaving.
         let room = gateway.rooms.open(gateway, &slug).await.map_err(|_| ("broker", Close::Draining))?;
         match gateway.directory.is_member(claims.user, &slug).await {

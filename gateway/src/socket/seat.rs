@@ -72,8 +72,6 @@ pub struct Seat {
     /// `caught_up` has been said since the cursor was last set.
     caught_up: bool,
     read_failures: u32,
-    /// The room's erasures of which the member was told.
-    erasures: u64,
     /// Requests in the order in which they came; the first is with the broker.
     waiting: VecDeque<Request>,
     storing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
@@ -94,7 +92,6 @@ impl Seat {
             typed_at: None,
             line: Arc::clone(line),
             gateway,
-            erasures: room.erasures(),
             room,
             user: claims.user,
             _registration: registration,
@@ -194,14 +191,13 @@ impl Seat {
     /// Writes the next events behind the cursor. At the room's end the fan-out takes over.
     async fn deliver(&mut self, outlet: &mut Outlet) -> Result<(), End> {
         let Some(cursor) = self.cursor else { return Err(None) };
-        let erasures = self.room.erasures();
-        if erasures != self.erasures {
-            self.erasures = erasures;
-            return self.reset(outlet, ResetReason::Erased).await;
-        }
         match self.room.after(&self.gateway, cursor, BATCH).await {
             Ok(Next::Events { events, reached }) => {
                 self.read_failures = 0;
+                if events.iter().any(|shown| shown.tells_of_erased_texts()) {
+                    // The member may have been shown what is gone now.
+                    return self.reset(outlet, ResetReason::Erased).await;
+                }
                 // Their bytes are shared with every other socket of this format.
                 let frames = events.iter().map(|shown| shown.encoded(self.format)).collect();
                 self.show(outlet, frames).await?;

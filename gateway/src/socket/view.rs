@@ -39,6 +39,9 @@ pub fn event_frame(shown: &Shown) -> EventFrame {
         Event::Created { name, .. } => EventFrame::Created { head, name },
         Event::Joined { .. } => EventFrame::Joined(head),
         Event::Left { .. } => EventFrame::Left(head),
+        Event::UserErased { .. } => EventFrame::UserErased(head),
+        // Members are shown out before they are given it.
+        Event::RoomErased { .. } => EventFrame::Erased(head),
         Event::Edited { target, body, .. } => {
             EventFrame::Edited { head, target: target.id, body: body.as_str().to_owned() }
         }
@@ -57,6 +60,7 @@ pub fn row_frame(named: &NamedRow) -> EventFrame {
         What::Created { name } => EventFrame::Created { head, name: name.clone() },
         What::Joined => EventFrame::Joined(head),
         What::Left => EventFrame::Left(head),
+        What::UserErased => EventFrame::UserErased(head),
         What::Erased => EventFrame::Erased(head),
         What::Unopened => EventFrame::Unopened(head),
         What::Message(content) => EventFrame::Message(MessageFrame {
@@ -85,6 +89,8 @@ pub fn event_row(shown: &Shown) -> EventRow {
             Event::Created { name, .. } => RowKind::Created { room_name: name.clone() },
             Event::Joined { .. } => RowKind::Joined,
             Event::Left { .. } => RowKind::Left,
+            Event::UserErased { .. } => RowKind::UserErased,
+            Event::RoomErased { .. } => RowKind::Erased { row: false },
             Event::Edited { target, body, .. } => {
                 RowKind::Edited { target: target.id.to_string(), text: body.as_str().to_owned() }
             }
@@ -114,6 +120,7 @@ pub fn row(named: &NamedRow) -> EventRow {
         What::Created { name } => RowKind::Created { room_name: name.clone() },
         What::Joined => RowKind::Joined,
         What::Left => RowKind::Left,
+        What::UserErased => RowKind::UserErased,
         What::Erased => RowKind::Erased { row: true },
         What::Unopened => RowKind::Unopened { target: None },
         What::Message(content) => RowKind::Message(MessageRow {

@@ -8,7 +8,7 @@ use protocol::view::{SealedRow, What};
 use protocol::{Event, RoomSlug, SealedStored, Target, limits};
 
 use super::{
-    Aside, Batch, Change, Entry, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place, Reason,
+    Aside, Batch, Change, Ended, Entry, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place, Reason,
     RoomState, Sent, SentKey, Text,
 };
 
@@ -40,6 +40,14 @@ struct Projecting<'a> {
 
 impl Projecting<'_> {
     fn take(&mut self, room: &RoomSlug, stored: &SealedStored) -> Result<(), Reason> {
+        if self.room(room).is_some_and(|state| state.erased) {
+            self.batch.ignored.push((stored.seq, Ignored::RoomErased));
+            return Ok(());
+        }
+        if matches!(stored.event, Event::RoomErased { .. }) {
+            self.end(room, stored);
+            return Ok(());
+        }
         match (SealedRow::of(stored), stored.event.target()) {
             (Some(row), _) => self.add(room, stored, row),
             (None, Some(target)) => self.change(room, stored, target),
@@ -66,6 +74,13 @@ impl Projecting<'_> {
         self.batch.rooms.insert(room.clone(), state);
         self.batch.rows.insert(place, kept);
         Ok(())
+    }
+
+    /// The room was erased. What was before in it may be gone from the log already.
+    fn end(&mut self, room: &RoomSlug, stored: &SealedStored) {
+        let creator = self.room(room).map_or(stored.event.author(), |state| state.creator);
+        self.batch.rooms.insert(room.clone(), RoomState { erased: true, ..RoomState::new(creator) });
+        self.batch.ended.push(Ended { room: room.clone(), seq: stored.seq, id: stored.event.id() });
     }
 
     fn change(&mut self, room: &RoomSlug, stored: &SealedStored, target: Target) -> Result<(), Reason> {
@@ -229,13 +244,14 @@ impl Projecting<'_> {
 /// The room as it is after the event, if the event can happen in it.
 fn state_after(before: Option<&RoomState>, event: &SealedStored) -> Result<RoomState, Reason> {
     let mut state = match (before, &event.event) {
-        (None, Event::Created { author, .. }) => {
-            RoomState { creator: *author, count: 0, last_seq: 0, last_message: 0 }
-        }
+        (None, Event::Created { author, .. }) => RoomState::new(*author),
         (None, _) => return Err(Reason::Unreadable(Unreadable::NoRoom)),
         (Some(_), Event::Created { .. }) => return Err(Reason::RoomExists),
         (Some(state), _) => state.clone(),
     };
+    if let Event::UserErased { author, .. } = event.event {
+        state.erased_people.push(author);
+    }
     state.count += 1;
     state.last_seq = event.seq;
     Ok(state)

@@ -98,6 +98,14 @@ pub struct Text {
     pub entry: LogEntry,
 }
 
+/// A room that was erased, and the event that says so: what the log and the database have of the room before it must go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    pub room: RoomSlug,
+    pub seq: u64,
+    pub id: MessageId,
+}
+
 /// Why a change changes nothing. It is no fault of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ignored {
@@ -108,6 +116,8 @@ pub enum Ignored {
     NotTheAuthor,
     /// The message holds as many reactions as one may.
     Full,
+    /// The whole room was erased before.
+    RoomErased,
 }
 
 /// What the database knows already of what a batch is about.
@@ -137,6 +147,7 @@ pub struct Batch {
     pub forgotten: BTreeSet<(RoomSlug, u64)>,
     /// What must go from the log, by sequence.
     pub erase: BTreeMap<u64, LogEntry>,
+    pub ended: Vec<Ended>,
     pub asides: Vec<Aside>,
     /// The rooms that changed, as they are after the batch.
     pub rooms: BTreeMap<RoomSlug, RoomState>,
@@ -168,14 +179,17 @@ impl Kept {
         self.given.iter().map(|given| given.count).sum()
     }
 
-    /// The row as it is shown. `marks` are all reactions to it; of equal ones the first stands for all.
-    pub fn shown(self, marks: &mut [(GivenAt, Mark)]) -> SealedRow {
+    /// The row as it is shown. `marks` are all reactions to it; of equal ones the first stands for all. Those of people who were erased
+    /// are left out: nobody can read them.
+    pub fn shown(self, marks: &mut [(GivenAt, Mark)], erased: &[UserId]) -> SealedRow {
         marks.sort_unstable_by_key(|(given, _)| given.seq);
         let mut row = self.row;
         if let What::Message(content) = &mut row.what {
             let reactors = self.given.into_iter().filter_map(|Given { tag, count }| {
-                let of_it = || marks.iter().filter(|(_, mark)| mark.tag == tag);
+                let given = || marks.iter().filter(|(_, mark)| mark.tag == tag);
+                let of_it = || given().filter(|(_, mark)| !erased.contains(&mark.user));
                 let (first, mark) = of_it().next()?;
+                let count = count.saturating_sub((given().count() - of_it().count()) as u64);
                 let reaction = SealedReaction { tag, author: mark.user, text: first.text.clone() };
                 let by = of_it().map(|(_, mark)| mark.user).take(limits::PEOPLE_NAMED_MAX).collect();
                 Some(Reactors { reaction, count, by })
@@ -203,9 +217,12 @@ impl Change {
             Event::Edited { .. } => Changed::Edited,
             Event::Deleted { of, hash, .. } => Changed::Deleted { of: *of, hash: hash.clone() },
             Event::Reacted { reaction, on, .. } => Changed::Reacted { reaction: reaction.clone(), on: *on },
-            Event::Created { .. } | Event::Joined { .. } | Event::Left { .. } | Event::Message { .. } => {
-                return None;
-            }
+            Event::Created { .. }
+            | Event::Joined { .. }
+            | Event::Left { .. }
+            | Event::Message { .. }
+            | Event::UserErased { .. }
+            | Event::RoomErased { .. } => return None,
         };
         let (id, author, target) = (stored.event.id(), stored.event.author(), stored.event.target()?);
         Some(Self { room: room.clone(), seq: stored.seq, at: stored.at, id, author, target, number, what })
@@ -220,6 +237,7 @@ impl Ignored {
             Self::Erased => "erased_message",
             Self::NotTheAuthor => "not_the_author",
             Self::Full => "reactions_full",
+            Self::RoomErased => "room_erased",
         }
     }
 }
@@ -227,7 +245,7 @@ impl Ignored {
 impl Batch {
     /// Events that are in the history with this batch.
     pub fn events(&self) -> u64 {
-        (self.rows.len() + self.changes.len()) as u64
+        (self.rows.len() + self.changes.len() + self.ended.len()) as u64
     }
 
     /// Entries of the log that it is made of.

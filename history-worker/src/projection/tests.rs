@@ -45,6 +45,7 @@ struct Database {
     texts: BTreeSet<Text>,
     erase: BTreeMap<u64, LogEntry>,
     asides: Vec<Aside>,
+    ended: Vec<Ended>,
     ignored: Vec<(u64, Ignored)>,
     duplicates: u64,
 }
@@ -110,6 +111,7 @@ impl Database {
         self.texts.extend(batch.texts);
         self.erase.extend(batch.erase);
         self.asides.extend(batch.asides);
+        self.ended.extend(batch.ended);
         self.ignored.extend(batch.ignored);
         self.duplicates += batch.duplicates;
         self.rooms.extend(batch.rooms);
@@ -117,11 +119,12 @@ impl Database {
 
     /// A room as it is shown.
     fn shown(&self, room: &str) -> Vec<SealedRow> {
+        let state = &self.rooms[&slug(room)];
         let of_room = self.kept.iter().filter(|(place, _)| place.room == slug(room));
         let rows = of_room.map(|(place, kept)| {
             let marks = self.marks.iter().filter(|(mark, _)| mark.place == *place);
             let mut marks: Vec<_> = marks.map(|(mark, given)| (given.clone(), mark.clone())).collect();
-            kept.clone().shown(&mut marks)
+            kept.clone().shown(&mut marks, &state.erased_people)
         });
         rows.collect()
     }

@@ -105,6 +105,7 @@ fn of_row(row: &SealedRow) -> Option<SealedStored> {
         What::Created { name } => Event::Created { id, author, name: name.clone() },
         What::Joined => Event::Joined { id, author },
         What::Left => Event::Left { id, author },
+        What::UserErased => Event::UserErased { id, author },
         What::Message(_) => return store::message(row),
         What::Erased | What::Unopened => return None,
     };

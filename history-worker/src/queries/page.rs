@@ -35,7 +35,7 @@ impl Answers {
         let fitting = paging::fitting(reactions, PAGE_REACTIONS_MAX);
         cut(&mut kept, fitting, &mut prev, |kept| kept.row.seq);
         let first = numbers.end - kept.len() as u64;
-        let mut rows = self.store.shown(&query.room, first, kept).await?;
+        let mut rows = self.store.shown(&query.room, first, (kept, &state.erased_people)).await?;
         let fitting = paging::fitting(rows.iter().rev().map(paging::bytes), ANSWER_BYTES_MAX);
         cut(&mut rows, fitting, &mut prev, |row| row.seq);
         Ok(Page { rows, prev, ..page })

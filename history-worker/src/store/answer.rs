@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use protocol::view::{SealedRow, What};
-use protocol::{Event, MessageId, RoomSlug, SealedStored};
+use protocol::{Event, MessageId, RoomSlug, SealedStored, UserId};
 
 use super::change_rows::ChangeRow;
 use super::event_rows::{EventRow, ReactionRow, SentRow, mark, sent_range};
@@ -23,12 +23,12 @@ impl Store {
         rows.into_iter().map(|row| row.kept().map(|(_, kept)| kept)).collect()
     }
 
-    /// Rows whose numbers follow each other from `first` on, as they are shown.
+    /// Rows whose numbers follow each other from `first` on, as they are shown, without the reactions of people who were erased.
     pub async fn shown(
         &self,
         room: &RoomSlug,
         first: u64,
-        kept: Vec<Kept>,
+        (kept, erased): (Vec<Kept>, &[UserId]),
     ) -> Result<Vec<SealedRow>, StoreError> {
         let with_reactions = |kept: &Kept| !kept.given.is_empty();
         let from = kept.iter().position(with_reactions).unwrap_or(kept.len()) as u64;
@@ -39,7 +39,7 @@ impl Store {
         }
         let rows = (first..).zip(kept).map(|(number, kept)| {
             let of_it = marks.get_mut(&number).map(Vec::as_mut_slice);
-            kept.shown(of_it.unwrap_or_default())
+            kept.shown(of_it.unwrap_or_default(), erased)
         });
         Ok(rows.collect())
     }
@@ -87,11 +87,13 @@ impl Store {
     pub async fn find(&self, room: &RoomSlug, id: MessageId) -> Result<Vec<SealedRow>, StoreError> {
         let found: Vec<SentRow> =
             self.select_range("SELECT * FROM $range LIMIT 100", sent_range(room, id)).await?;
+        let states = if found.is_empty() { HashMap::new() } else { self.rooms([room]).await? };
+        let erased = states.get(room).map(|state| state.erased_people.as_slice()).unwrap_or_default();
         let mut rows = Vec::new();
         for sent in found {
             let (_, sent) = sent.sent()?;
             let kept = self.rows(room, sent.number..sent.number + 1).await?;
-            rows.extend(self.shown(room, sent.number, kept).await?);
+            rows.extend(self.shown(room, sent.number, (kept, erased)).await?);
         }
         rows.retain(|row| matches!(row.what, What::Message(_) | What::Erased));
         Ok(rows)

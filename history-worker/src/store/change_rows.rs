@@ -9,7 +9,7 @@ use super::StoreError;
 use super::rows::{
     array, int, natural, number_in, room_in, room_key, sealed_bytes, sealed_text, shard_key, text,
 };
-use crate::projection::{Change, Changed, LogEntry, Part, Text};
+use crate::projection::{Change, Changed, Ended, LogEntry, Part, Text};
 
 #[derive(Debug, SurrealValue)]
 pub(super) struct ChangeRow {
@@ -45,6 +45,18 @@ pub(super) struct EraseRow {
     pub room: String,
     pub author: Uuid,
     pub message_id: Uuid,
+}
+
+/// Where the log says so is its key.
+#[derive(Debug, SurrealValue)]
+pub(super) struct EndedRow {
+    pub id: RecordId,
+    pub room: String,
+    pub event_id: Uuid,
+}
+
+pub(super) fn ended_id(part: Part, seq: u64) -> RecordId {
+    RecordId::new("ended", shard_key(part, seq))
 }
 
 pub(super) fn erase_id(part: Part, seq: u64) -> RecordId {
@@ -133,6 +145,17 @@ impl TextRow {
             author: UserId(self.author),
         };
         Ok(Text { message: number_in(&self.id, 1)?, entry })
+    }
+}
+
+impl EndedRow {
+    pub fn of(part: Part, ended: &Ended) -> Self {
+        Self { id: ended_id(part, ended.seq), room: ended.room.to_string(), event_id: ended.id.0 }
+    }
+
+    pub fn ended(self) -> Result<Ended, StoreError> {
+        let room = protocol::RoomSlug::parse(&self.room).map_err(|_| StoreError::Malformed("room"))?;
+        Ok(Ended { room, seq: number_in(&self.id, 1)?, id: MessageId(self.event_id) })
     }
 }
 

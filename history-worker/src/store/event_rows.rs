@@ -93,6 +93,7 @@ impl EventRow {
             What::Created { name } => ("created", Some(name), None),
             What::Joined => ("joined", None, None),
             What::Left => ("left", None, None),
+            What::UserErased => ("user_erased", None, None),
             What::Message(content) => ("message", Some(&content.body), content.edited_at),
             What::Erased | What::Unopened => ("erased", None, None),
         };
@@ -123,6 +124,7 @@ impl EventRow {
             ("created", Some(name)) => What::Created { name },
             ("joined", _) => What::Joined,
             ("left", _) => What::Left,
+            ("user_erased", _) => What::UserErased,
             ("message", Some(body)) => {
                 let edited_at = self.edited_ms.map(Timestamp::from_millis);
                 What::Message(Content { body, edited_at, reactions: Vec::new() })

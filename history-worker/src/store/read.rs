@@ -6,12 +6,14 @@ use std::time::Duration;
 use protocol::RoomSlug;
 use surrealdb::types::{RecordId, SurrealValue, Variables};
 
-use super::change_rows::{EraseRow, TextRow, erase_id};
+use super::change_rows::{EndedRow, EraseRow, TextRow, ended_id, erase_id};
 use super::event_rows::{EventRow, SentRow, event_id, mark, reaction_id, sent_id};
-use super::rows::{CheckpointRow, RoomRow, checkpoint_id, range, room_id, room_range, shard_key};
+use super::rows::{
+    CheckpointRow, RoomRow, checkpoint_id, range, room_id, room_range, shard_key, whole_room_range,
+};
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
-use crate::projection::{Kept, LogEntry, Mark, Part, Place, RoomState, Sent, SentKey, Text};
+use crate::projection::{Ended, Kept, LogEntry, Mark, Part, Place, RoomState, Sent, SentKey, Text};
 
 /// Longest wait for what was asked for.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -89,6 +91,35 @@ impl Store {
     pub async fn erased(&self, part: Part, sequences: &[u64]) -> Result<(), StoreError> {
         let ids = sequences.iter().map(|seq| erase_id(part, *seq)).collect();
         let _: Vec<RecordId> = self.select("DELETE $of RETURN NONE", ids).await?;
+        Ok(())
+    }
+
+    /// Rooms of the shard that were erased, of which log or database still have something: at most 10.
+    pub async fn ended(&self, part: Part) -> Result<Vec<Ended>, StoreError> {
+        let all = range("ended", shard_key(part, 0), shard_key(part, u64::MAX));
+        let rows: Vec<EndedRow> = self.select_range("SELECT * FROM $range LIMIT 10", all).await?;
+        rows.into_iter().map(EndedRow::ended).collect()
+    }
+
+    /// Notes that nothing is left of an erased room.
+    pub async fn nothing_left(&self, part: Part, ended: &Ended) -> Result<(), StoreError> {
+        let _: Vec<RecordId> = self.select("DELETE $of RETURN NONE", vec![ended_id(part, ended.seq)]).await?;
+        Ok(())
+    }
+
+    /// Deletes all rows of a room that was erased, a few at a time.
+    pub async fn delete_rows(&self, room: &RoomSlug) -> Result<(), StoreError> {
+        for table in ["event", "sent", "reaction", "change", "text"] {
+            loop {
+                let range = whole_room_range(table, room);
+                let some: Vec<RecordId> =
+                    self.select_range("SELECT VALUE id FROM $range LIMIT 500", range).await?;
+                if some.is_empty() {
+                    break;
+                }
+                let _: Vec<RecordId> = self.select("DELETE $of RETURN NONE", some).await?;
+            }
+        }
         Ok(())
     }
 

@@ -17,6 +17,8 @@ pub(super) struct RoomRow {
     pub count: i64,
     pub last_seq: i64,
     pub last_message: i64,
+    pub erased_people: Vec<Uuid>,
+    pub erased: bool,
 }
 
 #[derive(Debug, SurrealValue)]
@@ -80,6 +82,11 @@ pub(super) fn room_range(table: &str, room: &RoomSlug, numbers: Range<u64>) -> R
     range(table, key(numbers.start), key(numbers.end))
 }
 
+/// Everything in a table whose key begins with a room: an array is greater than any number or id.
+pub(super) fn whole_room_range(table: &str, room: &RoomSlug) -> RecordId {
+    range(table, array([text(room)]), array([text(room), Value::Array(Vec::<Value>::new().into())]))
+}
+
 pub(super) fn range(table: &str, from: RecordIdKey, to: RecordIdKey) -> RecordId {
     RecordId::new(table, RecordIdKeyRange { start: Bound::Included(from), end: Bound::Excluded(to) })
 }
@@ -133,6 +140,8 @@ impl RoomRow {
             count: int(state.count),
             last_seq: int(state.last_seq),
             last_message: int(state.last_message),
+            erased_people: state.erased_people.iter().map(|user| user.0).collect(),
+            erased: state.erased,
         }
     }
 
@@ -142,6 +151,8 @@ impl RoomRow {
             count: natural(self.count, "count")?,
             last_seq: natural(self.last_seq, "sequence")?,
             last_message: natural(self.last_message, "number")?,
+            erased_people: self.erased_people.into_iter().map(UserId).collect(),
+            erased: self.erased,
         };
         Ok((room_in(&self.id)?, state))
     }

@@ -7,7 +7,7 @@ use surrealdb::types::Variables;
 use super::{Store, StoreError};
 
 /// The layout that this code writes and reads.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -19,6 +19,7 @@ const TABLES: &str = "
     DEFINE TABLE IF NOT EXISTS change SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS text SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS erase SCHEMALESS;
+    DEFINE TABLE IF NOT EXISTS ended SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS room SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS checkpoint SCHEMALESS;
     DEFINE TABLE IF NOT EXISTS aside SCHEMALESS;

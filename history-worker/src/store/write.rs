@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use surrealdb::types::{SurrealValue, Value, Variables};
 
-use super::change_rows::{ChangeRow, EraseRow, TextRow};
+use super::change_rows::{ChangeRow, EndedRow, EraseRow, TextRow};
 use super::error::MOVED;
 use super::event_rows::{EventRow, ReactionRow, SentRow, reaction_id};
 use super::rows::{AsideRow, CheckpointRow, RoomRow, checkpoint_id, int, room_range};
@@ -19,7 +19,7 @@ const APPLY_MAX: Duration = Duration::from_secs(30);
 const EVENT_CHANGES: &str = "ON DUPLICATE KEY UPDATE kind = $input.kind, by = $input.by, sealed = $input.sealed, \
      edited_ms = $input.edited_ms, hash = $input.hash, given = $input.given";
 const ROOM_CHANGES: &str = "ON DUPLICATE KEY UPDATE count = $input.count, last_seq = $input.last_seq, \
-     last_message = $input.last_message";
+     last_message = $input.last_message, erased_people = $input.erased_people, erased = $input.erased";
 const REACTION_CHANGES: &str =
     "ON DUPLICATE KEY UPDATE seq = $input.seq, by = $input.by, sealed = $input.sealed";
 
@@ -114,6 +114,8 @@ impl Transaction {
         let texts = batch.texts.iter().map(|text| TextRow::of(text).into_value());
         self.insert("text", "texts", texts.collect(), "");
         let erase = batch.erase.values().map(|entry| EraseRow::of(part, entry).into_value());
+        let ended = batch.ended.iter().map(|ended| EndedRow::of(part, ended).into_value());
+        self.insert("ended", "ended", ended.collect(), "");
         // An entry may wait to be erased already.
         self.insert("erase", "erase", erase.collect(), "ON DUPLICATE KEY UPDATE room = $input.room");
     }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 pub(super) struct Reference {
     pub settings: Vec<Setting>,
     /// The words of each command and its meaning.
-    pub commands: Vec<(&'static str, &'static str)>,
+    pub commands: Vec<(String, &'static str)>,
 }
 
 /// One setting: its names, its meaning, and what it was given.

@@ -235,6 +235,7 @@ fn a_flag_given_twice_is_a_fault() {
 struct Keyed {
     data: String,
     is_checking: bool,
+    erased: Option<String>,
 }
 
 impl Settings for Keyed {
@@ -243,6 +244,7 @@ impl Settings for Keyed {
     fn read(source: &mut Source) -> Self {
         Self {
             is_checking: source.command("keys check", "Whether the root keys fit the data"),
+            erased: source.command_on("erase person", "NAME", "Erases everything of a person"),
             data: source.value("data", "./data", "Where everything is kept"),
         }
     }
@@ -254,8 +256,11 @@ fn words_are_a_command_of_the_program_or_a_fault() {
         let keyed = load::<Keyed>(&line, &[], None).unwrap();
         assert_eq!((keyed.is_checking, keyed.data.as_str()), (true, "x"));
     }
-    assert!(!load::<Keyed>(&[], &[], None).unwrap().is_checking);
-    for words in [&["keys"][..], &["keys", "chek"], &["keys", "check", "now"]] {
+    let keyed = load::<Keyed>(&[], &[], None).unwrap();
+    assert_eq!((keyed.is_checking, keyed.erased), (false, None));
+    let keyed = load::<Keyed>(&["erase", "person", "Ann", "Lee", "--data=x"], &[], None).unwrap();
+    assert_eq!(keyed.erased.as_deref(), Some("Ann Lee"));
+    for words in [&["keys"][..], &["keys", "chek"], &["keys", "check", "now"], &["erase", "person"]] {
         let faults = load::<Keyed>(words, &[], None).unwrap_err();
         assert_eq!(faults, [format!("argument {} is not expected here, see --help", words.join(" "))]);
     }

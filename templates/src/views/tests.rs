@@ -26,6 +26,7 @@ fn rows() -> Vec<EventRow> {
         RowKind::Message(MessageRow { text: NASTY.to_owned(), edited_at, reactions }),
         RowKind::Erased { row: true },
         RowKind::Left,
+        RowKind::UserErased,
     ];
     kinds
         .into_iter()

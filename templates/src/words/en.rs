@@ -84,6 +84,8 @@ pub(crate) static EN: Words = Words {
     keys_hint: "Enter sends, Shift and Enter starts a new line.",
     joined: "joined",
     left: "left",
+    somebody: "Somebody",
+    user_erased: "was erased for good, with all their messages",
     created: "created the room",
     created_it: "created the room",
     edited: "edited",

@@ -84,6 +84,8 @@ pub(crate) static FR: Words = Words {
     keys_hint: "Entrée envoie, Maj et Entrée commence une nouvelle ligne.",
     joined: "a rejoint le salon",
     left: "a quitté le salon",
+    somebody: "Quelqu’un",
+    user_erased: "a été effacé pour de bon, avec tous ses messages",
     created: "a créé le salon",
     created_it: "a créé le salon",
     edited: "modifié",

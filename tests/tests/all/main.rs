@@ -7,6 +7,7 @@ mod accounts;
 mod broker_faults;
 mod browser;
 mod changes;
+mod erasing;
 mod escaping;
 mod faults;
 mod handshake;

@@ -143,16 +143,8 @@ impl Owner {
 
     /// `backchat keys <verb>` with these root keys and this standard input.
     async fn keys(&self, verb: &str, roots: &str, input: &str) -> Ended {
-        std::fs::write(self.path("input"), input).unwrap();
-        let launch = self.launch();
-        let shell = format!("exec \"$0\" keys {verb} \"$@\" < {}", self.path("input"));
-        let mut asked = Launch::new(Path::new("/bin/sh"), self.folder.path())
-            .named(&format!("keys-{}", unique()))
-            .argument("-c")
-            .argument(shell)
-            .argument(launch.program.to_string_lossy());
-        asked.arguments.extend(launch.arguments);
-        asked.argument("--roots").argument(self.path(roots)).to_the_end(END).await
+        let asked = self.launch().named(&format!("keys-{}", unique())).words(&format!("keys {verb}"));
+        asked.argument("--roots").argument(self.path(roots)).input(input).to_the_end(END).await
     }
 
     async fn runs(&self) -> Program {
@@ -224,7 +216,7 @@ async fn an_owner_rotates_the_root_key_while_people_talk() {
     let folder = tempfile::tempdir().unwrap();
     let (port, data, roots) = (ports::free(), folder.path().join("data"), folder.path().join("data-roots"));
     let launch = Backchat::command_with_its_own_roots(port, &data, folder.path());
-    let command = |words: &str| words.split(' ').fold(launch.clone().named("keys"), Launch::argument);
+    let command = |words: &str| launch.clone().named("keys").words(words);
     let refused = command("keys rotate").to_the_end(END).await;
     assert_eq!(refused.code, 2, "nothing runs and nothing is there: {}", refused.output);
 

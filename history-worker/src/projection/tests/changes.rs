@@ -166,3 +166,44 @@ fn when_the_last_messages_are_deleted_the_one_before_them_is_the_last() {
         assert_eq!(Database::of(&log, cuts).rooms[&slug("tea")].last_message, 5);
     }
 }
+
+#[test]
+fn the_reactions_of_a_person_who_was_erased_count_no_more() {
+    let (first, target) = sent(2, "m");
+    let (ann, ben) = (UserId::new(), UserId::new());
+    let erased = Event::UserErased { id: MessageId::new(), author: ann };
+    let log = [
+        entry(1, "tea", &created()),
+        first,
+        entry(3, "tea", &reacted(ann, target, "👍", true)),
+        entry(4, "tea", &reacted(ben, target, "👍", true)),
+        entry(5, "tea", &reacted(ann, target, "🎉", true)),
+        entry(6, "tea", &erased),
+    ];
+    for cuts in [&[][..], &[1; 6], &[4, 2]] {
+        let rows = Database::of(&log, cuts).shown("tea");
+        assert_eq!(rows[2].what, What::UserErased);
+        let reactions = &content(&rows[1]).reactions;
+        assert_eq!(reactions.iter().map(|given| given.count).collect::<Vec<_>>(), [1]);
+        assert_eq!((&reactions[0].by[..], reactions[0].reaction.author), (&[ben][..], ben), "his own box");
+    }
+}
+
+#[test]
+fn of_an_erased_room_nothing_is_kept_however_much_of_it_the_log_still_has() {
+    let first = created();
+    let end = entry(4, "tea", &Event::RoomErased { id: MessageId::new(), author: first.author() });
+    let late = entry(5, "tea", &Event::Left { id: MessageId::new(), author: UserId::new() });
+    let whole = [entry(1, "tea", &first), sent(2, "m").0, sent(3, "m").0, end.clone(), late.clone()];
+    let half = [entry(1, "tea", &first), end.clone(), late.clone()];
+    for log in [&whole[..], &half, &[end, late]] {
+        for cuts in [&[][..], &[1; 5], &[2, 2]] {
+            let database = Database::of(log, cuts);
+            let state = &database.rooms[&slug("tea")];
+            assert!(state.erased && state.count == 0, "{state:?}");
+            assert_eq!(database.ended.iter().map(|ended| ended.seq).collect::<Vec<_>>(), [4]);
+            assert_eq!(database.ignored, [(5, Ignored::RoomErased)]);
+            assert_eq!(database.asides, []);
+        }
+    }
+}
