@@ -95,7 +95,9 @@ impl Signals {
     /// A person's or a room's keys were destroyed.
     pub fn keys_erased(&self, holder: &Holder, keys: u64) {
         self.keys_erased.inc_by(keys);
-        tracing::info!(%holder, keys, "its keys are destroyed");
+        if keys > 0 {
+            tracing::info!(%holder, keys, "its keys are destroyed");
+        }
     }
 
     /// Everything of a person or a room is erased, and the rooms know.

@@ -48,8 +48,9 @@ pub async fn rotate(config: &Config, shutdown: CancellationToken) -> Result<(), 
         return Err(failed("not every key is wrapped anew; see the log of backchat, and ask again"));
     }
     say(&format!(
-        "Every key is wrapped under root-{newest}. Nothing needs an older root key: destroy each wherever it lies, \
-         and what was erased is erased in the backups too."
+        "Every key is wrapped under root-{newest}, and nothing here needs an older root key. First make a new backup: older ones are \
+         opened with the keys in it alone. Then destroy each older root key wherever it lies, and what was erased is erased in the \
+         backups too."
     ));
     Ok(())
 }

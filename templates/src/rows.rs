@@ -148,6 +148,9 @@ impl RowKind {
     }
 }
 
+/// What stands for the name of a person who is not known, or was erased.
+const NAMELESS: &str = "?";
+
 /// A row with everything that the template writes.
 #[derive(Debug)]
 pub(crate) struct Row<'a> {
@@ -200,6 +203,12 @@ impl<'a> Row<'a> {
                 _ => &[],
             },
         }
+    }
+
+    /// The author's name, as far as there is one to show.
+    pub(crate) fn who<'b>(&'b self, w: &'b Words) -> &'b str {
+        let is_known = self.event.author_name != NAMELESS && self.event.kind != RowKind::UserErased;
+        if is_known { &self.event.author_name } else { w.somebody }
     }
 
     /// Rows for consecutive events, oldest first.

@@ -168,6 +168,16 @@ impl Backchat {
         nats::connect(credentials).await
     }
 
+    /// A connection for the API of the program's broker.
+    ///
+    /// # Panics
+    /// When `run.json` does not say how.
+    pub async fn client(&self) -> async_nats::Client {
+        let run = self.run();
+        let options = async_nats::ConnectOptions::with_user_and_password(run.nats_user, run.nats_password);
+        options.connect(run.nats_url).await.expect("the broker takes a connection")
+    }
+
     /// Where the health and the metrics of its gateway are.
     pub fn gateway_operations(&self) -> String {
         self.run().addresses.gateway_operations

@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod backchat;
+pub mod backup;
 pub mod browser;
 pub mod calm;
 pub mod cluster;

@@ -165,6 +165,14 @@ impl Nats {
     pub async fn connect(&self) -> Broker {
         connect(Credentials { url: self.url(), user: None, password: None, name: "tests".into() }).await
     }
+
+    /// A connection for the broker's own API.
+    ///
+    /// # Panics
+    /// When none comes about.
+    pub async fn client(&self) -> async_nats::Client {
+        async_nats::connect(self.url()).await.expect("the broker takes a connection")
+    }
 }
 
 impl Servers for Nats {

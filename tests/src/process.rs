@@ -151,6 +151,15 @@ impl Program {
     }
 
     /// Stops it where it stands: its connections stay open and say nothing.
+    /// Has it crash, and says whether the system wrote its memory to a core file.
+    ///
+    /// # Panics
+    /// When it can't be waited for.
+    pub fn crashes(&mut self) -> bool {
+        signal(self.id(), "ABRT");
+        self.child.wait().expect("a child can be waited for").core_dumped()
+    }
+
     pub fn pause(&self) {
         signal(self.id(), "STOP");
     }

@@ -197,6 +197,11 @@ impl Service {
         self.running().ended(STOP).await
     }
 
+    /// Has it crash, and says whether that left a core file.
+    pub fn crashes(&mut self) -> bool {
+        self.program.as_mut().is_some_and(Program::crashes)
+    }
+
     pub fn pause(&mut self) {
         self.running().pause();
     }

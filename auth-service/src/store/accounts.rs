@@ -14,6 +14,8 @@ const CREATE: &str = "
     COMMIT;
 ";
 
+const HAS: &str = "SELECT VALUE id FROM $account;";
+
 /// A letter about the same person that waits still is replaced.
 const ERASE: &str = "
     BEGIN;
@@ -97,6 +99,18 @@ impl Store {
         values.insert("letter", letter.text());
         values.insert("now", now.as_millis());
         self.retried(|| self.run(ERASE, values.clone())).await.map(drop)
+    }
+
+    /// Whether a person has an account.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn has_account(&self, user: UserId) -> Result<bool, Error> {
+        let mut values = Variables::new();
+        values.insert("account", record("account", user));
+        let found: Vec<RecordId> =
+            self.run(HAS, values).await?.take(0).map_err(|_| unreadable("account"))?;
+        Ok(!found.is_empty())
     }
 
     /// The account that has this key of a name.

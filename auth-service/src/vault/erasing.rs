@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::store::Letter;
 use broker::Expect;
 use protocol::keys::{Erasure, Holder, KeyName, KeyState, RoomErasures, RoomErasuresAnswer};
+use protocol::state::Profile;
 use protocol::{Timestamp, UserId, subject};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -50,9 +51,11 @@ impl Vault {
 
     /// The account first, so that nobody logs in while the sessions are ended.
     async fn remove_account(&self, user: UserId) -> Result<(), Error> {
-        let nameless = Letter::Profile { user, name: String::new() };
-        self.store.erase_account(user, &nameless, Timestamp::now()).await?;
-        self.outbox.send(&nameless).await;
+        if self.store.has_account(user).await? || self.has_name(user).await? {
+            let nameless = Letter::Profile { user, name: String::new() };
+            self.store.erase_account(user, &nameless, Timestamp::now()).await?;
+            self.outbox.send(&nameless).await;
+        }
         loop {
             let sessions = self.store.sessions_of(user).await?;
             if sessions.is_empty() {
@@ -65,6 +68,13 @@ impl Vault {
                 self.outbox.send(&ended).await;
             }
         }
+    }
+
+    /// Whether others see a name of this person.
+    async fn has_name(&self, user: UserId) -> Result<bool, Error> {
+        let known = self.broker.last_confirmed(subject::PROFILES_STREAM, &subject::profile(user)).await;
+        let profile = known.map_err(Error::Broker)?.map(|record| serde_json::from_slice(&record.payload));
+        Ok(matches!(profile, Some(Ok(Profile { name })) if !name.is_empty()))
     }
 
     async fn destroy(&self, holder: &Holder) -> Result<u64, Error> {
@@ -115,12 +125,16 @@ impl Vault {
         }
     }
 
-    /// Finishes every erasure that is begun.
-    pub(super) async fn finish_erasures(&self) -> Result<(), Error> {
+    /// Finishes every erasure that is begun. With `all` those too that were finished before: an older log or database may have been
+    /// brought back since, from a backup.
+    pub(super) async fn finish_erasures(&self, all: bool) -> Result<(), Error> {
         for (holder, (seq, erasure)) in self.erasures().await? {
+            if erasure.done && !all {
+                continue;
+            }
+            self.carry_out(&holder).await?;
+            self.tell_rooms(&holder).await?;
             if !erasure.done {
-                self.carry_out(&holder).await?;
-                self.tell_rooms(&holder).await?;
                 self.note_done(&holder, (seq, erasure)).await?;
                 self.signals.erased(&holder);
             }

@@ -144,10 +144,14 @@ impl Vault {
 
     /// Finishes rotations and erasures that were begun, here or by a process that died, for ever.
     pub(super) async fn finish_what_was_begun(self: Arc<Self>) {
+        let mut all = true;
         loop {
-            match self.try_to_finish().await {
+            match self.try_to_finish(all).await {
                 // Whether rung or not, it looks.
-                Ok(()) => drop(tokio::time::timeout(LOOK_EVERY, self.unfinished.notified()).await),
+                Ok(()) => {
+                    all = false;
+                    let _ = tokio::time::timeout(LOOK_EVERY, self.unfinished.notified()).await;
+                }
                 Err(error) => {
                     tracing::warn!(?error, "what was begun with keys is not finished yet");
                     tokio::time::sleep(AGAIN).await;
@@ -156,8 +160,8 @@ impl Vault {
         }
     }
 
-    async fn try_to_finish(self: &Arc<Self>) -> Result<(), Error> {
-        self.finish_erasures().await?;
+    async fn try_to_finish(self: &Arc<Self>, all: bool) -> Result<(), Error> {
+        self.finish_erasures(all).await?;
         let canary = self.broker.last(subject::KEYS_STREAM, subject::CANARY).await.map_err(Error::Broker)?;
         let canary = canary.and_then(|record| KeyState::decode(&record.payload));
         if let Some(KeyState::Wrapped { key }) = canary

@@ -19,6 +19,7 @@ mod messages;
 mod outages;
 mod presence;
 mod program;
+mod restoring;
 mod resume;
 mod rooms;
 mod root_keys;

@@ -1,8 +1,8 @@
 //! Root keys in daily life: a new one takes over while people talk and services die, and what is erased stays unreadable.
 
 use broker::{Broker, Expect};
-use protocol::frame::{Close, ResetReason};
-use protocol::keys::{Holder, KeyAdmin, KeyAdminAnswer, KeyName, KeyState, KeyStatus};
+use protocol::frame::{Close, EventFrame, ResetReason};
+use protocol::keys::{Erasure, Holder, KeyAdmin, KeyAdminAnswer, KeyName, KeyState, KeyStatus};
 use protocol::{RoomSlug, UserId, subject};
 use sealing::{Key, Root, RootSource, Roots};
 use std::path::Path;
@@ -201,4 +201,129 @@ async fn an_erased_person_is_read_by_nobody_and_the_others_are() {
     assert_eq!(scene.services.gateways[fresh].metric("unopened_total").await, Some(0), "it is no alarm");
     let closed = ann.connects(&room).await.closed().await;
     assert_eq!(closed.code, Close::SessionEnded.code(), "she can say nothing any more");
+}
+
+/// What is done in one round of kills.
+#[derive(Clone, Copy)]
+enum Struck {
+    Rotation,
+    Erasure(usize),
+}
+
+/// Rounds of kills: half of them while a root key is replaced, half while a person is erased.
+const ROUNDS: usize = 50;
+
+#[tokio::test]
+async fn a_kill_at_any_instant_of_a_rotation_or_an_erasure_leaves_nothing_half_done() {
+    let mut scene = Scene::start(1).await;
+    let address = scene.services.address(0);
+    let ben = Person::arrives(&address, "Ben").await;
+    let room = ben.creates("Struck").await;
+    let mut socket = ben.connects(&room).await;
+    socket.caught_up().await;
+    let broker = scene.services.nats.connect().await;
+    let mut people = Vec::new();
+    for number in 0..ROUNDS / 2 {
+        let person = Person::arrives(&address, &format!("Person {number}")).await;
+        person.joins(&room).await;
+        let mut hers = person.connects(&room).await;
+        hers.caught_up().await;
+        hers.say(&format!("text {number}")).await;
+        match ask(&broker, &KeyAdmin::Person { name: person.name.clone() }).await {
+            Ok(KeyAdminAnswer::Person { user, .. }) => people.push(Holder::User(user)),
+            other => panic!("{}: {other:?}", person.name),
+        }
+    }
+    for _ in 0..100 {
+        let subject = KeyName { holder: Holder::User(UserId::new()), generation: 1 }.subject();
+        let key = scene.roots().wrap(&subject, &Key::random().unwrap()).unwrap();
+        broker
+            .put(subject, Expect::LastSequence(0), None, KeyState::Wrapped { key }.encode())
+            .await
+            .unwrap();
+    }
+
+    let mut random = Random::seeded(4);
+    let mut destroyed = Vec::new();
+    for round in 0..ROUNDS {
+        let struck = if round % 2 == 0 { Struck::Rotation } else { Struck::Erasure(round / 2) };
+        let (question, longest_ms) = match struck {
+            Struck::Rotation => {
+                let next = scene.roots().newest().version() + 1;
+                sealing::store(scene.folder.path(), &Root::random(next).unwrap()).unwrap();
+                (KeyAdmin::Rotate, 400)
+            }
+            Struck::Erasure(number) => {
+                let key = KeyName { holder: people[number].clone(), generation: 1 }.subject();
+                let record = broker.last(subject::KEYS_STREAM, &key).await.unwrap().unwrap();
+                destroyed.push(String::from_utf8(record.payload.to_vec()).unwrap());
+                (KeyAdmin::Erase { holder: people[number].clone() }, 60)
+            }
+        };
+        let (asking, asked) = (broker.clone(), question.clone());
+        // It may be killed before it answers.
+        let answer = tokio::spawn(async move { ask(&asking, &asked).await.is_ok() });
+        sleep(Duration::from_millis(random.between(0, longest_ms))).await;
+        scene.services.auth.kill();
+        socket.say(&format!("round {round}")).await;
+        scene.services.auth.start().await;
+        answer.abort();
+        eventually("what was begun is finished", ROTATION, || async {
+            let status = status(&broker).await.filter(|status| {
+                status.rotation.is_none()
+                    && status.erasing == 0
+                    && status.under.iter().all(|under| under.root == scene_newest(&scene))
+            });
+            let erased = match struck {
+                Struck::Rotation => true,
+                Struck::Erasure(number) => is_erased(&broker, &people[number]).await,
+            };
+            if status.is_some() && !erased {
+                // The request died with the service.
+                let _ = ask(&broker, &question).await;
+            }
+            status.filter(|_| erased)
+        })
+        .await;
+        let newest = scene_newest(&scene);
+        for older in scene.roots().versions().into_iter().filter(|version| *version < newest) {
+            std::fs::remove_file(scene.folder.path().join(format!("root-{older}"))).unwrap();
+        }
+        // Whoever is not erased is read with the newest root key alone.
+        let roots = scene.roots();
+        for (subject, state) in all_keys(&broker).await {
+            if let KeyState::Wrapped { key } = state {
+                assert!(roots.unwrap(&subject, &key).is_ok(), "round {round}: {subject} is closed");
+            }
+        }
+    }
+    let store = scene.services.nats.folder().to_owned();
+    for wrapped in &destroyed {
+        assert!(!has(&store, &wrapped[8..wrapped.len() - 2]), "the broker's files have an erased key");
+    }
+    let fresh = scene.services.add_gateway().await;
+    let mut socket = ben.through(&scene.services.address(fresh)).connects(&room).await;
+    socket.caught_up().await;
+    let rounds: Vec<_> = (0..ROUNDS).map(|round| format!("round {round}")).collect();
+    assert_eq!(bodies(&socket.whole_history(100).await), rounds);
+    let mut told = 0;
+    let mut before = u64::MAX >> 1;
+    loop {
+        let (rows, more) = socket.rows(before, 100).await;
+        told += rows.iter().filter(|row| matches!(row, EventFrame::UserErased(_))).count();
+        match rows.first() {
+            Some(first) if more => before = tests::heard::Seen::from(first.clone()).seq,
+            _ => break,
+        }
+    }
+    assert_eq!(told, people.len(), "each is told once");
+}
+
+fn scene_newest(scene: &Scene) -> u16 {
+    scene.roots().newest().version()
+}
+
+async fn is_erased(broker: &Broker, holder: &Holder) -> bool {
+    let written = broker.last_confirmed(subject::KEYS_STREAM, &holder.erasure_subject()).await.unwrap();
+    written.and_then(|record| Erasure::decode(&record.payload)).is_some_and(|erasure| erasure.done)
 }

@@ -11,8 +11,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::backchat::{Backchat, START, STOP};
+use tests::backup::Backup;
 use tests::eventually::{SOON, eventually};
 use tests::heard::bodies;
+use tests::nats::Nats;
 use tests::person::{Person, unique};
 use tests::ports;
 use tests::process::{Launch, Program, built};
@@ -57,6 +59,7 @@ async fn a_needle_is_in_no_file_and_on_every_page() {
     socket.say(third).await;
     let stored = worker_history(&backchat.broker().await, &room).await;
     assert_eq!(bodies(&stored), [second.as_str(), third], "the projection has it all");
+    let restored = restored_elsewhere(&backchat).await;
     assert_eq!(backchat.terminate().await, 0);
 
     let sought: Vec<&str> = needles.iter().map(String::as_str).chain(["🦩"]).collect();
@@ -68,6 +71,18 @@ async fn a_needle_is_in_no_file_and_on_every_page() {
     let broker_files = files_with(&backchat.data().join("broker"), &[&id.to_string()]);
     assert!(!broker_files.is_empty(), "the broker's files have the message's id");
     assert!(!files_with(&backchat.data().join("auth"), &["Ann"]).is_empty(), "a name is in the accounts");
+    // A backup of every stream, unpacked by another broker, and an export of each database.
+    assert_eq!(files_with(restored.folder(), &sought), Vec::<PathBuf>::new());
+    assert!(!files_with(restored.folder(), &[&id.to_string()]).is_empty(), "the backups have the message's id");
+    for (database, known) in [("history", id.to_string()), ("auth", ann.name.clone())] {
+        let exported = exported(&backchat, database).await;
+        assert!(exported.contains(&known), "the export of {database} has {known}: {exported}");
+        for needle in &sought {
+            let spelled = [needle.as_bytes(), data_encoding::HEXUPPER.encode(needle.as_bytes()).as_bytes()]
+                .map(|spelled| exported.as_bytes().windows(spelled.len()).any(|part| part == spelled));
+            assert_eq!(spelled, [false, false], "the export of {database} has {needle}");
+        }
+    }
 
     for made_anew in [false, true] {
         if made_anew {
@@ -85,6 +100,29 @@ async fn a_needle_is_in_no_file_and_on_every_page() {
     }
     assert_eq!(backchat.terminate().await, 0);
     assert_eq!(files_with(&backchat.data(), &sought), Vec::<PathBuf>::new());
+}
+
+/// A broker of its own with what a backup of every stream has.
+async fn restored_elsewhere(backchat: &Backchat) -> Nats {
+    let elsewhere = Nats::start().await;
+    let (from, to) = (backchat.client().await, elsewhere.client().await);
+    for stream in tests::backup::STREAMS {
+        Backup::of(&from, stream).await.restore(&to).await;
+    }
+    elsewhere
+}
+
+/// What SurrealDB exports of one of the databases of a backchat that does not run.
+async fn exported(backchat: &Backchat, database: &str) -> String {
+    let folder = backchat.data().join(database);
+    let export = Launch::new(&built("examples/export"), &backchat.data())
+        .argument(folder.to_string_lossy())
+        .argument("backchat")
+        .argument(database);
+    let ended = export.to_the_end(REFUSAL).await;
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    std::fs::remove_file(&export.log).unwrap();
+    ended.output
 }
 
 /// The events of a room's log as they are stored.
@@ -275,11 +313,13 @@ async fn the_first_start_makes_a_root_key_outside_the_data_and_says_so_once() {
 
 #[tokio::test]
 async fn no_service_leaves_a_core_file() {
-    let services = Services::start(1).await;
-    for service in [&services.gateways[0], &services.auth, &services.worker] {
+    let mut services = Services::start(1).await;
+    let Services { gateways, auth, worker, .. } = &mut services;
+    for service in [&mut gateways[0], auth, worker] {
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.id())).unwrap();
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
         let numbers: Vec<_> = core.split_whitespace().skip(4).take(2).collect();
         assert_eq!(numbers, ["0", "0"], "{}: {core}", service.name());
+        assert!(!service.crashes(), "{} left a core file", service.name());
     }
 }
