@@ -118,6 +118,7 @@ impl Accounts {
         match self.store.create_account(&new, &letter).await {
             Ok(()) => {}
             Err(store::Error::Exists) => {
+                self.vault.take_back(new.user).await;
                 let errors = RegisterErrors { name: Some(FormError::NameTaken), ..RegisterErrors::default() };
                 return Err(self.refused("taken", errors));
             }

@@ -1,7 +1,7 @@
 //! The keys of people and rooms: made here, wrapped under a root key, and written to the broker. Nobody else writes them.
 //!
 //! Gateways read them at the broker, so that people chat on while this service is away; new accounts and new rooms wait for it.
-//! A key that is wrapped anew or destroyed is overwritten on the disk: the old message is erased by its sequence.
+//! A key that is destroyed is overwritten on the disk: its message is erased by its sequence.
 
 mod admin;
 mod erasing;
@@ -113,6 +113,15 @@ impl Vault {
     /// The broker's.
     pub async fn make_persons(&self, user: protocol::UserId) -> Result<(), Error> {
         self.ensure(Holder::User(user)).await.map(drop)
+    }
+
+    /// Takes a person's key back with which nothing was sealed, since there is no account. One that can't be taken back now is
+    /// harmless.
+    pub async fn take_back(&self, user: protocol::UserId) {
+        let subject = KeyName { holder: Holder::User(user), generation: FIRST }.subject();
+        if let Ok(Some(unused)) = self.last(&subject).await {
+            let _ = self.broker.erase(subject::KEYS_STREAM, unused.seq).await;
+        }
     }
 
     async fn ensure(&self, holder: Holder) -> Result<Ensured, Error> {

@@ -94,7 +94,7 @@ async fn erase(operator: &Operator, holder: Holder, shutdown: &CancellationToken
 
 async fn until_told(operator: &Operator) -> Result<bool, Error> {
     let deadline = Instant::now() + PATIENCE;
-    while operator.status().await?.erasing > 0 {
+    while operator.erasing().await? > 0 {
         if Instant::now() >= deadline {
             return Ok(false);
         }

@@ -33,6 +33,14 @@ impl Operator {
         }
     }
 
+    /// How many people and rooms are being erased.
+    pub async fn erasing(&self) -> Result<u64, Error> {
+        match self.ask(&KeyAdmin::Erasing).await? {
+            KeyAdminAnswer::Erasing { holders } => Ok(holders),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     pub async fn status(&self) -> Result<KeyStatus, Error> {
         match self.ask(&KeyAdmin::Status).await? {
             KeyAdminAnswer::Status(status) => Ok(status),

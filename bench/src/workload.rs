@@ -124,12 +124,13 @@ impl Target {
     }
 }
 
-const fn speech(rate: f64) -> Speech {
-    let second = Duration::from_secs(1);
+/// The warm-up lasts until each publisher has spoken: a gateway fetches the keys of whoever speaks for the first time.
+fn speech(rate: f64) -> Speech {
+    let publishers = 10;
     Speech {
-        publishers: 10,
+        publishers,
         rate,
-        warm: second,
+        warm: Duration::from_secs_f64((publishers as f64 / rate).max(1.0)),
         measured: Duration::from_secs(5),
         drain: Duration::from_secs(5),
     }

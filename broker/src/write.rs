@@ -29,6 +29,13 @@ pub struct BatchEntry {
     pub payload: Vec<u8>,
 }
 
+/// Whether the bytes of a message that is taken out are overwritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overwrite {
+    Yes,
+    No,
+}
+
 impl Expect {
     fn write(self, headers: &mut HeaderMap) {
         if let Self::LastSequence(seq) = self {
@@ -71,13 +78,25 @@ impl Broker {
         stored(&answer.payload)
     }
 
-    /// Takes a message out of a stream; the broker overwrites it on every replica. Gives whether it was there. Doing it twice
-    /// does no harm.
+    /// Takes a message out of a stream; the broker overwrites it on every replica, for which it writes the whole file anew that has
+    /// the message, some megabytes. Gives whether it was there. Doing it twice does no harm.
     ///
     /// # Errors
     /// Any of [`Error`]; [`Error::Refused`] when the stream does not allow it: then the message is still there.
     pub async fn erase(&self, stream: &str, seq: u64) -> Result<bool, Error> {
-        let request = serde_json::json!({ "seq": seq, "no_erase": false });
+        self.take_out(stream, seq, Overwrite::Yes).await
+    }
+
+    /// Like [`Broker::erase`], but cheap: the bytes stay in the broker's files until it makes room.
+    ///
+    /// # Errors
+    /// As [`Broker::erase`].
+    pub async fn remove(&self, stream: &str, seq: u64) -> Result<bool, Error> {
+        self.take_out(stream, seq, Overwrite::No).await
+    }
+
+    async fn take_out(&self, stream: &str, seq: u64, overwrite: Overwrite) -> Result<bool, Error> {
+        let request = serde_json::json!({ "seq": seq, "no_erase": overwrite == Overwrite::No });
         match self.api(&format!("STREAM.MSG.DELETE.{stream}"), &request).await {
             Ok(_) => Ok(true),
             Err(Error::Refused(why)) if is_gone(&why) => Ok(false),

@@ -17,6 +17,8 @@ use std::{
     time::Duration,
 };
 
+/// New texts are sealed with the first keys of room and author. A box says which ones it is of, so that others may begin one day.
+const GENERATION: u16 = 1;
 /// Keys in each of the two generations of the caches.
 const KEYS_MAX: usize = 8_192;
 /// How long the first start of the auth service is waited for, which makes the canary.
@@ -62,10 +64,6 @@ pub struct Keyring {
 struct Known {
     keys: Generations<KeyName, Key>,
     bodies: Generations<Texts, Arc<BodyKey>>,
-    /// What new texts of an author in a room are sealed with.
-    writers: Generations<(RoomSlug, UserId), Arc<BodyKey>>,
-    /// The newest generations of a room's and a person's keys, with which new texts are sealed.
-    newest: Generations<Holder, u16>,
     erased: HashSet<Holder>,
 }
 
@@ -93,8 +91,6 @@ impl Keyring {
         let known = Known {
             keys: Generations::new(KEYS_MAX),
             bodies: Generations::new(KEYS_MAX),
-            writers: Generations::new(KEYS_MAX),
-            newest: Generations::new(KEYS_MAX),
             erased: HashSet::new(),
         };
         Ok(Self {
@@ -171,21 +167,9 @@ impl Keyring {
     /// # Errors
     /// [`Error::NoKey`] when one of the two has no key, or the broker's errors.
     pub async fn sealer(&self, room: &RoomSlug, author: UserId) -> Result<Arc<BodyKey>, Error> {
-        if let Some(body) = self.known().writers.get(&(room.clone(), author)) {
-            return Ok(body);
-        }
-        let (of_room, of_author) = (Holder::Room(room.clone()), Holder::User(author));
-        let generations = tokio::try_join!(self.newest(&of_room), self.newest(&of_author))?;
-        let texts = Texts { room: room.clone(), author, generations };
+        let texts = Texts { room: room.clone(), author, generations: (GENERATION, GENERATION) };
         match self.opener(&texts).await? {
-            Opener::Key(body) => {
-                let mut known = self.known();
-                // An erasure that came meanwhile has taken the key out, and must not be undone.
-                if !known.has_erased(&texts) {
-                    known.writers.put((room.clone(), author), Arc::clone(&body));
-                }
-                Ok(body)
-            }
+            Opener::Key(body) => Ok(body),
             Opener::Erased | Opener::Missing => Err(Error::NoKey),
         }
     }
@@ -196,24 +180,11 @@ impl Keyring {
     /// As [`Self::sealer`].
     pub async fn room_key(&self, room: &RoomSlug) -> Result<Key, Error> {
         let holder = Holder::Room(room.clone());
-        // The first of all: tags of one room stay comparable.
-        match self.key(&KeyName { holder, generation: 1 }).await? {
+        // Tags of one room stay comparable.
+        match self.key(&KeyName { holder, generation: GENERATION }).await? {
             Found::Key(key) => Ok(key),
             Found::Erased | Found::Missing => Err(Error::NoKey),
         }
-    }
-
-    async fn newest(&self, holder: &Holder) -> Result<u16, Error> {
-        if let Some(generation) = self.known().newest.get(holder) {
-            return Ok(generation);
-        }
-        let found = self.broker.last_many(subject::KEYS_STREAM, &[holder.subjects()]).await?;
-        let generations = found.iter().filter_map(|record| KeyName::of_subject(&record.subject));
-        let newest = generations.map(|name| name.generation).max();
-        // A replica that lags may not know a new room's key yet; the first generation is looked for at the leader.
-        let newest = newest.unwrap_or(1);
-        self.known().newest.put(holder.clone(), newest);
-        Ok(newest)
     }
 
     async fn key(&self, name: &KeyName) -> Result<Found, Error> {
@@ -281,11 +252,6 @@ impl Keyring {
         }
         known.keys.retain(|name| name.holder != *holder);
         known.bodies.retain(|texts| !texts.is_of(holder));
-        known.writers.retain(|(room, author)| match holder {
-            Holder::Room(erased) => room != erased,
-            Holder::User(erased) => author != erased,
-        });
-        known.newest.retain(|of| of != holder);
         true
     }
 

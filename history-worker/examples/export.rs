@@ -10,7 +10,8 @@ use surrealdb::engine::any;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = |what: &str| arguments.next().ok_or(format!("{what} is missing: export FOLDER NAMESPACE DATABASE"));
+    let mut next =
+        |what: &str| arguments.next().ok_or(format!("{what} is missing: export FOLDER NAMESPACE DATABASE"));
     let (folder, namespace, database) = (next("the folder")?, next("the namespace")?, next("the database")?);
     let client = any::connect(format!("surrealkv://{folder}")).await?;
     client.use_ns(namespace).use_db(database).await?;

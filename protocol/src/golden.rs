@@ -237,6 +237,8 @@ fn keys_and_rooms_are_as_the_broker_keeps_them() {
     let rotation = Some(Rotation { done: 35, of: 42 });
     let status = KeyStatus { roots: vec![1, 2], under, erased: 1, erasing: 1, rotation };
     both("query/key_status.json", &KeyAdminAnswer::Status(status));
+    both("query/erasing.json", &KeyAdmin::Erasing);
+    both("query/erasing_answer.json", &KeyAdminAnswer::Erasing { holders: 1 });
     both("query/person.json", &KeyAdmin::Person { name: "Alice".into() });
     both("query/person_answer.json", &KeyAdminAnswer::Person { user: alice(), name: "Alice".into() });
     both("query/room_erasures.json", &RoomErasures { holder: Holder::Room(tea()) });

@@ -171,23 +171,25 @@ pub enum KeyAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum KeyAdmin {
+    /// Reads every key: of 100,000 that takes some seconds.
     Status,
+    /// How many people and rooms are being erased?
+    Erasing,
     /// Wrap every key under the newest root key; what was begun before goes on.
     Rotate,
     /// Who has this name?
-    Person {
-        name: String,
-    },
+    Person { name: String },
     /// Erase everything of a person or a room. There is no way back.
-    Erase {
-        holder: Holder,
-    },
+    Erase { holder: Holder },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum KeyAdminAnswer {
     Status(KeyStatus),
+    Erasing {
+        holders: u64,
+    },
     /// It goes on by itself: ask for the status.
     Started,
     /// Who has the name that was asked for, as they write it.
@@ -197,7 +199,7 @@ pub enum KeyAdminAnswer {
     },
     /// Nobody has it.
     NoSuchPerson,
-    /// How many keys were destroyed now. Rooms are told of it next: see [`KeyStatus::erasing`].
+    /// How many keys were destroyed now. Rooms are told of it next: see [`KeyAdmin::Erasing`].
     Erased {
         keys: u64,
     },

@@ -48,8 +48,7 @@ impl Backup {
     /// # Panics
     /// When the broker does not take it.
     pub async fn restore(&self, client: &async_nats::Client) {
-        let question =
-            json!({ "config": self.description["config"], "state": self.description["state"] });
+        let question = json!({ "config": self.description["config"], "state": self.description["state"] });
         let place = ask(client, &format!("STREAM.RESTORE.{}", self.stream), &question).await;
         let place = place["deliver_subject"].as_str().expect("a place for the pieces").to_owned();
         for piece in self.pieces.iter().cloned().chain([Bytes::new()]) {

@@ -5,7 +5,7 @@
 //! them. A file per concept: [`process`] runs programs, [`nats`] and [`cluster`] are brokers, [`backchat`] and [`services`] the two editions,
 //! [`proxy`] is the network, [`person`] does over HTTP what a user does, [`json_socket`] and [`html_socket`] speak the two
 //! formats, [`browser`] and [`room_page`] see what a person sees, [`eventually`] waits, [`audit`] counts what was lost,
-//! [`keys`] opens and seals what is stored, [`rude`] keeps to no rule, [`calm`] notices whether anybody is disturbed, [`usage`] sees what a process takes.
+//! [`keys`] opens and seals what is stored, [`operator`] asks about keys, [`backup`] copies streams, [`files`] looks into files, [`rude`] keeps to no rule, [`calm`] notices whether anybody is disturbed, [`usage`] sees what a process takes.
 
 pub mod audit;
 pub mod backchat;
@@ -15,6 +15,7 @@ pub mod calm;
 pub mod cluster;
 pub mod eventually;
 pub mod faults;
+pub mod files;
 pub mod heard;
 pub mod heavy;
 pub mod html;
@@ -25,12 +26,15 @@ pub mod keys;
 pub mod kill_test;
 pub mod metrics;
 pub mod nats;
+pub mod operator;
 pub mod person;
 pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod random;
+pub mod replicas;
 pub mod room_page;
+pub mod rotation;
 pub mod rude;
 pub mod services;
 pub mod small_disk;

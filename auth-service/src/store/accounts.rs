@@ -108,8 +108,7 @@ impl Store {
     pub async fn has_account(&self, user: UserId) -> Result<bool, Error> {
         let mut values = Variables::new();
         values.insert("account", record("account", user));
-        let found: Vec<RecordId> =
-            self.run(HAS, values).await?.take(0).map_err(|_| unreadable("account"))?;
+        let found: Vec<RecordId> = self.run(HAS, values).await?.take(0).map_err(|_| unreadable("account"))?;
         Ok(!found.is_empty())
     }
 

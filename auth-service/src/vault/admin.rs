@@ -4,9 +4,9 @@ use super::Vault;
 use crate::error::Error;
 use crate::names::lookup_key;
 use broker::Question;
-use protocol::keys::{Erasure, Holder, KeyAdmin, KeyAdminAnswer, KeyName, KeyState, KeyStatus, UnderRoot};
+use protocol::keys::{KeyAdmin, KeyAdminAnswer, KeyName, KeyState, KeyStatus, UnderRoot};
 use protocol::subject;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Keys read at once.
@@ -17,6 +17,7 @@ impl Vault {
         let answer = match serde_json::from_slice::<KeyAdmin>(&question.payload) {
             Err(_) => Ok(refused("not a question about keys".into())),
             Ok(KeyAdmin::Status) => self.status().await.map(KeyAdminAnswer::Status),
+            Ok(KeyAdmin::Erasing) => self.erasing().await.map(|holders| KeyAdminAnswer::Erasing { holders }),
             Ok(KeyAdmin::Rotate) => {
                 // One that goes on already is as good.
                 self.begin_rotation();
@@ -40,25 +41,24 @@ impl Vault {
         }))
     }
 
+    async fn erasing(&self) -> Result<u64, Error> {
+        let erasures = self.erasures().await?;
+        Ok(erasures.values().filter(|(_, erasure)| !erasure.done).count() as u64)
+    }
+
     async fn status(&self) -> Result<KeyStatus, Error> {
         let mut status =
             KeyStatus { roots: self.roots().versions(), rotation: self.rotation(), ..KeyStatus::default() };
         if status.rotation.is_some() {
             return Ok(status);
         }
-        let (mut after, mut under, mut erasing) = (0, BTreeMap::new(), BTreeSet::new());
+        status.erasing = self.erasing().await?;
+        let (mut after, mut under) = (0, BTreeMap::new());
         loop {
             let batch = self.broker.read_after(subject::KEYS_STREAM, subject::KEYS, after, BATCH).await;
             let batch = batch.map_err(Error::Broker)?;
             for record in &batch.records {
                 after = record.seq;
-                if let Some(holder) = Holder::of_erasure(&record.subject) {
-                    match Erasure::decode(&record.payload) {
-                        Some(Erasure { done: false, .. }) => erasing.insert(holder),
-                        _ => erasing.remove(&holder),
-                    };
-                    continue;
-                }
                 if record.subject != subject::CANARY && KeyName::of_subject(&record.subject).is_none() {
                     continue;
                 }
@@ -69,7 +69,6 @@ impl Vault {
                 }
             }
             if !batch.more {
-                status.erasing = erasing.len() as u64;
                 status.under = under.into_iter().map(|(root, keys)| UnderRoot { root, keys }).collect();
                 return Ok(status);
             }

@@ -143,7 +143,7 @@ impl Vault {
     }
 
     /// The last that is written of each erasure, and where.
-    async fn erasures(&self) -> Result<BTreeMap<Holder, (u64, Erasure)>, Error> {
+    pub(super) async fn erasures(&self) -> Result<BTreeMap<Holder, (u64, Erasure)>, Error> {
         let (mut erasures, mut after) = (BTreeMap::new(), 0);
         loop {
             let batch = self.broker.read_after(subject::KEYS_STREAM, subject::ERASURES, after, BATCH).await;

@@ -1,7 +1,8 @@
 //! Wrapping every key under the newest root key, after which the older ones open nothing.
 //!
-//! A key is written anew first, and then its old message is erased: whatever dies in between, a key is there, and a rotation that is begun
-//! again erases what was left. The canary comes last, so that one under an older root key means "not finished".
+//! A key is written anew first, and then its old message is taken out: whatever dies in between, a key is there, and a rotation that is
+//! begun again takes out what was left. The old message is not overwritten, which would write some megabytes for each: it opens with the
+//! older root key alone, which is destroyed next. The canary comes last, so that one under an older root key means "not finished".
 
 use super::Vault;
 use crate::error::Error;
@@ -78,11 +79,11 @@ impl Vault {
         let put =
             self.broker.put(record.subject.clone(), Expect::LastSequence(record.seq), None, payload).await;
         match put {
-            // A conflict: it was written anew before, by a rotation that did not come to the erasing.
+            // A conflict: it was written anew before, by a rotation that did not come to the taking out.
             Ok(_) | Err(broker::Error::Conflict) => {}
             Err(error) => return Err(Error::Broker(error)),
         }
-        self.broker.erase(subject::KEYS_STREAM, record.seq).await.map_err(Error::Broker).map(drop)
+        self.broker.remove(subject::KEYS_STREAM, record.seq).await.map_err(Error::Broker).map(drop)
     }
 
     async fn read_roots_again(&self) -> Result<(), Error> {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tests::backup::{Backup, STREAMS};
 use tests::eventually::{SOON, eventually};
 use tests::nats::Nats;
+use tests::operator::{ask, holder, settled};
 use tests::person::{PASSWORD, Person};
 use tests::process::{Launch, built};
 use tests::services::Services;
 
-const ANSWER: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where one machine has its databases and its root keys.
@@ -80,29 +80,13 @@ async fn what_was_erased_since_an_older_backup_stays_erased_when_that_is_restore
 
     // Then she and a room are erased, the root key is replaced, and the old one destroyed.
     let broker = services.nats.connect().await;
-    let ask = async |question: KeyAdmin| {
-        broker.ask::<KeyAdminAnswer>(subject::KEY_ADMIN.into(), &question, ANSWER).await
-    };
-    let Ok(KeyAdminAnswer::Person { user, .. }) = ask(KeyAdmin::Person { name: ann.name.clone() }).await
-    else {
-        panic!("she has a name")
-    };
-    for holder in [Holder::User(user), Holder::Room(RoomSlug::parse(&gone).unwrap())] {
-        let erased = ask(KeyAdmin::Erase { holder }).await;
+    for holder in [holder(&broker, &ann.name).await, Holder::Room(RoomSlug::parse(&gone).unwrap())] {
+        let erased = ask(&broker, &KeyAdmin::Erase { holder }).await;
         assert_eq!(erased, Ok(KeyAdminAnswer::Erased { keys: 1 }));
     }
     sealing::store(&old.path("roots"), &Root::random(2).unwrap()).unwrap();
-    assert_eq!(ask(KeyAdmin::Rotate).await, Ok(KeyAdminAnswer::Started));
-    eventually("all is erased and wrapped anew", PATIENCE, || async {
-        match ask(KeyAdmin::Status).await {
-            Ok(KeyAdminAnswer::Status(status)) => (status.erasing == 0
-                && status.rotation.is_none()
-                && status.under.iter().all(|under| under.root == 2))
-            .then_some(()),
-            _ => None,
-        }
-    })
-    .await;
+    assert_eq!(ask(&broker, &KeyAdmin::Rotate).await, Ok(KeyAdminAnswer::Started));
+    eventually("all is erased and wrapped anew", PATIENCE, || settled(&broker, 2)).await;
     std::fs::remove_file(old.path("roots").join("root-1")).unwrap();
     copied(&old.path("roots"), &new.path("roots"));
     let keys = Backup::of(&client, subject::KEYS_STREAM).await;

@@ -1,14 +1,15 @@
 //! Root keys in daily life: a new one takes over while people talk and services die, and what is erased stays unreadable.
 
-use broker::{Broker, Expect};
+use broker::Broker;
 use protocol::frame::{Close, EventFrame, ResetReason};
-use protocol::keys::{Erasure, Holder, KeyAdmin, KeyAdminAnswer, KeyName, KeyState, KeyStatus};
-use protocol::{RoomSlug, UserId, subject};
-use sealing::{Key, Root, RootSource, Roots};
-use std::path::Path;
+use protocol::keys::{Erasure, Holder, KeyAdmin, KeyAdminAnswer, KeyName, KeyState};
+use protocol::{RoomSlug, subject};
+use sealing::{Root, RootSource, Roots};
 use std::time::Duration;
 use tests::eventually::eventually;
+use tests::files::files_with;
 use tests::heard::{Heard, bodies};
+use tests::operator::{all_keys, ask, holder, settled, stores_a_key};
 use tests::person::Person;
 use tests::process::{Launch, built};
 use tests::random::Random;
@@ -17,7 +18,6 @@ use tokio::time::sleep;
 
 /// Keys beside those of the people in a test, so that a rotation takes long enough to be killed.
 const MORE_KEYS: usize = 3_000;
-const ANSWER: Duration = Duration::from_secs(5);
 /// Longest wait for a rotation to end.
 const ROTATION: Duration = Duration::from_secs(60);
 
@@ -39,43 +39,10 @@ impl Scene {
     fn roots(&self) -> Roots {
         Roots::read(&RootSource::Folder(self.folder.path().to_owned())).unwrap()
     }
-}
 
-async fn ask(broker: &Broker, question: &KeyAdmin) -> Result<KeyAdminAnswer, broker::Error> {
-    broker.ask(subject::KEY_ADMIN.into(), question, ANSWER).await
-}
-
-async fn status(broker: &Broker) -> Option<KeyStatus> {
-    match ask(broker, &KeyAdmin::Status).await {
-        Ok(KeyAdminAnswer::Status(status)) => Some(status),
-        _ => None,
+    fn newest(&self) -> u16 {
+        self.roots().newest().version()
     }
-}
-
-/// All keys of the stream of keys, the canary and what tells of erasures among them.
-async fn all_keys(broker: &Broker) -> Vec<(String, KeyState)> {
-    let (mut all, mut after) = (Vec::new(), 0);
-    loop {
-        let batch = broker.read_after(subject::KEYS_STREAM, subject::KEYS, after, 1_000).await.unwrap();
-        for record in &batch.records {
-            after = record.seq;
-            all.extend(KeyState::decode(&record.payload).map(|state| (record.subject.clone(), state)));
-        }
-        if !batch.more {
-            return all;
-        }
-    }
-}
-
-fn has(folder: &Path, needle: &str) -> bool {
-    std::fs::read_dir(folder).unwrap().any(|entry| {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            return has(&path, needle);
-        }
-        let bytes = std::fs::read(&path).unwrap_or_default();
-        bytes.windows(needle.len()).any(|part| part == needle.as_bytes())
-    })
 }
 
 #[tokio::test]
@@ -89,10 +56,7 @@ async fn a_rotation_under_load_survives_kills_and_then_the_old_root_key_opens_no
     let broker = scene.services.nats.connect().await;
     let old = scene.roots();
     for _ in 0..MORE_KEYS {
-        let subject = KeyName { holder: Holder::User(UserId::new()), generation: 1 }.subject();
-        let key = old.wrap(&subject, &Key::random().unwrap()).unwrap();
-        let payload = KeyState::Wrapped { key }.encode();
-        broker.put(subject, Expect::LastSequence(0), None, payload).await.unwrap();
+        stores_a_key(&broker, &old).await;
     }
     let before = all_keys(&broker).await;
     sealing::store(scene.folder.path(), &Root::random(2).unwrap()).unwrap();
@@ -108,12 +72,7 @@ async fn a_rotation_under_load_survives_kills_and_then_the_old_root_key_opens_no
         // Whoever comes back finishes what was begun, unasked.
         scene.services.auth.start().await;
     }
-    let ended = eventually("everything is under the second root key", ROTATION, || async {
-        status(&broker)
-            .await
-            .filter(|status| status.rotation.is_none() && status.under.iter().all(|under| under.root == 2))
-    })
-    .await;
+    let ended = eventually("everything is under the second root key", ROTATION, || settled(&broker, 2)).await;
     assert_eq!(ended.roots, [1, 2]);
     assert_eq!(ended.under[0].keys, before.len() as u64, "none is lost, none is there twice");
     for (subject, state) in &before {
@@ -121,10 +80,6 @@ async fn a_rotation_under_load_survives_kills_and_then_the_old_root_key_opens_no
         let opened = scene.roots().unwrap(subject, key);
         assert!(opened.is_ok(), "an old copy opens as long as the old root key is there");
     }
-    let text = String::from_utf8(before[5].1.encode()).unwrap();
-    let store = scene.services.nats.folder().to_owned();
-    assert!(!has(&store, &text[8..text.len() - 2]), "the broker's files have an old copy");
-
     // The old root key is destroyed.
     std::fs::remove_file(scene.folder.path().join("root-1")).unwrap();
     let now = scene.roots();
@@ -185,7 +140,10 @@ async fn an_erased_person_is_read_by_nobody_and_the_others_are() {
     assert!(!html.contains("hers") && html.contains("data-kind=\"erased\""), "{html}");
     assert_eq!(ben.opens(&room).await.messages(), ["his"]);
     let store = scene.services.nats.folder().to_owned();
-    assert!(!has(&store, &wrapped[8..wrapped.len() - 2]), "the broker's files have her key");
+    assert!(
+        files_with(&store, &[&wrapped[8..wrapped.len() - 2]]).is_empty(),
+        "the broker's files have her key"
+    );
     // Once more changes nothing, and a service that starts finds nothing left to do.
     let again = ask(&broker, &KeyAdmin::Erase { holder }).await.unwrap();
     assert_eq!(again, KeyAdminAnswer::Erased { keys: 0 });
@@ -229,18 +187,10 @@ async fn a_kill_at_any_instant_of_a_rotation_or_an_erasure_leaves_nothing_half_d
         let mut hers = person.connects(&room).await;
         hers.caught_up().await;
         hers.say(&format!("text {number}")).await;
-        match ask(&broker, &KeyAdmin::Person { name: person.name.clone() }).await {
-            Ok(KeyAdminAnswer::Person { user, .. }) => people.push(Holder::User(user)),
-            other => panic!("{}: {other:?}", person.name),
-        }
+        people.push(holder(&broker, &person.name).await);
     }
     for _ in 0..100 {
-        let subject = KeyName { holder: Holder::User(UserId::new()), generation: 1 }.subject();
-        let key = scene.roots().wrap(&subject, &Key::random().unwrap()).unwrap();
-        broker
-            .put(subject, Expect::LastSequence(0), None, KeyState::Wrapped { key }.encode())
-            .await
-            .unwrap();
+        stores_a_key(&broker, &scene.roots()).await;
     }
 
     let mut random = Random::seeded(4);
@@ -249,7 +199,7 @@ async fn a_kill_at_any_instant_of_a_rotation_or_an_erasure_leaves_nothing_half_d
         let struck = if round % 2 == 0 { Struck::Rotation } else { Struck::Erasure(round / 2) };
         let (question, longest_ms) = match struck {
             Struck::Rotation => {
-                let next = scene.roots().newest().version() + 1;
+                let next = scene.newest() + 1;
                 sealing::store(scene.folder.path(), &Root::random(next).unwrap()).unwrap();
                 (KeyAdmin::Rotate, 400)
             }
@@ -269,11 +219,7 @@ async fn a_kill_at_any_instant_of_a_rotation_or_an_erasure_leaves_nothing_half_d
         scene.services.auth.start().await;
         answer.abort();
         eventually("what was begun is finished", ROTATION, || async {
-            let status = status(&broker).await.filter(|status| {
-                status.rotation.is_none()
-                    && status.erasing == 0
-                    && status.under.iter().all(|under| under.root == scene_newest(&scene))
-            });
+            let status = settled(&broker, scene.newest()).await;
             let erased = match struck {
                 Struck::Rotation => true,
                 Struck::Erasure(number) => is_erased(&broker, &people[number]).await,
@@ -285,7 +231,7 @@ async fn a_kill_at_any_instant_of_a_rotation_or_an_erasure_leaves_nothing_half_d
             status.filter(|_| erased)
         })
         .await;
-        let newest = scene_newest(&scene);
+        let newest = scene.newest();
         for older in scene.roots().versions().into_iter().filter(|version| *version < newest) {
             std::fs::remove_file(scene.folder.path().join(format!("root-{older}"))).unwrap();
         }
@@ -299,7 +245,10 @@ async fn a_kill_at_any_instant_of_a_rotation_or_an_erasure_leaves_nothing_half_d
     }
     let store = scene.services.nats.folder().to_owned();
     for wrapped in &destroyed {
-        assert!(!has(&store, &wrapped[8..wrapped.len() - 2]), "the broker's files have an erased key");
+        assert!(
+            files_with(&store, &[&wrapped[8..wrapped.len() - 2]]).is_empty(),
+            "the broker's files have an erased key"
+        );
     }
     let fresh = scene.services.add_gateway().await;
     let mut socket = ben.through(&scene.services.address(fresh)).connects(&room).await;
@@ -317,10 +266,6 @@ async fn a_kill_at_any_instant_of_a_rotation_or_an_erasure_leaves_nothing_half_d
         }
     }
     assert_eq!(told, people.len(), "each is told once");
-}
-
-fn scene_newest(scene: &Scene) -> u16 {
-    scene.roots().newest().version()
 }
 
 async fn is_erased(broker: &Broker, holder: &Holder) -> bool {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tests::backchat::{Backchat, START, STOP};
 use tests::backup::Backup;
 use tests::eventually::{SOON, eventually};
+use tests::files::files_with;
 use tests::heard::bodies;
 use tests::nats::Nats;
 use tests::person::{Person, unique};
@@ -24,22 +25,6 @@ use tests::stored::worker_history;
 
 /// Longest wait for a refusal to start.
 const REFUSAL: Duration = Duration::from_secs(60);
-
-/// The files below a folder that hold one of these texts.
-fn files_with(folder: &Path, needles: &[&str]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files_with(&path, needles));
-        } else if let Ok(bytes) = std::fs::read(&path)
-            && needles.iter().any(|needle| bytes.windows(needle.len()).any(|part| part == needle.as_bytes()))
-        {
-            found.push(path);
-        }
-    }
-    found
-}
 
 #[tokio::test]
 async fn a_needle_is_in_no_file_and_on_every_page() {
@@ -73,7 +58,10 @@ async fn a_needle_is_in_no_file_and_on_every_page() {
     assert!(!files_with(&backchat.data().join("auth"), &["Ann"]).is_empty(), "a name is in the accounts");
     // A backup of every stream, unpacked by another broker, and an export of each database.
     assert_eq!(files_with(restored.folder(), &sought), Vec::<PathBuf>::new());
-    assert!(!files_with(restored.folder(), &[&id.to_string()]).is_empty(), "the backups have the message's id");
+    assert!(
+        !files_with(restored.folder(), &[&id.to_string()]).is_empty(),
+        "the backups have the message's id"
+    );
     for (database, known) in [("history", id.to_string()), ("auth", ann.name.clone())] {
         let exported = exported(&backchat, database).await;
         assert!(exported.contains(&known), "the export of {database} has {known}: {exported}");

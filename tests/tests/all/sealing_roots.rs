@@ -119,6 +119,10 @@ async fn without_room_for_a_key_no_account_is_made_and_no_key_is_dropped() {
     limit(-1).await.unwrap();
     let registered = ben.register(&name, PASSWORD).await;
     assert_eq!(registered.status, 303, "the name is still free: {}", registered.body);
+    let with_his = messages_at(&broker, subject::KEYS).await;
+    let namesake = Person::stranger(&services.address(0)).register(&name, PASSWORD).await;
+    assert_ne!(namesake.status, 303, "the name is taken");
+    assert_eq!(messages_at(&broker, subject::KEYS).await, with_his, "no key is left of who got no account");
     ann.creates("Unharmed").await;
 }
 
@@ -228,14 +232,17 @@ async fn an_owner_rotates_the_root_key_while_people_talk() {
     let mut socket = ann.connects(&room).await;
     socket.caught_up().await;
     socket.say("before").await;
+    says(&command("keys check").to_the_end(END).await, 0, &["No root key was replaced yet"]);
     let Ended { code, output, .. } = command("keys rotate").to_the_end(END).await;
     assert_eq!(code, 0, "{output}");
     assert!(output.contains("Every key is wrapped under root-2"), "{output}");
     socket.say("after").await;
+    let still = ["will be complete in backups", "when root-1 is destroyed"];
+    says(&command("keys check").to_the_end(END).await, 0, &still);
     std::fs::remove_file(roots.join("root-1")).unwrap();
-    let Ended { code, output, .. } = command("keys check").to_the_end(END).await;
-    assert_eq!(code, 0, "{output}");
-    assert!(output.contains("root-2: needed by 3 keys"), "canary, person, room: {output}");
+    // The canary, a person, a room.
+    let complete = ["root-2: needed by 3 keys", "Erasures are complete in backups: all up to 20"];
+    says(&command("keys check").to_the_end(END).await, 0, &complete);
     program.terminate();
     assert_eq!(program.ended(STOP).await, 0);
 

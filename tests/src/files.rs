@@ -1,0 +1,21 @@
+//! What is written in files.
+
+use std::path::{Path, PathBuf};
+
+/// The files below a folder that hold one of these texts. A file may go while it is looked at.
+pub fn files_with(folder: &Path, needles: &[&str]) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            found.extend(files_with(&path, needles));
+        } else if std::fs::read(&path).is_ok_and(|bytes| needles.iter().any(|needle| has(&bytes, needle))) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn has(bytes: &[u8], needle: &str) -> bool {
+    bytes.windows(needle.len()).any(|part| part == needle.as_bytes())
+}
