@@ -24,6 +24,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     Chat,
+    HistoryStatus,
     /// Everything of who has this name.
     ErasePerson(String),
     /// The room at this address.
@@ -101,6 +102,12 @@ impl Settings for Config {
 
 fn command(source: &mut Source) -> Command {
     let commands = [
+        (
+            "history status",
+            Command::HistoryStatus,
+            "Says how far the history of the running backchat is behind its log, and what it could not apply: a table, or on anything \
+             but a terminal a line of JSON for each shard",
+        ),
         (
             "keys check",
             Command::CheckKeys,

@@ -7,6 +7,7 @@ mod data;
 mod erase;
 mod error;
 mod ground;
+mod history;
 mod keys;
 mod nats;
 mod operator;

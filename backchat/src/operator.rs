@@ -26,10 +26,15 @@ impl Operator {
         Ok(Self { broker: Broker::connect(&credentials, PATIENCE).await.map_err(fault)? })
     }
 
+    pub const fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
     pub async fn ask(&self, question: &KeyAdmin) -> Result<KeyAdminAnswer, Error> {
-        match self.broker.ask(subject::KEY_ADMIN.into(), question, PATIENCE).await.map_err(fault)? {
-            KeyAdminAnswer::Refused { reason } => Err(Error::Refused(reason)),
-            answer => Ok(answer),
+        match self.broker.ask(subject::KEY_ADMIN.into(), question, PATIENCE).await {
+            Ok(KeyAdminAnswer::Refused { reason }) => Err(Error::Refused(reason)),
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(Error::Refused(format!("the auth service does not answer: {error}"))),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::data::Data;
 use crate::ground::{self, Ground};
 use crate::run_file::Addresses;
 use crate::services::Services;
-use crate::{Config, Error, erase, keys, nats, roots, rotate, run_file};
+use crate::{Config, Error, erase, history, keys, nats, roots, rotate, run_file};
 
 /// One machine, one copy, one shard.
 const LAYOUT: Layout = Layout { shards: 1, replicas: 1 };
@@ -33,6 +33,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     match config.command {
         Command::ErasePerson(ref name) => erase::person(&config, name, shutdown).await,
         Command::EraseRoom(ref room) => erase::room(&config, room, shutdown).await,
+        Command::HistoryStatus => history::status(&config).await,
         Command::Chat => Box::pin(chat(config, shutdown)).await,
         Command::CheckKeys => Box::pin(keys::check(config, shutdown)).await,
         Command::ExportKeys => keys::export(&config.roots),

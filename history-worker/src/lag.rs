@@ -31,7 +31,11 @@ pub async fn watch(
     }
 }
 
-async fn measure(shard: Shard, broker: &Broker, applied: u64) -> Result<Lag, broker::Error> {
+/// How far a shard is behind the log, of which it has applied so much.
+///
+/// # Errors
+/// When the broker can't be asked.
+pub async fn measure(shard: Shard, broker: &Broker, applied: u64) -> Result<Lag, broker::Error> {
     let stream = shard.stream();
     let waiting = broker.read_after(&stream, &shard.log_all(), applied, 1).await?;
     let Some(oldest) = waiting.records.first() else { return Ok(Lag::default()) };

@@ -127,7 +127,13 @@ fn apply_and_answer(
 ) {
     let (progress, seen) = watch::channel(None);
     let measuring = lag::watch(part.shard, broker.clone(), seen.clone(), Arc::clone(signals));
-    let answers = Answers { part, store: store.clone(), signals: Arc::clone(signals), progress: seen };
+    let answers = Answers {
+        part,
+        broker: broker.clone(),
+        store: store.clone(),
+        signals: Arc::clone(signals),
+        progress: seen,
+    };
     let to_erase = Arc::new(Notify::new());
     let erasing = Erasing {
         part,
@@ -137,7 +143,7 @@ fn apply_and_answer(
         to_erase: Arc::clone(&to_erase),
     };
     let (broker, store, signals) = (broker.clone(), store.clone(), Arc::clone(signals));
-    tasks.spawn(answers.serve(broker.clone(), stopping.clone()));
+    tasks.spawn(answers.serve(stopping.clone()));
     tasks.spawn(Shard { part, broker, store, signals, progress, to_erase }.run(stopping.clone()));
     for beside in [Box::pin(measuring) as Pin<Box<dyn Future<Output = ()> + Send>>, Box::pin(erasing.run())] {
         let stopping = stopping.clone();

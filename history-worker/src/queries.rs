@@ -2,6 +2,7 @@
 
 mod after;
 mod page;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ const ROOMS_MAX: usize = 200;
 #[derive(Clone)]
 pub struct Answers {
     pub part: Part,
+    pub broker: Broker,
     pub store: Store,
     pub signals: Arc<Signals>,
     pub progress: watch::Receiver<Option<Progress>>,
@@ -55,8 +57,8 @@ impl Answers {
     ///
     /// # Errors
     /// When the broker's client has shut down.
-    pub async fn serve(self, broker: Broker, shutdown: CancellationToken) -> Result<(), Error> {
-        let mut questions = broker.serve(self.part.shard.history_queries(), "history").await?;
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let mut questions = self.broker.serve(self.part.shard.history_queries(), "history").await?;
         let places = Arc::new(Semaphore::new(AT_ONCE_MAX));
         let mut answering = JoinSet::new();
         loop {
@@ -112,6 +114,7 @@ impl Answers {
             Ok(HistoryQuery::After(query)) => self.after(&query).await.map(HistoryAnswer::Events),
             Ok(HistoryQuery::Find { room, id }) => self.find(&room, id).await,
             Ok(HistoryQuery::Last { rooms }) => self.last(&rooms).await,
+            Ok(HistoryQuery::Status) => self.status().await.map(HistoryAnswer::Status),
             Err(_) => Err(NoAnswer::Refused("not a question about the history")),
         }
     }

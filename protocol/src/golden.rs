@@ -13,7 +13,7 @@ use crate::{
         Erasure, Holder, KeyAdmin, KeyAdminAnswer, KeyAnswer, KeyRequest, KeyState, KeyStatus, RoomErasures,
         RoomErasuresAnswer, RootSince, Rotation, UnderRoot, Wrapped,
     },
-    query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, Page, PageQuery},
+    query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, HistoryStatus, Page, PageQuery, SetAside},
     state::{Edit, MessageState, Room, RoomState},
     view::{Content, Reactors, Row, What},
 };
@@ -209,6 +209,26 @@ fn queries_and_answers_survive_the_broker() {
     let events = vec![stored.clone()];
     both("query/after_answer.json", &HistoryAnswer::Events(Events { stream, applied, events, reached: 42 }));
     both("query/last_answer.json", &HistoryAnswer::Last { events: vec![(tea(), stored)] });
+    both("query/status.json", &HistoryQuery::Status);
+    let oldest = SetAside {
+        seq: 7,
+        at: at(),
+        subject: "chat.log.0.tea_x7qa".into(),
+        reason: "not an event".into(),
+        bytes: 12,
+    };
+    let status = HistoryStatus {
+        stream,
+        applied,
+        applied_at: Some(at()),
+        lag_entries: 3,
+        lag_seconds: 1,
+        events: 40,
+        duplicates: 1,
+        set_aside: 1,
+        oldest_set_aside: Some(oldest),
+    };
+    both("query/status_answer.json", &HistoryAnswer::Status(status));
     both("query/behind.json", &HistoryAnswer::Behind { applied: 7 });
     both("query/refused.json", &HistoryAnswer::Refused { reason: "the database does not answer".into() });
 }

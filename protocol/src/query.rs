@@ -1,7 +1,7 @@
 //! What the history worker is asked over the broker, as JSON requests on
 //! [`crate::subject::Shard::history_queries`], and what it answers: texts are sealed, the worker has no keys.
 
-use crate::{MessageId, RoomSlug, SealedStored, StreamIdentity, view::SealedRow};
+use crate::{MessageId, RoomSlug, SealedStored, StreamIdentity, Timestamp, view::SealedRow};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub enum HistoryQuery {
     Find { room: RoomSlug, id: MessageId },
     /// The last message of each of these rooms (at most 200), where there is one.
     Last { rooms: Vec<RoomSlug> },
+    /// How far the shard's history is.
+    Status,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,7 @@ pub enum HistoryAnswer {
     Last {
         events: Vec<(RoomSlug, SealedStored)>,
     },
+    Status(HistoryStatus),
     /// The projection has not come to `at_least` in time; it stands at `applied`.
     Behind {
         applied: u64,
@@ -73,6 +76,38 @@ pub struct Page {
     pub rows: Vec<SealedRow>,
     /// The room's row just before the first of `rows`; 0 when there is none, so nothing is older.
     pub prev: u64,
+}
+
+/// How far the history of a shard is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    pub stream: StreamIdentity,
+    /// Up to which sequence of the shard the log is applied.
+    pub applied: u64,
+    /// When the broker had stored what was applied last.
+    pub applied_at: Option<Timestamp>,
+    /// Entries of the shard's stream after that; 0 when no event is among them.
+    pub lag_entries: u64,
+    /// How long ago the first event that is not applied was stored, in seconds.
+    pub lag_seconds: u64,
+    /// Events in the history, and copies of such that were passed over, since it began.
+    pub events: u64,
+    pub duplicates: u64,
+    /// Entries of the log that can't be applied.
+    pub set_aside: u64,
+    pub oldest_set_aside: Option<SetAside>,
+}
+
+/// An entry of the log that can't be applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    pub seq: u64,
+    /// When the broker stored it.
+    pub at: Timestamp,
+    pub subject: String,
+    pub reason: String,
+    /// How long it is in the log.
+    pub bytes: u64,
 }
 
 /// Events of a room, with the changes of older messages among them. What was erased is left out, and a message or an edit

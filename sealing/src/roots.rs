@@ -3,12 +3,13 @@
 use crate::key::KEY_BYTES;
 use bip39::Mnemonic;
 use data_encoding::BASE64URL_NOPAD;
+use nix::unistd::geteuid;
 use std::{
     collections::BTreeMap,
     fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
@@ -216,8 +217,8 @@ fn in_file(path: &Path, version: &str) -> Result<Root, RootFault> {
     let shown = path.display();
     let unreadable = |error: io::Error| RootFault(format!("the root key {shown} can't be read: {error}"));
     let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-    if mode & 0o077 != 0 {
+    let metadata = file.metadata().map_err(unreadable)?;
+    if is_open_to_others(metadata.mode(), metadata.uid() == geteuid().as_raw()) {
         return fault(format!("the root key {shown} can be read by others: chmod 600 {shown}"));
     }
     let text = read_text(file).map_err(unreadable)?;
@@ -225,6 +226,12 @@ fn in_file(path: &Path, version: &str) -> Result<Root, RootFault> {
     root.ok_or_else(|| {
         RootFault(format!("{shown} is no root key: it must have one line of 43 letters of base64url"))
     })
+}
+
+/// A file of another owner can be read through its group alone: so a secret of Kubernetes with an `fsGroup` is mounted, with mode 0440.
+const fn is_open_to_others(mode: u32, is_ours: bool) -> bool {
+    let others = if is_ours { 0o077 } else { 0o037 };
+    mode & others != 0
 }
 
 fn read_text(from: impl Read) -> io::Result<Zeroizing<String>> {
@@ -308,6 +315,7 @@ pub fn store(folder: &Path, root: &Root) -> Result<PathBuf, RootFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn read(folder: &Path) -> Result<Roots, String> {
         Roots::read(&RootSource::Folder(folder.to_owned())).map_err(|fault| fault.to_string())
@@ -336,6 +344,9 @@ mod tests {
             assert!(why.contains("chmod 600") && why.contains("root-1"), "{open:o}: {why}");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        // Of another owner, as a mounted secret is.
+        assert!(!is_open_to_others(0o100_440, false) && !is_open_to_others(0o100_400, false));
+        assert!([0o100_444, 0o100_460, 0o100_441].iter().all(|mode| is_open_to_others(*mode, false)));
         fs::write(&path, "too short").unwrap();
         assert!(read(&folder).unwrap_err().contains("is no root key"));
         fs::remove_file(&path).unwrap();

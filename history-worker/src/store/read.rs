@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use protocol::RoomSlug;
+use protocol::query::SetAside;
 use surrealdb::types::{RecordId, SurrealValue, Variables};
 
 use super::change_rows::{EndedRow, EraseRow, TextRow, ended_id, erase_id};
 use super::event_rows::{EventRow, SentRow, event_id, mark, reaction_id, sent_id};
 use super::rows::{
-    CheckpointRow, RoomRow, checkpoint_id, range, room_id, room_range, shard_key, whole_room_range,
+    AsideRow, CheckpointRow, RoomRow, checkpoint_id, range, room_id, room_range, shard_key, whole_room_range,
 };
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
@@ -92,6 +93,13 @@ impl Store {
         let ids = sequences.iter().map(|seq| erase_id(part, *seq)).collect();
         let _: Vec<RecordId> = self.select("DELETE $of RETURN NONE", ids).await?;
         Ok(())
+    }
+
+    /// The oldest entry of the shard's log that was set aside.
+    pub async fn oldest_aside(&self, part: Part) -> Result<Option<SetAside>, StoreError> {
+        let all = range("aside", shard_key(part, 0), shard_key(part, u64::MAX));
+        let rows: Vec<AsideRow> = self.select_range("SELECT * FROM $range LIMIT 1", all).await?;
+        rows.into_iter().next().map(AsideRow::set_aside).transpose()
     }
 
     /// Rooms of the shard that were erased, of which log or database still have something: at most 10.

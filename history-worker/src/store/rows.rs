@@ -2,6 +2,7 @@
 
 use std::ops::{Bound, Range};
 
+use protocol::query::SetAside;
 use protocol::{MessageId, RoomSlug, Sealed, SealedText, StreamIdentity, Timestamp, UserId};
 use surrealdb::types::{Array, Bytes, RecordId, RecordIdKey, RecordIdKeyRange, SurrealValue, Value};
 use uuid::Uuid;
@@ -169,6 +170,18 @@ impl AsideRow {
             bytes: int(aside.bytes as u64),
             payload: Bytes::from(aside.payload.clone()),
         }
+    }
+}
+
+impl AsideRow {
+    pub fn set_aside(self) -> Result<SetAside, StoreError> {
+        Ok(SetAside {
+            seq: number_in(&self.id, 1)?,
+            at: Timestamp::from_millis(self.at_ms),
+            subject: self.subject,
+            reason: self.reason,
+            bytes: natural(self.bytes, "bytes")?,
+        })
     }
 }
 

@@ -67,7 +67,12 @@ async fn a_text_up_to_the_limit_is_stored_whole() {
 
 #[tokio::test]
 async fn a_page_of_the_longest_messages_is_cut_and_the_whole_history_still_comes() {
-    let Both { person, room, mut program, .. } = both("Longest").await;
+    // Of its own: a history that goes on meanwhile, for whatever room, gives shorter pages.
+    let backchat = Backchat::without_rate_limit().await;
+    let person = Person::arrives(&backchat.address(), "Longest").await;
+    let room = person.creates("Longest").await;
+    let mut program = person.connects(&room).await;
+    program.caught_up().await;
     let texts: Vec<_> = (0..60).map(|n| format!("{n:02}{}", "🙂".repeat(3_998))).collect();
     program.say_all(texts.clone()).await;
     let (page, more) = program.page(i64::MAX as u64, 100).await;

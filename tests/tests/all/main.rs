@@ -12,6 +12,7 @@ mod escaping;
 mod faults;
 mod handshake;
 mod heads;
+mod history;
 mod hostile;
 mod limits;
 mod lookups;

@@ -1,0 +1,97 @@
+//! `backchat history status`: how far the history is behind the log.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use protocol::query::{HistoryAnswer, HistoryQuery, HistoryStatus};
+use protocol::subject::Shard;
+use serde_json::json;
+use service::process::say;
+
+use crate::ground::fault;
+use crate::operator::Operator;
+use crate::{Config, Error};
+
+/// How long a history worker may take for one shard.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Says of each shard how far its history is: a table for a person, lines of JSON for a program.
+///
+/// # Errors
+/// When no backchat runs on the data, or its history worker does not answer.
+pub async fn status(config: &Config) -> Result<(), Error> {
+    let operator = Operator::connect(config).await?;
+    let shards = operator.broker().installation().await.map_err(fault)?.shards;
+    let is_for_a_person = std::io::stdout().is_terminal();
+    if is_for_a_person {
+        say("shard     applied      events   behind        set aside");
+    }
+    for shard in Shard::all(shards) {
+        let status = of_shard(&operator, shard).await?;
+        say(&if is_for_a_person { row(shard, &status) } else { line(shard, &status) });
+    }
+    Ok(())
+}
+
+async fn of_shard(operator: &Operator, shard: Shard) -> Result<HistoryStatus, Error> {
+    let asked = operator.broker().ask(shard.history_queries(), &HistoryQuery::Status, PATIENCE).await;
+    let why = match asked {
+        Ok(HistoryAnswer::Status(status)) => return Ok(status),
+        Ok(HistoryAnswer::Behind { .. }) => "nothing is applied yet".to_owned(),
+        Ok(HistoryAnswer::Refused { reason }) => reason,
+        Ok(_) => "it answers something else".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::Refused(format!("the history worker says nothing of shard {}: {why}", shard.0)))
+}
+
+fn row(shard: Shard, status: &HistoryStatus) -> String {
+    let behind = match status.lag_entries {
+        0 => "nothing".to_owned(),
+        entries => format!("{entries}, {} s", status.lag_seconds),
+    };
+    let aside = match &status.oldest_set_aside {
+        None => "nothing".to_owned(),
+        Some(oldest) => {
+            format!("{}, the oldest is {} of {}: {}", status.set_aside, oldest.seq, oldest.at, oldest.reason)
+        }
+    };
+    format!("{:>5} {:>11} {:>11}   {behind:<13} {aside}", shard.0, status.applied, status.events)
+}
+
+fn line(shard: Shard, status: &HistoryStatus) -> String {
+    let mut line = json!(status);
+    line["shard"] = json!(shard.0);
+    line.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::query::SetAside;
+    use protocol::{StreamIdentity, Timestamp};
+
+    #[test]
+    fn a_person_reads_what_is_behind_and_what_was_set_aside() {
+        let mut status = HistoryStatus {
+            stream: StreamIdentity(1),
+            applied: 42,
+            applied_at: None,
+            lag_entries: 0,
+            lag_seconds: 0,
+            events: 40,
+            duplicates: 0,
+            set_aside: 0,
+            oldest_set_aside: None,
+        };
+        let said = row(Shard(0), &status);
+        assert_eq!(said, "    0          42          40   nothing       nothing");
+        let at = Timestamp::from_millis(0);
+        let (subject, reason) = ("chat.log.0.tea".to_owned(), "not an event".to_owned());
+        status.oldest_set_aside = Some(SetAside { seq: 7, at, subject, reason, bytes: 3 });
+        (status.lag_entries, status.lag_seconds, status.set_aside) = (12, 3, 1);
+        let said = row(Shard(3), &status);
+        assert!(said.starts_with("    3") && said.contains("12, 3 s"), "{said}");
+        assert!(said.ends_with("1, the oldest is 7 of 1970-01-01T00:00:00.000Z: not an event"), "{said}");
+    }
+}

@@ -1,0 +1,213 @@
+//! What changes rooms and memberships: each an event of the log with the state that it leaves beside it, both stored or neither.
+
+use super::{Directory, room};
+use crate::{Error, sealed, slug};
+use broker::{BatchEntry, Expect};
+use protocol::{
+    Event, MessageId, RoomSlug, SealedEvent, Timestamp, UserId,
+    keys::{Holder, KeyAnswer, KeyRequest},
+    state::{Membership, Role, Room, RoomState},
+    subject::{self, Shard},
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// Tries to find a free address for a new room, or to settle a race.
+const TRIES_MAX: usize = 8;
+/// Memberships read at once of a person who is erased.
+const ERASED_AT_ONCE: usize = 1_000;
+/// How long the auth service is waited for, which makes a new room's key.
+const KEY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An event that changes a state beside the log.
+enum Turn {
+    Member { user: UserId, to: Membership, event: SealedEvent },
+    RoomErased { id: MessageId },
+}
+
+impl Turn {
+    const fn id(&self) -> MessageId {
+        match self {
+            Self::Member { event, .. } => event.id(),
+            Self::RoomErased { id } => *id,
+        }
+    }
+}
+
+impl Directory {
+    /// Makes a room; its maker is its first member and owner.
+    ///
+    /// # Errors
+    /// When the broker does not store it.
+    pub async fn create(&self, user: UserId, name: &str) -> Result<RoomSlug, Error> {
+        let mut last = Error::NoRoom;
+        for _ in 0..TRIES_MAX {
+            let room = slug::slug(name);
+            let shard = self.shard(&room);
+            let id = MessageId::new();
+            self.make_key(&room).await?;
+            let created = Event::Created { id, author: user, name: name.to_owned() };
+            let created = sealed::seal(&self.keyring, &room, &created).await?;
+            let Event::Created { name: title, .. } = &created else { return Err(Error::NoRoom) };
+            let described = RoomState::There(Room { name: title.clone(), creator: user });
+            let entries = vec![
+                entry(shard.log(&room), Expect::LastSequence(0), created.encode()),
+                entry(shard.room(&room), Expect::LastSequence(0), state(&described)),
+                entry(
+                    shard.member(user, &room),
+                    Expect::LastSequence(0),
+                    state(&Membership::Member { role: Role::Owner }),
+                ),
+            ];
+            match self.broker.publish_batch(&id.to_string(), entries).await {
+                Ok(_) => return Ok(room),
+                // The address is taken: another suffix.
+                Err(error @ broker::Error::Conflict) => last = error.into(),
+                // It may be stored or not: the room's state tells.
+                Err(error) => match self.room(&room).await? {
+                    Some(found) if found.creator == user => return Ok(room),
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+        Err(last)
+    }
+
+    /// Has the auth service make a room's key, if there is none. A key without a room is harmless.
+    async fn make_key(&self, room: &RoomSlug) -> Result<(), Error> {
+        let request = KeyRequest { room: room.clone() };
+        match self.broker.ask(subject::KEY_REQUESTS.to_owned(), &request, KEY_PATIENCE).await {
+            Ok(KeyAnswer::Stored) => Ok(()),
+            Ok(KeyAnswer::Refused { reason }) => {
+                tracing::warn!(%room, reason, "there is no key for a new room");
+                Err(Error::NoKey)
+            }
+            Err(error) => {
+                tracing::warn!(%room, %error, "the auth service does not answer: new rooms have to wait");
+                Err(Error::NoKey)
+            }
+        }
+    }
+
+    /// Makes a person a member of a room that exists. Joining twice changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`], or when the broker does not store it.
+    pub async fn join(&self, user: UserId, room: &RoomSlug) -> Result<(), Error> {
+        if self.room(room).await?.is_none() {
+            return Err(Error::NoRoom);
+        }
+        let event = SealedEvent::Joined { id: MessageId::new(), author: user };
+        self.change(user, room, Membership::Member { role: Role::Member }, event).await.map(drop)
+    }
+
+    /// Ends a person's membership. Leaving twice changes nothing.
+    ///
+    /// # Errors
+    /// When the broker does not store it.
+    pub async fn leave(&self, user: UserId, room: &RoomSlug) -> Result<(), Error> {
+        let event = SealedEvent::Left { id: MessageId::new(), author: user };
+        self.change(user, room, Membership::Gone, event).await.map(drop)
+    }
+
+    async fn change(
+        &self,
+        user: UserId,
+        room: &RoomSlug,
+        to: Membership,
+        event: SealedEvent,
+    ) -> Result<bool, Error> {
+        self.turn(room, &Turn::Member { user, to, event }).await
+    }
+
+    /// Stores the event and the state beside it, both or neither; a race is settled by looking again. False when there is nothing
+    /// to be changed.
+    async fn turn(&self, room: &RoomSlug, turn: &Turn) -> Result<bool, Error> {
+        let mut last = broker::Error::Conflict;
+        for attempt in 0..TRIES_MAX {
+            let (id, Some(entries)) = (turn.id(), self.entries(room, turn).await?) else { return Ok(false) };
+            match self.broker.publish_batch(&format!("{id}-{attempt}"), entries).await {
+                Ok(_) => return Ok(true),
+                Err(error @ (broker::Error::Conflict | broker::Error::TimedOut)) => last = error,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(last.into())
+    }
+
+    /// What is to be stored as things are now.
+    async fn entries(&self, slug: &RoomSlug, turn: &Turn) -> Result<Option<Vec<BatchEntry>>, Error> {
+        let shard = self.shard(slug);
+        let (event, subject, seq, after) = match turn {
+            Turn::Member { user, to, event } => {
+                let (seq, now) = self.membership(*user, slug).await?;
+                if now == Membership::Erased && to.is_member() {
+                    return Err(Error::NoRoom);
+                }
+                if !now.becomes(*to) {
+                    return Ok(None);
+                }
+                (event.encode(), shard.member(*user, slug), seq, state(to))
+            }
+            Turn::RoomErased { id } => {
+                let found = self.broker.last_confirmed(&shard.stream(), &shard.room(slug)).await?;
+                let there = found.and_then(|record| Some((record.seq, room(&record)?.creator)));
+                let Some((seq, author)) = there else { return Ok(None) };
+                let after = RoomState::Erased { erased_at: Timestamp::now() };
+                (SealedEvent::RoomErased { id: *id, author }.encode(), shard.room(slug), seq, state(&after))
+            }
+        };
+        Ok(Some(vec![
+            entry(shard.log(slug), Expect::Anything, event),
+            entry(subject, Expect::LastSequence(seq), after),
+        ]))
+    }
+
+    /// Writes to the rooms that everything of a person or of the room itself is erased, and gives to how many: none is told twice.
+    ///
+    /// # Errors
+    /// When the broker does not store it; what is missing is written when it is asked for again.
+    pub async fn erase(&self, holder: &Holder) -> Result<u64, Error> {
+        match holder {
+            Holder::Room(room) => {
+                let turn = Turn::RoomErased { id: MessageId::new() };
+                self.turn(room, &turn).await.map(u64::from)
+            }
+            Holder::User(user) => {
+                let mut told = 0;
+                for shard in Shard::all(self.shards) {
+                    for room in self.all_rooms_of(shard, *user).await? {
+                        // Of a room that is erased itself nothing is left to be told.
+                        if self.room(&room).await?.is_some() {
+                            let event = SealedEvent::UserErased { id: MessageId::new(), author: *user };
+                            let erased = self.change(*user, &room, Membership::Erased, event);
+                            told += u64::from(erased.await?);
+                        }
+                    }
+                }
+                Ok(told)
+            }
+        }
+    }
+
+    /// The rooms of a shard in which a person ever was.
+    async fn all_rooms_of(&self, shard: Shard, user: UserId) -> Result<BTreeSet<RoomSlug>, Error> {
+        let (mut rooms, mut after) = (BTreeSet::new(), 0);
+        loop {
+            let (stream, subject) = (shard.stream(), shard.member_rooms(user));
+            let batch = self.broker.read_after(&stream, &subject, after, ERASED_AT_ONCE).await?;
+            rooms.extend(batch.records.iter().filter_map(|record| subject::room_of(&record.subject)));
+            match batch.records.last() {
+                Some(last) if batch.more => after = last.seq,
+                _ => return Ok(rooms),
+            }
+        }
+    }
+}
+
+const fn entry(subject: String, expect: Expect, payload: Vec<u8>) -> BatchEntry {
+    BatchEntry { subject, expect, payload }
+}
+
+fn state(state: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(state).expect("a state is plain JSON")
+}

@@ -1,0 +1,27 @@
+//! How far the shard's history is, for an operator.
+
+use protocol::query::HistoryStatus;
+
+use super::{Answers, NoAnswer};
+use crate::lag;
+
+impl Answers {
+    pub(super) async fn status(&self) -> Result<HistoryStatus, NoAnswer> {
+        let Some(checkpoint) = self.store.checkpoint(self.part).await? else {
+            return Err(NoAnswer::Behind { applied: 0 });
+        };
+        let lag = lag::measure(self.part.shard, &self.broker, checkpoint.applied).await;
+        let lag = lag.map_err(|_| NoAnswer::Refused("the broker can't be asked how far the log is"))?;
+        Ok(HistoryStatus {
+            stream: checkpoint.stream,
+            applied: checkpoint.applied,
+            applied_at: checkpoint.applied_at,
+            lag_entries: lag.entries,
+            lag_seconds: lag.seconds,
+            events: checkpoint.totals.events,
+            duplicates: checkpoint.totals.duplicates,
+            set_aside: checkpoint.totals.asides,
+            oldest_set_aside: self.store.oldest_aside(self.part).await?,
+        })
+    }
+}
