@@ -18,11 +18,12 @@ async fn status(backchat: &Backchat) -> Ended {
     launch.words("history status").to_the_end(END).await
 }
 
-/// The line of the only shard.
+/// The line of the only shard, which stands among those of the log.
 async fn line(backchat: &Backchat) -> Value {
     let ended = status(backchat).await;
     assert_eq!(ended.code, 0, "{}", ended.output);
-    serde_json::from_str(ended.output.trim()).unwrap()
+    let line = ended.output.lines().find(|line| line.contains("\"shard\""));
+    serde_json::from_str(line.unwrap()).unwrap()
 }
 
 #[tokio::test]
