@@ -150,7 +150,6 @@ impl Program {
         signal(self.id(), "TERM");
     }
 
-    /// Stops it where it stands: its connections stay open and say nothing.
     /// Has it crash, and says whether the system wrote its memory to a core file.
     ///
     /// # Panics
@@ -160,6 +159,7 @@ impl Program {
         self.child.wait().expect("a child can be waited for").core_dumped()
     }
 
+    /// Stops it where it stands: its connections stay open and say nothing.
     pub fn pause(&self) {
         signal(self.id(), "STOP");
     }

@@ -18,7 +18,7 @@ const WRITERS: usize = 64;
 const TALK_EVERY: Duration = Duration::from_millis(20);
 /// How often it is looked how far the rotation is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long the talk goes on before and after, to be compared with.
+/// How long the talk goes on before, to be compared with.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// What was seen.
@@ -47,8 +47,8 @@ pub async fn run(keys: usize, say: impl Fn(String)) -> Seen {
     let settings = [("BACKCHAT_GATEWAY_ROOTS", &*path), ("BACKCHAT_AUTH_SERVICE_ROOTS", &path)];
     let mut services = Services::with(1, &settings).await;
     let broker = services.nats.connect().await;
-    let roots = || Roots::read(&RootSource::Folder(folder.path().to_owned())).expect("the roots can be read");
-    let old = roots();
+    let source = RootSource::Folder(folder.path().to_owned());
+    let old = Roots::read(&source).expect("the root key can be read");
     let began = Instant::now();
     fill(&broker, &old, keys).await;
     say(format!("{keys} keys were written in {:.0} s", began.elapsed().as_secs_f64()));
