@@ -23,8 +23,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Requests for keys that are answered at once; more are refused.
 const AT_ONCE_MAX: usize = 64;
-/// The generation of a first key.
-const FIRST: u16 = 1;
 /// Pause before requests are served again, when the broker's client failed.
 const SERVE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -118,7 +116,7 @@ impl Vault {
     /// Takes a person's key back with which nothing was sealed, since there is no account. One that can't be taken back now is
     /// harmless.
     pub async fn take_back(&self, user: protocol::UserId) {
-        let subject = KeyName { holder: Holder::User(user), generation: FIRST }.subject();
+        let subject = KeyName::first(Holder::User(user)).subject();
         if let Ok(Some(unused)) = self.last(&subject).await {
             // Not overwritten, which costs the broker some megabytes: it opens nothing.
             let _ = self.broker.remove(subject::KEYS_STREAM, unused.seq).await;
@@ -126,7 +124,7 @@ impl Vault {
     }
 
     async fn ensure(&self, holder: Holder) -> Result<Ensured, Error> {
-        let subject = KeyName { holder, generation: FIRST }.subject();
+        let subject = KeyName::first(holder).subject();
         let payload = self.wrapped(&subject, &Key::random()?)?;
         match self.broker.put(subject.clone(), Expect::LastSequence(0), None, payload).await {
             Ok(_) => {

@@ -17,8 +17,6 @@ use std::{
     time::Duration,
 };
 
-/// New texts are sealed with the first keys of room and author. A box says which ones it is of, so that others may begin one day.
-const GENERATION: u16 = 1;
 /// Keys in each of the two generations of the caches.
 const KEYS_MAX: usize = 8_192;
 /// How long the first start of the auth service is waited for, which makes the canary.
@@ -167,7 +165,7 @@ impl Keyring {
     /// # Errors
     /// [`Error::NoKey`] when one of the two has no key, or the broker's errors.
     pub async fn sealer(&self, room: &RoomSlug, author: UserId) -> Result<Arc<BodyKey>, Error> {
-        let texts = Texts { room: room.clone(), author, generations: (GENERATION, GENERATION) };
+        let texts = Texts { room: room.clone(), author, generations: (KeyName::FIRST, KeyName::FIRST) };
         match self.opener(&texts).await? {
             Opener::Key(body) => Ok(body),
             Opener::Erased | Opener::Missing => Err(Error::NoKey),
@@ -181,7 +179,7 @@ impl Keyring {
     pub async fn room_key(&self, room: &RoomSlug) -> Result<Key, Error> {
         let holder = Holder::Room(room.clone());
         // Tags of one room stay comparable.
-        match self.key(&KeyName { holder, generation: GENERATION }).await? {
+        match self.key(&KeyName::first(holder)).await? {
             Found::Key(key) => Ok(key),
             Found::Erased | Found::Missing => Err(Error::NoKey),
         }

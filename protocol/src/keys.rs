@@ -60,6 +60,13 @@ pub struct KeyName {
 }
 
 impl KeyName {
+    /// New texts are sealed with the first keys of room and author. A box says which ones it is of, so that others may begin one day.
+    pub const FIRST: u16 = 1;
+
+    pub const fn first(holder: Holder) -> Self {
+        Self { holder, generation: Self::FIRST }
+    }
+
     /// `chat.keys.room.<slug>.<generation>` or `chat.keys.user.<id>.<generation>`.
     pub fn subject(&self) -> String {
         format!("chat.keys.{}.{}", self.holder, self.generation)

@@ -4,7 +4,7 @@
 //! First it is written that the holder is erased, by which gateways forget at once; then each key is erased by its sequence, and a
 //! tombstone written; last it is written that all is done. Whatever dies in between, the next process goes on from what is written.
 
-use super::{FIRST, Vault};
+use super::Vault;
 use crate::error::Error;
 use crate::store::Letter;
 use broker::Expect;
@@ -26,7 +26,7 @@ impl Vault {
     /// # Errors
     /// Those of broker and database: then it is finished later.
     pub(super) async fn erase(&self, holder: &Holder) -> Result<Option<u64>, Error> {
-        let first = KeyName { holder: holder.clone(), generation: FIRST }.subject();
+        let first = KeyName::first(holder.clone()).subject();
         if self.last(&first).await?.is_none() {
             return Ok(None);
         }
@@ -78,7 +78,7 @@ impl Vault {
     }
 
     async fn destroy(&self, holder: &Holder) -> Result<u64, Error> {
-        let first = KeyName { holder: holder.clone(), generation: FIRST }.subject();
+        let first = KeyName::first(holder.clone()).subject();
         let (mut subjects, mut erased, mut after) = (BTreeSet::from([first]), 0, 0);
         loop {
             let batch = self.broker.read_after(subject::KEYS_STREAM, &holder.subjects(), after, BATCH).await;
