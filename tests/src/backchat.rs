@@ -2,7 +2,7 @@
 
 use crate::nats::{self, server};
 use crate::ports;
-use crate::process::{Launch, Program, built, signal};
+use crate::process::{Launch, Program, built, pause, signal};
 use crate::usage::Usage;
 use broker::{Broker, Credentials};
 use serde::Deserialize;
@@ -124,7 +124,7 @@ impl Backchat {
     }
 
     pub fn pause_broker(&self) {
-        signal(self.broker_id().expect("a broker child runs"), "STOP");
+        pause(self.broker_id().expect("a broker child runs"));
     }
 
     pub fn resume_broker(&self) {

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lines of a program's log that a failing test shows.
 const LOG_LINES_SHOWN: usize = 60;
@@ -160,8 +160,11 @@ impl Program {
     }
 
     /// Stops it where it stands: its connections stay open and say nothing.
+    ///
+    /// # Panics
+    /// When a thread of it goes on.
     pub fn pause(&self) {
-        signal(self.id(), "STOP");
+        pause(self.id());
     }
 
     pub fn resume(&self) {
@@ -261,6 +264,29 @@ fn leash(group: u32, scratch: Option<&Path>) -> Child {
 /// Sends a signal to one process.
 pub fn signal(process: u32, signal: &str) {
     shell_kill(signal, &process.to_string());
+}
+
+/// Stops a process where it stands, and waits until each of its threads does: on a busy machine they run on for
+/// milliseconds after the signal, which is long enough to store a message.
+///
+/// # Panics
+/// When a thread still runs after five seconds.
+pub fn pause(process: u32) {
+    signal(process, "STOP");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !stands(process) {
+        assert!(Instant::now() < deadline, "process {process} does not stand still");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether every thread of a process is stopped (`T` in proc_pid_stat(5)).
+fn stands(process: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['T', 't']))
+    })
 }
 
 fn signal_group(group: u32, signal: &str) {
