@@ -1,7 +1,9 @@
 //! What a room's log stores. Sequence and time are not in an event: the broker gives them.
 
 use crate::{
-    MessageId, Reaction, Timestamp, UserId, limits,
+    MessageId, Reaction, Timestamp, UserId,
+    ids::short,
+    limits,
     sealed::{Sealed, SealedText, Tag},
 };
 use serde::{Deserialize, Serialize};
@@ -207,6 +209,12 @@ impl<Title, Body, Emoji> Event<Title, Body, Emoji> {
         }
     }
 
+    /// What the broker knows it by while it watches for duplicates (`Nats-Msg-Id`): its author and its id, since ids are
+    /// made by clients.
+    pub fn deduplication_id(&self) -> String {
+        format!("{}.{}", self.author().short(), self.id().short())
+    }
+
     /// The text that it brings: a message's or an edit's.
     pub const fn body(&self) -> Option<&Body> {
         match self {
@@ -266,10 +274,12 @@ struct Entry<'a> {
     v: u32,
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
+    #[serde(with = "short")]
     id: MessageId,
+    #[serde(with = "short")]
     author: UserId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    target: Option<Target>,
+    target: Option<EntryTarget>,
     #[serde(rename = "box", default, skip_serializing_if = "Option::is_none")]
     sealed: Option<Sealed>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -282,6 +292,28 @@ struct Entry<'a> {
     hash: Option<String>,
 }
 
+/// A [`Target`] as the log has it.
+#[derive(Serialize, Deserialize)]
+struct EntryTarget {
+    #[serde(with = "short")]
+    id: MessageId,
+    #[serde(with = "short")]
+    author: UserId,
+    seq: u64,
+}
+
+impl From<Target> for EntryTarget {
+    fn from(Target { id, author, seq }: Target) -> Self {
+        Self { id, author, seq }
+    }
+}
+
+impl From<EntryTarget> for Target {
+    fn from(EntryTarget { id, author, seq }: EntryTarget) -> Self {
+        Self { id, author, seq }
+    }
+}
+
 impl Entry<'_> {
     fn of(event: &SealedEvent) -> Self {
         let mut entry = Self {
@@ -289,7 +321,7 @@ impl Entry<'_> {
             kind: Cow::Borrowed(""),
             id: event.id(),
             author: event.author(),
-            target: event.target(),
+            target: event.target().map(EntryTarget::from),
             sealed: event.body().map(|text| text.sealed.clone()),
             tag: None,
             on: None,
@@ -324,7 +356,7 @@ impl Entry<'_> {
         const MISSING: Unreadable = Unreadable::Fields;
         let Self { id, author, target, sealed, .. } = self;
         let text = sealed.map(|sealed| SealedText { by: id, sealed }).ok_or(MISSING);
-        let target = target.ok_or(MISSING);
+        let target = target.map(Target::from).ok_or(MISSING);
         Ok(match self.kind.as_ref() {
             "created" => Event::Created { id, author, name: text? },
             "joined" => Event::Joined { id, author },
@@ -444,8 +476,8 @@ mod tests {
         let with_box = |sealed: &str| {
             format!(
                 r#"{{"v":1,"type":"message","id":"{}","author":"{}","box":"{sealed}"}}"#,
-                MessageId::new(),
-                UserId::new()
+                MessageId::new().short(),
+                UserId::new().short()
             )
         };
         assert_eq!(SealedEvent::decode(b"{"), Err(Unreadable::NotAnEvent));

@@ -1,5 +1,6 @@
 //! The names of things: people, sessions, rooms, messages, and places in the log.
 
+use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
@@ -26,6 +27,21 @@ macro_rules! uuid_id {
             /// A new id of this kind: UUID version 7, so that ids rise with time.
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
+            }
+
+            /// The id as the log writes it.
+            pub fn short(self) -> String {
+                short::text(self.0, &mut short::Letters::default()).to_owned()
+            }
+        }
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+        impl From<$name> for Uuid {
+            fn from(id: $name) -> Self {
+                id.0
             }
         }
         impl Default for $name {
@@ -59,6 +75,49 @@ uuid_id!(
     /// An event's id. For a message the client makes it, and sends the same one again when it retries.
     MessageId, "message id"
 );
+
+/// Ids as the log has them: their 16 bytes in base64url, 22 letters instead of 36, since each crosses the broker twice
+/// for every event.
+pub(crate) mod short {
+    use super::{BASE64URL_NOPAD, Deserializer, Serializer, Uuid, fmt};
+    use serde::de::{Error, Visitor};
+    use std::marker::PhantomData;
+
+    const LETTERS: usize = 22;
+    pub type Letters = [u8; LETTERS];
+
+    pub fn text(id: Uuid, letters: &mut Letters) -> &str {
+        BASE64URL_NOPAD.encode_mut_str(id.as_bytes(), letters)
+    }
+
+    pub fn serialize<I: Copy + Into<Uuid>, S: Serializer>(id: &I, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text((*id).into(), &mut Letters::default()))
+    }
+
+    pub fn deserialize<'de, I: From<Uuid>, D: Deserializer<'de>>(deserializer: D) -> Result<I, D::Error> {
+        deserializer.deserialize_str(Read(PhantomData))
+    }
+
+    struct Read<I>(PhantomData<I>);
+
+    impl<I: From<Uuid>> Visitor<'_> for Read<I> {
+        type Value = I;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "an id of {LETTERS} letters")
+        }
+
+        fn visit_str<E: Error>(self, letters: &str) -> Result<I, E> {
+            let mut bytes = uuid::Bytes::default();
+            // The buffer has room for the bytes of exactly so many letters.
+            if letters.len() != LETTERS || BASE64URL_NOPAD.decode_mut(letters.as_bytes(), &mut bytes).is_err()
+            {
+                return Err(E::invalid_value(serde::de::Unexpected::Str(letters), &self));
+            }
+            Ok(Uuid::from_bytes(bytes).into())
+        }
+    }
+}
 
 /// A room's address and id for ever: `<name in Latin letters>_<four characters>`, lower case,
 /// valid as one token of a broker subject.

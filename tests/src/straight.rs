@@ -20,7 +20,7 @@ const BATCH: usize = 1_000;
 pub async fn message(broker: &Broker, room: &str, author: UserId, body: &str) -> u64 {
     let room = slug(room);
     let event = keys::sealed_message(broker, &room, author, body).await;
-    let id = format!("{author}.{}", event.id());
+    let id = event.deduplication_id();
     let stored = broker.publish(Shard(0).log(&room), &id, Bytes::from(event.encode())).await;
     stored.expect("the broker stores a message").seq
 }

@@ -55,7 +55,7 @@ async fn stored_before(
 pub async fn once(gateway: &Gateway, room: &RoomSlug, event: &Event, tries: &mut Tries) -> Outcome {
     let shard = gateway.shard(room);
     let (stream, subject) = (shard.stream(), shard.log(room));
-    let message_id = format!("{}.{}", event.author(), event.id());
+    let message_id = event.deduplication_id();
     let payload = match sealed_bytes(gateway, room, event, tries).await {
         Ok(payload) => payload,
         Err(refused) => return refused,

@@ -28,8 +28,8 @@ async fn entries_that_are_no_events_are_set_aside_and_the_next_good_one_is_there
     let mut good = vec![post(&broker, SHARD, &tea, &created()).await];
     let null = format!(
         r#"{{"v":1,"type":"message","id":"{}","author":"{}","box":"AA"}}"#,
-        MessageId::new(),
-        UserId::new()
+        MessageId::new().short(),
+        UserId::new().short()
     );
     let bad: [Bytes; 6] = [
         "{".into(),

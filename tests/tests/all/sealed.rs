@@ -53,15 +53,12 @@ async fn a_needle_is_in_no_file_and_on_every_page() {
         assert!(!backchat.log().contains(needle), "a log has {needle}");
     }
     // The search finds what is there in the clear.
-    let broker_files = files_with(&backchat.data().join("broker"), &[&id.to_string()]);
+    let broker_files = files_with(&backchat.data().join("broker"), &[&id.short()]);
     assert!(!broker_files.is_empty(), "the broker's files have the message's id");
     assert!(!files_with(&backchat.data().join("auth"), &["Ann"]).is_empty(), "a name is in the accounts");
     // A backup of every stream, unpacked by another broker, and an export of each database.
     assert_eq!(files_with(restored.folder(), &sought), Vec::<PathBuf>::new());
-    assert!(
-        !files_with(restored.folder(), &[&id.to_string()]).is_empty(),
-        "the backups have the message's id"
-    );
+    assert!(!files_with(restored.folder(), &[&id.short()]).is_empty(), "the backups have the message's id");
     for (database, known) in [("history", id.to_string()), ("auth", ann.name.clone())] {
         let exported = exported(&backchat, database).await;
         assert!(exported.contains(&known), "the export of {database} has {known}: {exported}");
@@ -149,7 +146,7 @@ async fn a_box_that_was_moved_or_altered_is_an_alarm_and_no_text() {
     let bens = bens.unwrap()["author"].clone();
     let changed = |field: &str, value: Value| {
         let mut event = said[0].clone();
-        event["id"] = json!(MessageId::new().to_string());
+        event["id"] = json!(MessageId::new().short());
         event[field] = value;
         event
     };

@@ -83,8 +83,8 @@ async fn an_event_that_can_not_be_read_stops_nothing() {
     let (log, nowhere) = (Shard(0).log(&slug), Shard(0).log(&RoomSlug::parse("never_made_x7qa").unwrap()));
     let nul = format!(
         r#"{{"v":1,"type":"message","id":"{}","author":"{}","body":"\u0000"}}"#,
-        MessageId::new(),
-        UserId::new()
+        MessageId::new().short(),
+        UserId::new().short()
     );
     let good = SealedEvent::Joined { id: MessageId::new(), author: UserId::new() }.encode();
     let poison: [(&str, Vec<u8>); 6] = [
