@@ -27,10 +27,10 @@ WORKLOADS ?=
 TEST_TIMEOUT := 45m
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults build bin lint bench fuzz autobahn
+.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes LISTEN=127.0.0.1:8080, DATA=./data and ROOTS=./data-roots"
 	@echo "  make bench takes REPEAT=3 and WORKLOADS=\"fanout20 rooms\""
@@ -65,6 +65,11 @@ bench: ## Run the benchmarks against a gateway built for speed; BENCHMARKS.md sa
 	&& NATS_SERVER=$$(scripts/nats-server) $(CARGO_TARGET_DIR)/release/bench --repeat $(REPEAT) \
 		--out $(CARGO_TARGET_DIR)/bench.jsonl $(WORKLOADS) \
 	&& echo "Each run is a line of $(CARGO_TARGET_DIR)/bench.jsonl."
+
+bench-against: ## Compare benchmarks with those of another commit, by turns in pairs: COMMIT, WORKLOADS, REPEAT pairs
+	@scripts/compiler
+	@ulimit -n $$(ulimit -Hn) \
+	&& NATS_SERVER=$$(scripts/nats-server) scripts/bench-against "$(COMMIT)" "$(REPEAT)" $(WORKLOADS)
 
 faults: build ## Kill, pause, cut and fill everything under load, then audit what was lost: SEED, MINUTES
 	@NATS_SERVER=$$(scripts/nats-server) $(BIN)/faults --minutes "$(MINUTES)" $(if $(SEED),--seed "$(SEED)")
