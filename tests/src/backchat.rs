@@ -2,7 +2,7 @@
 
 use crate::nats::{self, server};
 use crate::ports;
-use crate::process::{Launch, Program, built, pause, signal};
+use crate::process::{Launch, Program, built, signal};
 use crate::usage::Usage;
 use broker::{Broker, Credentials};
 use serde::Deserialize;
@@ -121,14 +121,6 @@ impl Backchat {
         let id = self.broker_id().expect("a broker child runs");
         signal(id, "KILL");
         id
-    }
-
-    pub fn pause_broker(&self) {
-        pause(self.broker_id().expect("a broker child runs"));
-    }
-
-    pub fn resume_broker(&self) {
-        signal(self.broker_id().expect("a broker child runs"), "CONT");
     }
 
     /// The broker child's process id, where one runs.

@@ -89,8 +89,8 @@ impl Cluster {
     }
 
     /// Stops it where it stands: connections stay open and say nothing.
-    pub fn pause(&mut self, server: usize) {
-        self.servers[server].pause();
+    pub async fn pause(&mut self, server: usize) {
+        self.servers[server].pause().await;
     }
 
     pub fn resume(&mut self, server: usize) {

@@ -136,8 +136,8 @@ impl Nats {
     }
 
     /// Stops it where it stands: connections stay open and say nothing.
-    pub fn pause(&mut self) {
-        self.running().pause();
+    pub async fn pause(&mut self) {
+        self.running().pause().await;
     }
 
     pub fn resume(&mut self) {

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Lines of a program's log that a failing test shows.
 const LOG_LINES_SHOWN: usize = 60;
@@ -163,8 +163,8 @@ impl Program {
     ///
     /// # Panics
     /// When a thread of it goes on.
-    pub fn pause(&self) {
-        pause(self.id());
+    pub async fn pause(&self) {
+        pause(self.id()).await;
     }
 
     pub fn resume(&self) {
@@ -271,13 +271,10 @@ pub fn signal(process: u32, signal: &str) {
 ///
 /// # Panics
 /// When a thread still runs after five seconds.
-pub fn pause(process: u32) {
+async fn pause(process: u32) {
     signal(process, "STOP");
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !stands(process) {
-        assert!(Instant::now() < deadline, "process {process} does not stand still");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let what = format!("process {process} stands still");
+    eventually(&what, Duration::from_secs(5), || async { stands(process).then_some(()) }).await;
 }
 
 /// Whether every thread of a process is stopped (`T` in proc_pid_stat(5)).

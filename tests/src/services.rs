@@ -202,8 +202,8 @@ impl Service {
         self.program.as_mut().is_some_and(Program::crashes)
     }
 
-    pub fn pause(&mut self) {
-        self.running().pause();
+    pub async fn pause(&mut self) {
+        self.running().pause().await;
     }
 
     pub fn resume(&mut self) {

@@ -113,7 +113,7 @@ impl Rig {
                 self.down.push(piece);
                 self.victim(piece).await.kill();
             }
-            Fault::Pause(piece) => self.victim(piece).await.pause(),
+            Fault::Pause(piece) => self.victim(piece).await.pause().await,
             Fault::Roll(gateway) => {
                 self.down.push(Piece::Gateway(gateway));
                 let code = self.services.gateways[gateway].terminate().await;
@@ -306,10 +306,10 @@ impl Victim<'_> {
         }
     }
 
-    fn pause(&mut self) {
+    async fn pause(&mut self) {
         match self {
-            Self::Service(service) => service.pause(),
-            Self::Server(server) => server.pause(),
+            Self::Service(service) => service.pause().await,
+            Self::Server(server) => server.pause().await,
         }
     }
 

@@ -44,7 +44,7 @@ async fn a_message_sent_while_the_broker_hangs_is_stored_once() {
     let mut socket = person.connects(&room).await;
     socket.caught_up().await;
     socket.say("before").await;
-    services.nats.pause();
+    services.nats.pause().await;
     let id = socket.send("pending-1").await;
     let until = Instant::now() + Duration::from_secs(20);
     let mut refusals = 0;

@@ -110,7 +110,7 @@ async fn a_leader_that_slept_does_not_deny_what_was_stored_meanwhile() {
     let there = scene.ann.through(&services.address(1));
     let mut socket = there.connects(&scene.room).await;
     let (_, cursor) = socket.caught_up().await;
-    services.nats.pause(leader);
+    services.nats.pause(leader).await;
     let room = &scene.room;
     let member = Steady::member(there.clone(), room, &cursor);
     for n in 0..20 {
@@ -147,7 +147,7 @@ async fn a_server_that_sleeps_for_twenty_seconds_costs_time_and_no_message() {
     let nats = &mut services.nats;
     let sleeping = async {
         sleep(Duration::from_secs(2)).await;
-        nats.pause(leader);
+        nats.pause(leader).await;
         let began = Instant::now();
         eventually("the gateway at the sleeping server says so", SOON, || async {
             let answer = Ask::get("/readyz").send(&beside).await;

@@ -18,7 +18,7 @@ async fn flooded(settings: &str) -> String {
     let broker = services.nats.connect().await;
     let mut socket = scene.ann.connects(&scene.room).await;
     socket.caught_up().await;
-    services.gateways[0].pause();
+    services.gateways[0].pause().await;
     flood(&broker, &scene.room, scene.id, (MESSAGES, BODY_CHARS)).await;
     services.gateways[0].resume();
     let mut last: Option<u64> = None;
