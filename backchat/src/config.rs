@@ -25,6 +25,8 @@ pub struct Config {
 pub enum Command {
     Chat,
     HistoryStatus,
+    /// Of one room, or of all.
+    VerifyHistory(Option<String>),
     /// Everything of who has this name.
     ErasePerson(String),
     /// The room at this address.
@@ -109,6 +111,11 @@ fn command(source: &mut Source) -> Command {
              but a terminal a line of JSON for each shard",
         ),
         (
+            "history verify",
+            Command::VerifyHistory(None),
+            "Compares the history of the running backchat with its log, room by room, and names what differs; then the exit code is 1",
+        ),
+        (
             "keys check",
             Command::CheckKeys,
             "Says whether the root keys open every key of the data, and which of them are needed",
@@ -131,6 +138,8 @@ fn command(source: &mut Source) -> Command {
     ];
     // All are named to the source, for `--help`.
     let asked = commands.map(|(words, command, doc)| source.command(words, doc).then_some(command));
+    let verified = source.command_on("history verify", "ADDRESS", "The same for one room");
+    let verified = verified.map(|room| Command::VerifyHistory(Some(room)));
     let person = source.command_on(
         "erase person",
         "NAME",
@@ -141,8 +150,8 @@ fn command(source: &mut Source) -> Command {
         "ADDRESS",
         "Erases a room with everything in it; ADDRESS is what stands behind /room/ in its link",
     );
-    let erasing = [person.map(Command::ErasePerson), room.map(Command::EraseRoom)];
-    asked.into_iter().chain(erasing).flatten().next().unwrap_or(Command::Chat)
+    let on_something = [verified, person.map(Command::ErasePerson), room.map(Command::EraseRoom)];
+    asked.into_iter().chain(on_something).flatten().next().unwrap_or(Command::Chat)
 }
 
 /// `./data` has its root keys in `./data-roots`.

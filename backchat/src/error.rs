@@ -20,6 +20,8 @@ pub enum Error {
     Roots(String),
     /// What was asked for is not done. The text says why.
     Refused(String),
+    /// The history is not what the log says, in so many places.
+    Differs(u64),
     /// No NATS server was found.
     NatsMissing,
     /// The NATS server is too old, or is none.
@@ -47,6 +49,8 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::Roots(why) => formatter.write_str(why),
+            Self::Differs(1) => formatter.write_str("the history differs from the log in one place"),
+            Self::Differs(places) => write!(formatter, "the history differs from the log in {places} places"),
             Self::NatsMissing => formatter.write_str(
                 "no nats-server was found: put version 2.12 or newer on PATH, or name it with --nats-server",
             ),
@@ -72,6 +76,7 @@ impl Fatal for Error {
     fn is_start_fault(&self) -> bool {
         match self {
             Self::Service { is_start_fault, .. } => *is_start_fault,
+            Self::Differs(_) => false,
             _ => true,
         }
     }

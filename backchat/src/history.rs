@@ -1,4 +1,8 @@
-//! `backchat history status`: how far the history is behind the log.
+//! `backchat history`: what an operator asks the history worker. Here, how far the history is behind the log.
+
+mod verify;
+
+pub use verify::verify;
 
 use std::io::IsTerminal;
 use std::time::Duration;

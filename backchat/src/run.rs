@@ -34,6 +34,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         Command::ErasePerson(ref name) => erase::person(&config, name, shutdown).await,
         Command::EraseRoom(ref room) => erase::room(&config, room, shutdown).await,
         Command::HistoryStatus => history::status(&config).await,
+        Command::VerifyHistory(ref room) => history::verify(&config, room.as_deref(), shutdown).await,
         Command::Chat => Box::pin(chat(config, shutdown)).await,
         Command::CheckKeys => Box::pin(keys::check(config, shutdown)).await,
         Command::ExportKeys => keys::export(&config.roots),

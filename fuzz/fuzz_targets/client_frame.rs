@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use protocol::{
-    Body, MessageId, Sealed, SealedEvent, SealedText, UserId,
+    Body, MessageId, PagePlace, Sealed, SealedEvent, SealedText, Since, Spot, UserId,
     frame::{Aim, BadFrame, ClientFrame},
     limits,
     sealed::{BOX_FORMAT, BOX_HEAD_BYTES, BOX_TAG_BYTES},
@@ -29,7 +29,16 @@ fn written(frame: &ClientFrame) -> Value {
         ClientFrame::Edit { body, .. } => json!({"type": "edit", "body": body}),
         ClientFrame::Delete { .. } => json!({"type": "delete"}),
         ClientFrame::React { reaction, on, .. } => json!({"type": "react", "reaction": reaction, "on": on}),
-        ClientFrame::Page { before, limit } => json!({"type": "page", "before": before, "limit": limit}),
+        ClientFrame::Page { place, limit } => {
+            let (name, value) = match place {
+                PagePlace::Before(seq) => ("before", json!(seq)),
+                PagePlace::After(seq) => ("after", json!(seq)),
+                PagePlace::Around(Spot::Since(Since::Seq(seq))) => ("around", json!(seq)),
+                PagePlace::Around(Spot::Since(Since::Time(time))) => ("around", json!(time)),
+                PagePlace::Around(Spot::Message(id)) => ("around", json!(id)),
+            };
+            json!({"type": "page", name: value, "limit": limit})
+        }
         ClientFrame::Typing => json!({"type": "typing"}),
     };
     let (id, target) = match frame {

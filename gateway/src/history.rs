@@ -1,14 +1,16 @@
 //! A room's past: from the ring, else from the history worker, else from the log. One order everywhere: the sequence.
 //!
-//! A page ([`newest`], [`before`]) shows rows as they are now. What a socket is given behind its cursor ([`after`]) is the log's
+//! A page ([`newest`], [`page`]) shows rows as they are now. What a socket is given behind its cursor ([`after`]) is the log's
 //! events, one after the other.
 
 pub mod log;
 mod named;
+mod placed;
 
 pub use log::End;
 use log::Rows;
 pub use named::{HistoryPage, NamedRow};
+pub use placed::page;
 
 use crate::{
     Error,
@@ -36,9 +38,25 @@ pub async fn newest(gateway: &Gateway, room: &RoomSlug, limit: usize) -> Result<
     if let Some((rows, prev, head)) = gateway.rooms.get(room).and_then(|open| open.newest(limit)) {
         return Ok((named::page(gateway, rows, prev).await, head));
     }
-    let shard = gateway.shard(room);
-    let head = gateway.broker.last(&shard.stream(), &shard.log(room)).await?.map_or(0, |record| record.seq);
+    let head = logged_head(gateway, room).await?;
     Ok((before(gateway, room, head.saturating_add(1), limit).await?, head))
+}
+
+/// The sequence of the room's last event; 0 in an empty room.
+///
+/// # Errors
+/// When the log can't be read.
+pub async fn head(gateway: &Gateway, room: &RoomSlug) -> Result<u64, Error> {
+    match gateway.rooms.get(room) {
+        Some(open) => Ok(open.head().seq),
+        None => logged_head(gateway, room).await,
+    }
+}
+
+async fn logged_head(gateway: &Gateway, room: &RoomSlug) -> Result<u64, Error> {
+    let shard = gateway.shard(room);
+    let last = gateway.broker.last(&shard.stream(), &shard.log(room)).await?;
+    Ok(last.map_or(0, |record| record.seq))
 }
 
 /// At most `limit` rows before a sequence.
@@ -53,7 +71,7 @@ pub async fn before(
 ) -> Result<HistoryPage, Error> {
     if before <= 1 {
         // Nothing can be there. Clients ask so to hear whether anybody answers.
-        return Ok(HistoryPage { rows: Vec::new(), more: false });
+        return Ok(HistoryPage { rows: Vec::new(), more: false, spot: None });
     }
     for _ in 0..WHOLE_TRIES {
         let query = PageQuery { room: room.clone(), before, limit, at_least: 0 };

@@ -1,17 +1,19 @@
 //! How fast the worker applies a log from its beginning, into an embedded database.
 //!
 //! `cargo run -p history-worker --example catch_up -- 200000 50` writes 200,000 messages of 100 bytes to 50 rooms on a NATS server
-//! of its own (`NATS_SERVER`, else the one on PATH), then starts the worker and prints the rate.
+//! of its own (`NATS_SERVER`, else the one on PATH), then starts the worker and prints the rate. Then it compares pages of one of
+//! these rooms with pages of a room of 100 messages, by turns, and the history with the log.
 
 use std::error::Error;
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use broker::{Broker, Credentials, setup};
 use history_worker::Config;
-use protocol::query::{HistoryAnswer, HistoryQuery, PageQuery};
+use protocol::query::{HistoryAnswer, HistoryQuery, LocateQuery, PageQuery, Verified, Verify};
 use protocol::subject::Shard;
-use protocol::{Event, MessageId, RoomSlug, UserId};
+use protocol::{Event, MessageId, RoomSlug, Since, UserId};
 use service::config::load_from;
 use service::process::{Doors, say};
 use tokio::task::JoinSet;
@@ -25,6 +27,10 @@ use boxes::boxed;
 
 const SHARD: Shard = Shard(0);
 const WRITERS: usize = 64;
+/// Messages in the room that the others are compared with.
+const SMALL: u64 = 100;
+/// Pages of each kind that are read of each room.
+const PAGES: u64 = 1_000;
 
 struct Server(Child);
 
@@ -53,7 +59,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let credentials = Credentials { url: url.clone(), user: None, password: None, name: "catch-up".into() };
     let broker = Broker::connect(&credentials, Duration::from_secs(20)).await?;
     setup::create(&broker, setup::Layout { shards: 1, replicas: 1 }).await?;
-    let head = write(&broker, events, rooms).await?;
+    let mut head = 0;
+    for (first, rooms, events) in [(0, rooms, events), (rooms, 1, SMALL)] {
+        head = write(&broker, events, first..first + rooms).await?;
+    }
 
     let database = format!("surrealkv://{}", folder.path().join("history").display());
     let variables = [("NATS_URL", url), ("DATABASE", database), ("OPERATIONS", "127.0.0.1:0".into())];
@@ -65,8 +74,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let worker = tokio::spawn(history_worker::run(config, doors, shutdown.clone()));
     until_applied(&broker, head).await;
     let took = began.elapsed().as_secs_f64();
-    say(&format!("{} events in {took:.2} s: {:.0} events/s", events + rooms, (events + rooms) as f64 / took));
-    pages(&broker, events / rooms).await?;
+    let all = events + rooms + SMALL + 1;
+    say(&format!("{all} events in {took:.2} s: {:.0} events/s", all as f64 / took));
+    pages(&broker, rooms, events + rooms).await?;
+    verify(&broker).await?;
     shutdown.cancel();
     worker.await??;
     Ok(())
@@ -76,9 +87,10 @@ fn room(number: u64) -> RoomSlug {
     RoomSlug::parse(&format!("room_{number}")).expect("a slug")
 }
 
-async fn write(broker: &Broker, events: u64, rooms: u64) -> Result<u64, Box<dyn Error>> {
+async fn write(broker: &Broker, events: u64, rooms: Range<u64>) -> Result<u64, Box<dyn Error>> {
     let author = UserId::new();
-    for number in 0..rooms {
+    let (first, count) = (rooms.start, rooms.end - rooms.start);
+    for number in rooms {
         let event = Event::Created {
             id: MessageId::new(),
             author,
@@ -98,7 +110,7 @@ async fn write(broker: &Broker, events: u64, rooms: u64) -> Result<u64, Box<dyn 
         let (broker, body) = (broker.clone(), body.clone());
         writers.spawn(async move {
             let event = Event::Message { id: MessageId::new(), author, body };
-            let subject = SHARD.log(&room(number % rooms));
+            let subject = SHARD.log(&room(first + number % count));
             let stored = broker.publish(subject, &event.id().to_string(), event.encode().into()).await;
             stored.expect("the broker stores").seq
         });
@@ -121,16 +133,83 @@ async fn until_applied(broker: &Broker, head: u64) {
     }
 }
 
-/// The time of a page of 50 at the end, in the middle and at the beginning of a room.
-async fn pages(broker: &Broker, per_room: u64) -> Result<(), Box<dyn Error>> {
-    for (name, before) in [("newest", u64::MAX), ("middle", per_room * 25), ("oldest", 2_500)] {
-        let question = HistoryQuery::Page(PageQuery { room: room(0), before, limit: 50, at_least: 0 });
-        let began = Instant::now();
-        for _ in 0..20 {
-            let _: HistoryAnswer =
-                broker.ask(SHARD.history_queries(), &question, Duration::from_secs(5)).await?;
-        }
-        say(&format!("{name} page of 50: {:.1} ms", began.elapsed().as_secs_f64() * 50.0));
+async fn ask(broker: &Broker, question: &HistoryQuery) -> Result<HistoryAnswer, Box<dyn Error>> {
+    match broker.ask(SHARD.history_queries(), question, Duration::from_secs(600)).await? {
+        HistoryAnswer::Refused { reason } => Err(reason.into()),
+        answer => Ok(answer),
     }
+}
+
+/// What a page is asked by.
+#[derive(Debug, Clone, Copy)]
+enum By {
+    Before,
+    AroundSequence,
+    AroundTime,
+}
+
+/// How long pages of 50 take at places all over a large room, and by turns in the small one, which follows it in the log.
+async fn pages(broker: &Broker, rooms: u64, large_end: u64) -> Result<(), Box<dyn Error>> {
+    let large = (room(0), 1..large_end);
+    let small = (room(rooms), large_end + 1..large_end + 1 + SMALL);
+    for by in [By::Before, By::AroundSequence, By::AroundTime] {
+        let mut took = [Vec::new(), Vec::new()];
+        for turn in 0..PAGES {
+            for (took, (room, sequences)) in took.iter_mut().zip([&large, &small]) {
+                // Steps of a golden section meet every part of the room, and no place twice in a row.
+                let seq = sequences.start + (turn * 618_033) % (sequences.end - sequences.start);
+                took.push(page(broker, room, seq, by).await?.as_secs_f64() * 1e3);
+            }
+        }
+        let [large, small] = took.map(|mut took| {
+            took.sort_by(f64::total_cmp);
+            (took[took.len() / 2], took[took.len() * 99 / 100])
+        });
+        let ratio = large.1 / small.1;
+        let ((median, p99), (small_median, small_p99)) = (large, small);
+        say(&format!(
+            "page of 50, {by:?}: median {median:.2} ms, p99 {p99:.2} ms; in the small room {small_median:.2} and {small_p99:.2} ms; \
+             ratio of the p99 {ratio:.2}"
+        ));
+    }
+    Ok(())
+}
+
+async fn page(broker: &Broker, room: &RoomSlug, seq: u64, by: By) -> Result<Duration, Box<dyn Error>> {
+    let since = match by {
+        By::Before => None,
+        By::AroundSequence => Some(Since::Seq(seq)),
+        By::AroundTime => broker.get(&SHARD.stream(), seq).await?.map(|record| Since::Time(record.at)),
+    };
+    let began = Instant::now();
+    let mut before = seq;
+    if let Some(since) = since {
+        let query = LocateQuery { room: room.clone(), since, count: 25 };
+        let HistoryAnswer::Located { rows, .. } = ask(broker, &HistoryQuery::Locate(query)).await? else {
+            return Err("another answer than where the rows lie".into());
+        };
+        before = rows.map_or(u64::MAX, |rows| rows.last + 1);
+    }
+    let query = PageQuery { room: room.clone(), before, limit: 50, at_least: 0 };
+    ask(broker, &HistoryQuery::Page(query)).await?;
+    Ok(began.elapsed())
+}
+
+async fn verify(broker: &Broker) -> Result<(), Box<dyn Error>> {
+    let (mut all, mut next, began) =
+        (Verified::default(), Some(Verify::Rooms { after: None }), Instant::now());
+    while let Some(what) = next {
+        let HistoryAnswer::Verified(part) = ask(broker, &HistoryQuery::Verify(what)).await? else {
+            return Err("another answer than how they compare".into());
+        };
+        next = part.next.clone();
+        all.add(part);
+    }
+    let (Verified { rows, different, .. }, took) = (all, began.elapsed().as_secs_f64());
+    let rate = rows as f64 / took;
+    say(&format!("{rows} rows compared with the log in {took:.2} s: {rate:.0} rows/s, {different} differ"));
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    say(&format!("memory at most, worker and load in one process: {}", peak.trim()));
     Ok(())
 }

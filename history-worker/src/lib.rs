@@ -14,6 +14,7 @@ mod queries;
 mod shard;
 mod signals;
 pub mod store;
+mod verify;
 
 pub use config::Config;
 pub use error::Error;
@@ -133,6 +134,7 @@ fn apply_and_answer(
         store: store.clone(),
         signals: Arc::clone(signals),
         progress: seen,
+        verifying: Arc::default(),
     };
     let to_erase = Arc::new(Notify::new());
     let erasing = Erasing {

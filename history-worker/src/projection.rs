@@ -7,7 +7,7 @@ mod apply;
 mod batch;
 mod wanted;
 
-pub use apply::project;
+pub use apply::{REACTIONS_MAX, project};
 pub use batch::{
     Batch, Change, Changed, Ended, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place, Sent, Text,
 };
@@ -17,6 +17,7 @@ use broker::Record;
 use bytes::Bytes;
 use protocol::event::Unreadable;
 use protocol::subject::{Shard, room_of};
+use protocol::view::SealedRow;
 use protocol::{MessageId, RoomSlug, SealedEvent, SealedStored, Target, Timestamp, UserId, limits};
 
 /// Which part of the log is projected, and into how many parts it is cut.
@@ -92,6 +93,10 @@ impl SentKey {
         Self { room: room.clone(), id: event.id(), author: event.author() }
     }
 
+    pub fn of_row(room: &RoomSlug, row: &SealedRow) -> Self {
+        Self { room: room.clone(), id: row.id, author: row.author }
+    }
+
     pub fn of_target(room: &RoomSlug, target: Target) -> Self {
         Self { room: room.clone(), id: target.id, author: target.author }
     }
@@ -163,4 +168,4 @@ fn room_and_event(part: Part, record: &Record) -> Result<(RoomSlug, SealedEvent)
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -1,8 +1,10 @@
 //! Questions about a shard's history, asked over the broker.
 
 mod after;
+mod locate;
 mod page;
 mod status;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use broker::{Broker, Question};
 use protocol::query::{HistoryAnswer, HistoryQuery};
 use protocol::{MessageId, RoomSlug, limits, subject};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +22,7 @@ use crate::paging::{self, Search};
 use crate::projection::{Part, RoomState};
 use crate::shard::Progress;
 use crate::signals::{QueryOutcome, Signals};
-use crate::store::{Store, StoreError};
+use crate::store::{Rising, Store, StoreError};
 
 /// Questions that are answered at once, per shard. More are refused, and their askers read the log.
 const AT_ONCE_MAX: usize = 64;
@@ -37,6 +39,8 @@ pub struct Answers {
     pub store: Store,
     pub signals: Arc<Signals>,
     pub progress: watch::Receiver<Option<Progress>>,
+    /// Held while the shard is compared with its log.
+    pub verifying: Arc<Mutex<()>>,
 }
 
 /// Why a question has no answer of its own kind.
@@ -111,10 +115,12 @@ impl Answers {
     async fn look_up(&self, question: &[u8]) -> Result<HistoryAnswer, NoAnswer> {
         match serde_json::from_slice(question) {
             Ok(HistoryQuery::Page(query)) => self.page(&query).await.map(HistoryAnswer::Page),
+            Ok(HistoryQuery::Locate(query)) => self.locate(&query).await,
             Ok(HistoryQuery::After(query)) => self.after(&query).await.map(HistoryAnswer::Events),
             Ok(HistoryQuery::Find { room, id }) => self.find(&room, id).await,
             Ok(HistoryQuery::Last { rooms }) => self.last(&rooms).await,
             Ok(HistoryQuery::Status) => self.status().await.map(HistoryAnswer::Status),
+            Ok(HistoryQuery::Verify(what)) => self.verify(&what).await.map(HistoryAnswer::Verified),
             Err(_) => Err(NoAnswer::Refused("not a question about the history")),
         }
     }
@@ -152,18 +158,27 @@ impl Answers {
         self.check_room(room)
     }
 
-    /// The number of the room's first row with at least this sequence; one more than it has when there is none.
-    async fn place(&self, room: &RoomSlug, state: &RoomState, seq: u64) -> Result<u64, StoreError> {
-        if seq > state.last_seq {
+    /// The number of the room's first row that has come so far; one more than it has rows when there is none.
+    async fn place(
+        &self,
+        room: &RoomSlug,
+        state: &RoomState,
+        (rising, target): (Rising, u64),
+    ) -> Result<u64, StoreError> {
+        let last = match rising {
+            Rising::Sequence => state.last_seq,
+            Rising::Time => self.store.rising(room, rising, &[state.count]).await?[0],
+        };
+        if target > last {
             return Ok(state.count + 1);
         }
-        let mut search = Search::new(seq, state.count);
+        let mut search = Search::new(target, state.count);
         loop {
             if let Some(number) = search.found() {
                 return Ok(number);
             }
             let probes = search.probes();
-            search.narrow(&probes, &self.store.sequences(room, &probes).await?);
+            search.narrow(&probes, &self.store.rising(room, rising, &probes).await?);
         }
     }
 

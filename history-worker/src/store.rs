@@ -27,7 +27,7 @@ mod schema;
 mod write;
 
 pub use address::{BadAddress, DatabaseAddress};
-pub use answer::message;
+pub use answer::{Rising, message};
 pub use error::StoreError;
 
 use connection::Connection;

@@ -10,5 +10,6 @@ mod all {
     mod other_log;
     mod pages;
     mod poison;
+    mod verify;
     mod worker;
 }

@@ -1,6 +1,6 @@
 //! What crosses a WebSocket in the JSON format (`backchat.v1.json`), and the close codes of both formats.
 
-use crate::{Cursor, MessageId, Reaction, RoomSlug, Timestamp, UserId};
+use crate::{Cursor, MessageId, PagePlace, Reaction, RoomSlug, Since, Spot, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// The subprotocol that a program asks for.
@@ -30,7 +30,7 @@ pub enum ClientFrame {
         on: bool,
     },
     Page {
-        before: u64,
+        place: PagePlace,
         limit: usize,
     },
     /// The member is writing something.
@@ -72,6 +72,8 @@ struct RawFrame {
     reaction: Option<serde_json::Value>,
     on: Option<serde_json::Value>,
     before: Option<serde_json::Value>,
+    after: Option<serde_json::Value>,
+    around: Option<serde_json::Value>,
     limit: Option<serde_json::Value>,
 }
 
@@ -164,7 +166,13 @@ impl RawFrame {
 
     fn page(self) -> Result<ClientFrame, BadFrame> {
         let field = |field| BadFrame::Field { kind: "page", field, id: None };
-        let before = self.before.as_ref().and_then(serde_json::Value::as_u64).ok_or(field("before"))?;
+        let seq = |value: &serde_json::Value, name| value.as_u64().ok_or(field(name));
+        let place = match (&self.before, &self.after, &self.around) {
+            (Some(before), None, None) => PagePlace::Before(seq(before, "before")?),
+            (None, Some(after), None) => PagePlace::After(seq(after, "after")?),
+            (None, None, Some(around)) => PagePlace::Around(spot(around).ok_or(field("around"))?),
+            _ => return Err(field("before, after or around")),
+        };
         let limit = match self.limit.as_ref() {
             None => crate::limits::PAGE_EVENTS,
             Some(value) => {
@@ -175,7 +183,14 @@ impl RawFrame {
                 limit
             }
         };
-        Ok(ClientFrame::Page { before, limit })
+        Ok(ClientFrame::Page { place, limit })
+    }
+}
+
+fn spot(value: &serde_json::Value) -> Option<Spot> {
+    match value {
+        serde_json::Value::String(text) => text.parse().ok(),
+        number => number.as_u64().map(|seq| Spot::Since(Since::Seq(seq))),
     }
 }
 

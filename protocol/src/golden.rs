@@ -2,8 +2,8 @@
 //! changed contract.
 
 use crate::{
-    Body, Cursor, Event, MessageId, Reaction, RoomSlug, Sealed, SealedEvent, SealedText, StoredEvent,
-    StreamIdentity, Tag, Target, Timestamp, UserId,
+    Body, Cursor, Event, MessageId, PagePlace, Reaction, RoomSlug, Sealed, SealedEvent, SealedText, Since,
+    Spot, StoredEvent, StreamIdentity, Tag, Target, Timestamp, UserId,
     event::SealedReaction,
     frame::{
         Aim, ClientFrame, EventFrame, EventHead, MessageFrame, Person, PresenceFrame, ReactionFrame, Refusal,
@@ -13,7 +13,10 @@ use crate::{
         Erasure, Holder, KeyAdmin, KeyAdminAnswer, KeyAnswer, KeyRequest, KeyState, KeyStatus, RoomErasures,
         RoomErasuresAnswer, RootSince, Rotation, UnderRoot, Wrapped,
     },
-    query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, HistoryStatus, Page, PageQuery, SetAside},
+    query::{
+        AfterQuery, Difference, Events, HistoryAnswer, HistoryQuery, HistoryStatus, LocateQuery, Located,
+        Page, PageQuery, SetAside, Verified, Verify,
+    },
     state::{Edit, MessageState, Room, RoomState},
     view::{Content, Reactors, Row, What},
 };
@@ -115,7 +118,12 @@ fn client_frames_are_read_as_documented() {
     for (name, frame) in [
         ("client/send.json", send.clone()),
         ("client/form.json", send),
-        ("client/page.json", ClientFrame::Page { before: 42, limit: 50 }),
+        ("client/page.json", ClientFrame::Page { place: PagePlace::Before(42), limit: 50 }),
+        ("client/page_after.json", ClientFrame::Page { place: PagePlace::After(42), limit: 50 }),
+        (
+            "client/page_around.json",
+            ClientFrame::Page { place: PagePlace::Around(Spot::Message(id())), limit: 50 },
+        ),
         (
             "client/edit.json",
             ClientFrame::Edit {
@@ -199,6 +207,10 @@ fn queries_and_answers_survive_the_broker() {
     let rows = vec![row, erased];
     both("query/page.json", &HistoryQuery::Page(page));
     both("query/after.json", &HistoryQuery::After(after));
+    let since = Since::Time(at());
+    both("query/locate.json", &HistoryQuery::Locate(LocateQuery { room: tea(), since, count: 25 }));
+    let located = Some(Located { first: 42, last: 66, count: 25 });
+    both("query/located.json", &HistoryAnswer::Located { stream, rows: located });
     both("query/find.json", &HistoryQuery::Find { room: tea(), id: id() });
     both("query/last.json", &HistoryQuery::Last { rooms: vec![tea()] });
     both(
@@ -229,6 +241,23 @@ fn queries_and_answers_survive_the_broker() {
         oldest_set_aside: Some(oldest),
     };
     both("query/status_answer.json", &HistoryAnswer::Status(status));
+    both("query/verify.json", &HistoryQuery::Verify(Verify::Rooms { after: Some(tea()) }));
+    let difference = Difference {
+        room: tea(),
+        seq: 42,
+        field: "author".into(),
+        log: alice().to_string(),
+        history: change().to_string(),
+    };
+    let verified = Verified {
+        rooms: 1,
+        rows: 42,
+        older: 0,
+        different: 1,
+        differences: vec![difference],
+        next: Some(Verify::Unknown { after: 42 }),
+    };
+    both("query/verified.json", &HistoryAnswer::Verified(verified));
     both("query/behind.json", &HistoryAnswer::Behind { applied: 7 });
     both("query/refused.json", &HistoryAnswer::Refused { reason: "the database does not answer".into() });
 }

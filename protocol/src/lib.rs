@@ -13,6 +13,7 @@ pub mod ids;
 pub mod keys;
 pub mod limits;
 pub mod path;
+pub mod place;
 pub mod presence;
 pub mod query;
 pub mod reaction;
@@ -26,6 +27,7 @@ pub mod view;
 
 pub use event::{Body, Event, SealedEvent, SealedStored, StoredEvent, Target, Text};
 pub use ids::{Cursor, MessageId, RoomSlug, SessionId, StreamIdentity, UserId};
+pub use place::{PagePlace, Since, Spot};
 pub use reaction::Reaction;
 pub use sealed::{Sealed, SealedText, Tag};
 pub use timestamp::Timestamp;

@@ -1,7 +1,7 @@
 //! What the history worker is asked over the broker, as JSON requests on
 //! [`crate::subject::Shard::history_queries`], and what it answers: texts are sealed, the worker has no keys.
 
-use crate::{MessageId, RoomSlug, SealedStored, StreamIdentity, Timestamp, view::SealedRow};
+use crate::{MessageId, RoomSlug, SealedStored, Since, StreamIdentity, Timestamp, view::SealedRow};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum HistoryQuery {
     /// A page of a room as it is now, oldest first.
     Page(PageQuery),
+    /// Where a room's rows lie: what a page around a spot has to reach to.
+    Locate(LocateQuery),
     /// A room's events behind a cursor, for which the log does not reach back far enough.
     After(AfterQuery),
     /// The messages of a room with this id: one, but for clients that use an id that is another's.
@@ -17,6 +19,8 @@ pub enum HistoryQuery {
     Last { rooms: Vec<RoomSlug> },
     /// How far the shard's history is.
     Status,
+    /// Whether the history has what the log says, for a while; one at a time.
+    Verify(Verify),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,14 @@ pub struct PageQuery {
     pub limit: usize,
     /// Answer only when the projection has applied this sequence; wait for it within the time-out.
     pub at_least: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocateQuery {
+    pub room: RoomSlug,
+    pub since: Since,
+    /// How many rows are wanted from there on, at most [`crate::limits::PAGE_EVENTS_MAX`].
+    pub count: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +57,11 @@ pub struct AfterQuery {
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum HistoryAnswer {
     Page(Page),
+    Located {
+        stream: StreamIdentity,
+        /// Nothing when no row is so new.
+        rows: Option<Located>,
+    },
     Events(Events),
     Found {
         stream: StreamIdentity,
@@ -56,6 +73,7 @@ pub enum HistoryAnswer {
         events: Vec<(RoomSlug, SealedStored)>,
     },
     Status(HistoryStatus),
+    Verified(Verified),
     /// The projection has not come to `at_least` in time; it stands at `applied`.
     Behind {
         applied: u64,
@@ -76,6 +94,70 @@ pub struct Page {
     pub rows: Vec<SealedRow>,
     /// The room's row just before the first of `rows`; 0 when there is none, so nothing is older.
     pub prev: u64,
+}
+
+/// Rows of a room that follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Located {
+    /// The sequence of the first.
+    pub first: u64,
+    /// The sequence of the last.
+    pub last: u64,
+    /// How many they are: fewer than were wanted when the room ends there.
+    pub count: usize,
+}
+
+/// What of a shard is compared with its log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// One room.
+    Room(RoomSlug),
+    /// The rooms of the history, in their order, behind this one.
+    Rooms { after: Option<RoomSlug> },
+    /// Whether the rooms that the log has behind this sequence are in the history at all.
+    Unknown { after: u64 },
+}
+
+/// How a part of a history compares with its log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Rooms and rows that were compared.
+    pub rooms: u64,
+    pub rows: u64,
+    /// Rows from before the log begins: nothing is left to compare them with.
+    pub older: u64,
+    /// How many differences were found.
+    pub different: u64,
+    /// The first of them, at most [`Verified::NAMED_MAX`] for each room.
+    pub differences: Vec<Difference>,
+    /// With what to go on; `None` when all is done.
+    pub next: Option<Verify>,
+}
+
+impl Verified {
+    pub const NAMED_MAX: usize = 100;
+
+    /// Counts another part in.
+    pub fn add(&mut self, other: Self) {
+        self.rooms += other.rooms;
+        self.rows += other.rows;
+        self.older += other.older;
+        self.different += other.different;
+        self.differences.extend(other.differences);
+    }
+}
+
+/// Where the history is not what the log says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Difference {
+    pub room: RoomSlug,
+    /// The sequence of the row, or of the change; 0 for what is the room's.
+    pub seq: u64,
+    pub field: String,
+    /// What the log says and what the history has; of a text, that they differ.
+    pub log: String,
+    pub history: String,
 }
 
 /// How far the history of a shard is.

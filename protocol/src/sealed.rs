@@ -46,7 +46,12 @@ impl Sealed {
 
     /// What is kept of a text that is erased: SHA-256 of its box, as lower-case hexadecimal text. No key is needed to check it.
     pub fn hash(&self) -> String {
-        HEXLOWER.encode(&Sha256::digest(&self.0))
+        HEXLOWER.encode(&self.digest())
+    }
+
+    /// SHA-256 of the box.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.0).into()
     }
 }
 

@@ -124,6 +124,10 @@ impl Shard {
     pub fn room(self, room: &RoomSlug) -> String {
         format!("chat.room.{}.{room}", self.0)
     }
+    /// What stands at the addresses of all rooms of the shard.
+    pub fn room_all(self) -> String {
+        format!("chat.room.{}.*", self.0)
+    }
     /// What became of the message at `seq` of a room.
     pub fn message(self, room: &RoomSlug, seq: u64) -> String {
         format!("chat.message.{}.{room}.{seq}", self.0)

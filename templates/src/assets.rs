@@ -46,6 +46,7 @@ const ROOM_SCRIPT: &str = concat!(
     include_str!("../static/room/composer.js"),
     include_str!("../static/room/editing.js"),
     include_str!("../static/room/tools.js"),
+    include_str!("../static/room/links.js"),
     include_str!("../static/room/presence.js"),
     include_str!("../static/room/connection.js"),
     include_str!("../static/room/incoming.js"),

@@ -182,6 +182,17 @@ impl JsonSocket {
     /// A page of older rows as its frame has them, oldest first, and whether there is more.
     pub async fn rows(&mut self, before: u64, limit: usize) -> (Vec<EventFrame>, bool) {
         self.ask_page(before, limit).await;
+        self.page_comes().await
+    }
+
+    /// A page at a place, as `after` and a sequence, or `around` and anything that it takes.
+    pub async fn page_at(&mut self, side: &str, place: serde_json::Value, limit: usize) -> (Vec<Seen>, bool) {
+        self.ask(json!({"type": "page", side: place, "limit": limit})).await;
+        let (rows, more) = self.page_comes().await;
+        (rows.into_iter().map(Seen::from).collect(), more)
+    }
+
+    async fn page_comes(&mut self) -> (Vec<EventFrame>, bool) {
         self.until(|heard| match heard {
             Heard::Page { events, more } => Some((events.clone(), *more)),
             Heard::Refused(refused) => panic!("no page: {refused:?}"),

@@ -3,7 +3,8 @@
 use crate::{Error, sealed, state::Gateway};
 use broker::Record;
 use protocol::{
-    Event, RoomSlug, SealedEvent, SealedStored, StoredEvent, Timestamp,
+    Event, RoomSlug, SealedEvent, SealedStored, Since, StoredEvent, Timestamp,
+    query::Located,
     state::MessageState,
     subject::Shard,
     view::{self, Row, What},
@@ -83,6 +84,48 @@ pub async fn find_since(
         batch = gateway.broker.read_after(&stream, &subject, last.seq, READ_MAX).await?;
     }
     Ok(None)
+}
+
+/// The first `count` rows of a room from a place on, as far as ten thousand events go; none when nothing is so new.
+///
+/// # Errors
+/// When the log can't be read.
+pub async fn locate(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    since: Since,
+    count: usize,
+) -> Result<Option<Located>, Error> {
+    let shard = gateway.shard(room);
+    let (stream, subject) = (shard.stream(), shard.log(room));
+    let mut batch = match since {
+        Since::Seq(seq) => {
+            gateway.broker.read_after(&stream, &subject, seq.saturating_sub(1), READ_MAX).await?
+        }
+        Since::Time(time) => gateway.broker.read_since(&stream, &subject, time, READ_MAX).await?,
+    };
+    // Asked for what comes after its end, the broker gives what is before.
+    let is_older = |record: &Record| matches!(since, Since::Time(time) if record.at < time);
+    if batch.records.first().is_some_and(is_older) {
+        return Ok(None);
+    }
+    let mut rows = Vec::new();
+    for _ in 0..READS_MAX {
+        rows.extend(batch.records.iter().filter(|record| is_row(record)).map(|record| record.seq));
+        let Some(last) = batch.records.last().filter(|_| batch.more && rows.len() < count) else { break };
+        batch = gateway.broker.read_after(&stream, &subject, last.seq, READ_MAX).await?;
+    }
+    rows.truncate(count);
+    Ok(match rows[..] {
+        [first, .., last] => Some(Located { first, last, count: rows.len() }),
+        [only] => Some(Located { first: only, last: only, count: 1 }),
+        [] => None,
+    })
+}
+
+/// Whether an entry of the log is shown as a row of its own.
+fn is_row(record: &Record) -> bool {
+    SealedEvent::decode(&record.payload).is_ok_and(|event| event.target().is_none())
 }
 
 /// The readable events of a room with `after < seq <= upto`, how far the log was read for them, and whether that is all of them.

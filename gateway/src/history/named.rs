@@ -13,6 +13,8 @@ pub struct HistoryPage {
     pub rows: Vec<NamedRow>,
     /// Whether the room has rows before the first of them.
     pub more: bool,
+    /// Which of the rows was asked for; `None` for the last ones before a place.
+    pub spot: Option<usize>,
 }
 
 /// A row with the names that it shows.
@@ -45,7 +47,7 @@ pub async fn page(gateway: &Gateway, rows: Vec<Row>, mut prev: u64) -> HistoryPa
         named.push(NamedRow { row, prev, author, reactions });
         prev = seq;
     }
-    HistoryPage { rows: named, more }
+    HistoryPage { rows: named, more, spot: None }
 }
 
 /// Puts names to events and links each to the one before.

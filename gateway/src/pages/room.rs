@@ -20,7 +20,7 @@ use axum::{
     response::Response,
 };
 use protocol::{
-    MessageId, RoomSlug, UserId,
+    MessageId, PagePlace, RoomSlug, UserId,
     frame::Refusal,
     limits,
     state::{Role, Room},
@@ -32,9 +32,34 @@ use tokio::time::Instant;
 
 type Gate = State<Arc<Gateway>>;
 
+/// Which part of the room an address means: `before` and `after` a sequence, or `at` a message, a sequence, a day or a time.
 #[derive(serde::Deserialize)]
-pub struct Place {
+pub struct Part {
     before: Option<u64>,
+    after: Option<u64>,
+    at: Option<String>,
+}
+
+/// What an address means.
+enum Meant {
+    Newest,
+    Place(PagePlace),
+    /// It names no spot that a room can have.
+    Nothing,
+}
+
+impl Part {
+    fn meant(&self) -> Meant {
+        match (self.before, self.after, self.at.as_deref()) {
+            (None, None, None) => Meant::Newest,
+            (Some(before), None, None) => Meant::Place(PagePlace::Before(before)),
+            (None, Some(after), None) => Meant::Place(PagePlace::After(after)),
+            (None, None, Some(at)) => {
+                at.parse().map_or(Meant::Nothing, |spot| Meant::Place(PagePlace::Around(spot)))
+            }
+            _ => Meant::Nothing,
+        }
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -49,14 +74,14 @@ pub async fn get(
     State(gateway): Gate,
     visitor: Visitor,
     Path(slug): Path<String>,
-    Query(place): Query<Place>,
+    Query(part): Query<Part>,
 ) -> Response {
     let shown = async {
         let (slug, room) = find(&gateway, &slug).await?;
         let name = sealed::name(&gateway.keyring, &slug, &room).await?;
         if let Some(role) = gateway.directory.role(visitor.claims.user, &slug).await? {
             let named = Named { slug: &slug, name: &name, creator: room.creator };
-            member_page(&gateway, &visitor, (named, role), place.before).await
+            member_page(&gateway, &visitor, (named, role), &part.meant()).await
         } else {
             let page = InvitePage { layout: visitor.layout(), slug: slug.as_str(), room_name: &name };
             Ok(answer::page(StatusCode::OK, page.render()))
@@ -76,17 +101,24 @@ async fn member_page(
     gateway: &Gateway,
     visitor: &Visitor,
     (Named { slug, name, creator }, role): (Named<'_>, Role),
-    before: Option<u64>,
+    meant: &Meant,
 ) -> Result<Response, Error> {
     let stream = gateway.streams.identity(gateway.shard(slug)).to_string();
-    let (page, head) = match before {
-        Some(before) => {
-            let page = history::before(gateway, slug, before, limits::PAGE_EVENTS).await?;
-            let head = page.rows.last().map_or(0, |last| last.row.seq);
-            (page, head)
+    let (page, head) = match meant {
+        // The head is read before the page: what changes meanwhile is the socket's to bring, a second time maybe. A row that came
+        // meanwhile is in the page with all that was before it.
+        Meant::Place(place) => {
+            let head = history::head(gateway, slug).await?;
+            let page = history::page(gateway, slug, *place, limits::PAGE_EVENTS).await?;
+            let last = page.rows.last().map_or(0, |last| last.row.seq);
+            (page, head.max(last))
         }
-        None => history::newest(gateway, slug, limits::PAGE_EVENTS).await?,
+        Meant::Newest | Meant::Nothing => history::newest(gateway, slug, limits::PAGE_EVENTS).await?,
     };
+    let is_linked = matches!(meant, Meant::Place(PagePlace::Around(_)));
+    let spot = page.spot.filter(|_| is_linked).and_then(|spot| page.rows.get(spot));
+    let is_missing = matches!(meant, Meant::Nothing) || (is_linked && spot.is_none());
+    let last = page.rows.last().map_or(0, |last| last.row.seq);
     let creator = gateway.profiles.name(creator).await;
     let html = RoomPage {
         layout: visitor.layout(),
@@ -95,6 +127,9 @@ async fn member_page(
         created_by: Some(&creator),
         stream: &stream,
         head_seq: head,
+        tail_seq: if last < head && !matches!(meant, Meant::Newest | Meant::Nothing) { head } else { 0 },
+        spot_id: spot.map(|named| named.row.id.to_string()),
+        is_spot_missing: is_missing,
         rows: rows(&page),
         more_before: page.more,
         rooms: room_links(gateway, visitor.claims.user, Some(slug)).await?,
@@ -116,17 +151,21 @@ fn rows(page: &HistoryPage) -> Vec<templates::EventRow> {
     page.rows.iter().map(view::row).collect()
 }
 
-/// A page before `before`, for the page's script.
+/// A part of the room, for the page's script.
 pub async fn history(
     State(gateway): Gate,
     visitor: Visitor,
     Path(slug): Path<String>,
-    Query(place): Query<Place>,
+    Query(part): Query<Part>,
 ) -> Response {
-    let before = place.before.unwrap_or(u64::MAX);
     let read = async {
         let slug = for_member(&gateway, &visitor, &slug).await?;
-        let page = history::before(&gateway, &slug, before, limits::PAGE_EVENTS).await?;
+        let place = match part.meant() {
+            Meant::Place(place) => place,
+            Meant::Newest => PagePlace::Before(u64::MAX),
+            Meant::Nothing => return Ok(answer::error_page(visitor.layout(), 400, ErrorKind::BadRequest)),
+        };
+        let page = history::page(&gateway, &slug, place, limits::PAGE_EVENTS).await?;
         let fragment = OlderFragment { lang: visitor.lang, rows: rows(&page), more_before: page.more };
         Ok(answer::page(StatusCode::OK, fragment.render()))
     };

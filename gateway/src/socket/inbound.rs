@@ -3,7 +3,7 @@
 use super::wire::Refused;
 use crate::writing::{Request, What};
 use protocol::{
-    Body, MessageId, UserId,
+    Body, MessageId, PagePlace, UserId,
     event::BadBody,
     frame::{BadFrame, ClientFrame, Refusal},
     limits,
@@ -14,7 +14,7 @@ use protocol::{
 pub enum Action {
     Store(Request),
     Page {
-        before: u64,
+        place: PagePlace,
         limit: usize,
     },
     /// The member is writing something.
@@ -25,7 +25,7 @@ pub enum Action {
 /// Takes a text frame of either format from `author`.
 pub fn text(author: UserId, frame: &str) -> Action {
     match ClientFrame::parse(frame) {
-        Ok(ClientFrame::Page { before, limit }) => Action::Page { before, limit },
+        Ok(ClientFrame::Page { place, limit }) => Action::Page { place, limit },
         Ok(ClientFrame::Send { id, body }) => send(author, id.unwrap_or_default(), &body),
         Ok(ClientFrame::Edit { id, target, body }) => {
             with_body(author, id.unwrap_or_default(), &body, |body| What::Edit { target, body })
@@ -88,7 +88,9 @@ fn bad_frame(bad: BadFrame) -> Refused {
                 "reaction" => "one emoji",
                 "on" => "true or false",
                 "limit" => "a number from 1 to 100",
-                "before" | "target_seq" => "a sequence number",
+                "before" | "after" | "target_seq" => "a sequence number",
+                "around" => "a sequence number, a message's UUID, a day or a time",
+                "before, after or around" => "there, one of them",
                 _ => "a text",
             };
             refused(id, Refusal::BadField, format!("{kind}: the field {field} must be {what}"))

@@ -18,7 +18,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use protocol::{
-    Cursor, MessageId, UserId,
+    Cursor, MessageId, PagePlace, UserId,
     frame::{Close, Refusal, ResetReason},
     token::Claims,
 };
@@ -290,7 +290,7 @@ impl Seat {
                 self.types();
                 Ok(())
             }
-            Action::Page { before, limit } => self.read_page(outlet, before, limit),
+            Action::Page { place, limit } => self.read_page(outlet, place, limit),
             Action::Refuse(refused) => self.refuse(outlet, refused),
         }
     }
@@ -337,13 +337,13 @@ impl Seat {
         }
     }
 
-    fn read_page(&mut self, outlet: &Outlet, before: u64, limit: usize) -> Result<(), End> {
+    fn read_page(&mut self, outlet: &Outlet, place: PagePlace, limit: usize) -> Result<(), End> {
         if self.pages.len() >= PAGES_MAX {
             return self.refuse(outlet, busy(None));
         }
         let (gateway, room, format) = (Arc::clone(&self.gateway), self.room.slug.clone(), self.format);
         let read = async move {
-            let page = history::before(&gateway, &room, before, limit).await.ok()?;
+            let page = history::page(&gateway, &room, place, limit).await.ok()?;
             Some(format.page(&page))
         };
         self.pages.push(read.boxed());

@@ -9,6 +9,7 @@ use protocol::{
     Cursor, MessageId, RoomSlug,
     frame::{Person, PresenceFrame, Refusal, ResetReason, ServerFrame},
 };
+use std::ops::Range;
 use templates::Lang;
 
 /// How a socket's frames are written. Fragments say nothing about their viewer but the language, so each event is
@@ -65,21 +66,18 @@ impl Format {
         }
     }
 
-    /// A page, cut at its older end to [`PAGE_FRAME_BYTES_MAX`].
+    /// A page, cut to [`PAGE_FRAME_BYTES_MAX`] at the ends that lie furthest from what was asked for.
     pub fn page(self, page: &HistoryPage) -> String {
         let whole = self.rows(&page.rows, page.more);
         if whole.len() <= PAGE_FRAME_BYTES_MAX {
             return whole;
         }
-        let around = self.rows(&[], true).len();
-        let mut left = PAGE_FRAME_BYTES_MAX.saturating_sub(around);
-        let fitting = page.rows.iter().rev().take_while(|row| {
-            let rest = left.checked_sub(self.row(row).len() + 1);
-            left = rest.unwrap_or(0);
-            rest.is_some()
-        });
-        let cut = page.rows.len() - fitting.count().max(1);
-        self.rows(&page.rows[cut..], true)
+        let left = PAGE_FRAME_BYTES_MAX.saturating_sub(self.rows(&[], true).len());
+        let sizes: Vec<_> = page.rows.iter().map(|row| self.row(row).len() + 1).collect();
+        let spot = page.spot.unwrap_or(sizes.len() - 1);
+        let fitting = fitting(&sizes, spot, left);
+        let more = page.more || fitting.start > 0;
+        self.rows(&page.rows[fitting], more)
     }
 
     fn rows(self, rows: &[NamedRow], more: bool) -> String {
@@ -152,6 +150,25 @@ impl Format {
     }
 }
 
+/// The widest part around a spot whose sizes add up to at most `max`: at least the spot itself. It grows to both sides by turns.
+fn fitting(sizes: &[usize], spot: usize, max: usize) -> Range<usize> {
+    let mut left = max.saturating_sub(sizes[spot]);
+    let mut take = |place: usize| {
+        let rest = sizes.get(place).and_then(|size| left.checked_sub(*size));
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    let (mut older, mut newer) = (spot, spot + 1);
+    let (mut is_older_open, mut is_newer_open) = (true, true);
+    while is_older_open || is_newer_open {
+        is_newer_open = is_newer_open && take(newer);
+        newer += usize::from(is_newer_open);
+        is_older_open = is_older_open && older > 0 && take(older - 1);
+        older -= usize::from(is_older_open);
+    }
+    older..newer
+}
+
 fn json(frame: &ServerFrame) -> String {
     serde_json::to_string(frame).expect("a frame is plain JSON")
 }
@@ -207,7 +224,7 @@ mod tests {
             FORMATS.into_iter().flat_map(|format| longest().into_iter().map(move |text| (format, text)))
         {
             let rows = (1..=limits::PAGE_EVENTS_MAX as u64).map(|seq| row(seq, &text)).collect();
-            let page = HistoryPage { rows, more: false };
+            let page = HistoryPage { rows, more: false, spot: None };
             let frame = format.page(&page);
             assert!(frame.len() <= PAGE_FRAME_BYTES_MAX, "{} bytes of {format:?}", frame.len());
             assert!(frame.len() > PAGE_FRAME_BYTES_MAX / 2, "{} bytes of {format:?}", frame.len());
@@ -217,8 +234,21 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_cut_where_it_is_furthest_from_what_was_asked_for() {
+        let sizes = [1; 10];
+        assert_eq!(fitting(&sizes, 9, 4), 6..10, "before a place");
+        assert_eq!(fitting(&sizes, 0, 4), 0..4, "after a place");
+        assert_eq!(fitting(&sizes, 5, 4), 4..8, "around one");
+        assert_eq!(fitting(&sizes, 1, 6), 0..6);
+        assert_eq!(fitting(&sizes, 5, 100), 0..10);
+        assert_eq!(fitting(&[1, 50, 3, 1], 2, 4), 2..4, "nothing behind what does not fit");
+        assert_eq!(fitting(&[50], 0, 4), 0..1, "never nothing");
+    }
+
+    #[test]
     fn a_page_that_fits_is_whole() {
-        let page = HistoryPage { rows: (1..=50).map(|seq| row(seq, "short")).collect(), more: false };
+        let rows = (1..=50).map(|seq| row(seq, "short")).collect();
+        let page = HistoryPage { rows, more: false, spot: None };
         for format in FORMATS {
             let frame = format.page(&page);
             assert!(page.rows.iter().all(|row| has(&frame, row)));

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Reactions that one message may hold, each person's by itself. More are ignored.
-const REACTIONS_MAX: u64 = 2_000;
+pub const REACTIONS_MAX: u64 = 2_000;
 
 /// Numbers the events of a batch and applies its changes, in the order of the log, after what is known.
 pub fn project(part_of_log: &[Record], entries: &[Entry], known: &Known) -> Batch {

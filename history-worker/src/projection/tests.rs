@@ -7,9 +7,9 @@ use super::*;
 use crate::boxes::boxed;
 
 mod changes;
-mod cuts;
+pub mod cuts;
 
-const PART: Part = Part { shard: Shard(0), shards: 1 };
+pub const PART: Part = Part { shard: Shard(0), shards: 1 };
 
 fn slug(name: &str) -> RoomSlug {
     RoomSlug::parse(name).unwrap()
@@ -36,23 +36,23 @@ fn message(text: &str) -> SealedEvent {
 
 /// A database that is maps.
 #[derive(Debug, Default, PartialEq)]
-struct Database {
-    rooms: HashMap<RoomSlug, RoomState>,
-    sent: HashMap<SentKey, Sent>,
-    kept: BTreeMap<Place, Kept>,
-    marks: BTreeMap<Mark, GivenAt>,
-    changes: Vec<Change>,
-    texts: BTreeSet<Text>,
-    erase: BTreeMap<u64, LogEntry>,
-    asides: Vec<Aside>,
-    ended: Vec<Ended>,
-    ignored: Vec<(u64, Ignored)>,
-    duplicates: u64,
+pub struct Database {
+    pub rooms: HashMap<RoomSlug, RoomState>,
+    pub sent: HashMap<SentKey, Sent>,
+    pub kept: BTreeMap<Place, Kept>,
+    pub marks: BTreeMap<Mark, GivenAt>,
+    pub changes: Vec<Change>,
+    pub texts: BTreeSet<Text>,
+    pub erase: BTreeMap<u64, LogEntry>,
+    pub asides: Vec<Aside>,
+    pub ended: Vec<Ended>,
+    pub ignored: Vec<(u64, Ignored)>,
+    pub duplicates: u64,
 }
 
 impl Database {
     /// Applies a log cut into batches of these sizes, with no other knowledge than what is asked for.
-    fn of(log: &[Record], cuts: &[usize]) -> Self {
+    pub fn of(log: &[Record], cuts: &[usize]) -> Self {
         let mut database = Self::default();
         let mut rest = log;
         let mut sizes = cuts.iter().copied().chain(std::iter::repeat(usize::MAX));

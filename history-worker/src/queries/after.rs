@@ -9,7 +9,7 @@ use protocol::{Event, RoomSlug, SealedStored, SealedText};
 use super::{Answers, NoAnswer};
 use crate::paging::{self, ANSWER_BYTES_MAX};
 use crate::projection::{Change, Changed, Kept, Place, RoomState};
-use crate::store::{self, StoreError};
+use crate::store::{self, Rising, StoreError};
 
 /// Something that happened, in the order of sequences.
 enum Piece {
@@ -40,7 +40,7 @@ impl Answers {
     ) -> Result<(Vec<SealedStored>, u64), StoreError> {
         let AfterQuery { room, after, limit, .. } = query;
         let first = after.saturating_add(1);
-        let place = self.place(room, state, first).await?;
+        let place = self.place(room, state, (Rising::Sequence, first)).await?;
         let rows = self.store.rows(room, paging::from(place, state.count, *limit as u64)).await?;
         let end = applied.saturating_add(1).max(first);
         let changes = self.store.changes(room, first..end, *limit).await?;

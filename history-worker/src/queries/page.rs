@@ -5,7 +5,7 @@ use protocol::query::{Page, PageQuery};
 use super::{Answers, NoAnswer};
 use crate::paging::{self, ANSWER_BYTES_MAX, PAGE_REACTIONS_MAX};
 use crate::projection::{Kept, RoomState};
-use crate::store::StoreError;
+use crate::store::{Rising, StoreError};
 
 impl Answers {
     pub(super) async fn page(&self, query: &PageQuery) -> Result<Page, NoAnswer> {
@@ -21,7 +21,7 @@ impl Answers {
     }
 
     async fn page_of(&self, query: &PageQuery, state: &RoomState, page: Page) -> Result<Page, StoreError> {
-        let place = self.place(&query.room, state, query.before).await?;
+        let place = self.place(&query.room, state, (Rising::Sequence, query.before)).await?;
         let numbers = paging::before(place, query.limit as u64);
         // The row before the page is read with it, for its sequence.
         let first = numbers.start.saturating_sub(1).max(1);

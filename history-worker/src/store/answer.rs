@@ -12,15 +12,33 @@ use super::rows::{natural, room_range};
 use super::{Store, StoreError};
 use crate::projection::{Change, GivenAt, Kept, Mark, Place};
 
+/// What rises with a room's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rising {
+    Sequence,
+    /// Milliseconds since 1970.
+    Time,
+}
+
 impl Store {
     /// The rows of a room with these numbers, in their order, without the people who reacted.
     ///
     /// # Errors
     /// Any of [`StoreError`], here and below.
     pub async fn rows(&self, room: &RoomSlug, numbers: Range<u64>) -> Result<Vec<Kept>, StoreError> {
+        let rows = self.numbered(room, numbers).await?;
+        Ok(rows.into_iter().map(|(_, kept)| kept).collect())
+    }
+
+    /// The same, each with its number: where one is missing, they are not consecutive.
+    pub async fn numbered(
+        &self,
+        room: &RoomSlug,
+        numbers: Range<u64>,
+    ) -> Result<Vec<(u64, Kept)>, StoreError> {
         let range = room_range("event", room, numbers);
         let rows: Vec<EventRow> = self.select_range("SELECT * FROM $range", range).await?;
-        rows.into_iter().map(|row| row.kept().map(|(_, kept)| kept)).collect()
+        rows.into_iter().map(|row| row.kept().map(|(place, kept)| (place.number, kept))).collect()
     }
 
     /// Rows whose numbers follow each other from `first` on, as they are shown, without the reactions of people who were erased.
@@ -45,7 +63,7 @@ impl Store {
     }
 
     /// The reactions to the rows with these numbers.
-    async fn given(
+    pub async fn given(
         &self,
         room: &RoomSlug,
         numbers: Range<u64>,
@@ -60,14 +78,23 @@ impl Store {
         Ok(marks)
     }
 
-    /// The sequences of the room's rows with these numbers, in their order.
-    pub async fn sequences(&self, room: &RoomSlug, numbers: &[u64]) -> Result<Vec<u64>, StoreError> {
+    /// How far the room's rows with these numbers have come, in their order.
+    pub async fn rising(
+        &self,
+        room: &RoomSlug,
+        rising: Rising,
+        numbers: &[u64],
+    ) -> Result<Vec<u64>, StoreError> {
         let ids = numbers.iter().map(|number| super::event_rows::event_id(&Place::new(room, *number)));
-        let found: Vec<i64> = self.select("SELECT VALUE seq FROM $of", ids.collect()).await?;
+        let (statement, what) = match rising {
+            Rising::Sequence => ("SELECT VALUE seq FROM $of", "sequence"),
+            Rising::Time => ("SELECT VALUE at_ms FROM $of", "time"),
+        };
+        let found: Vec<i64> = self.select(statement, ids.collect()).await?;
         if found.len() != numbers.len() {
             return Err(StoreError::Malformed("number"));
         }
-        found.into_iter().map(|seq| natural(seq, "sequence")).collect()
+        found.into_iter().map(|value| natural(value, what)).collect()
     }
 
     /// The first `limit` changes of the room's rows with these sequences, in their order.

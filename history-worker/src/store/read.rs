@@ -10,7 +10,8 @@ use surrealdb::types::{RecordId, SurrealValue, Variables};
 use super::change_rows::{EndedRow, EraseRow, TextRow, ended_id, erase_id};
 use super::event_rows::{EventRow, SentRow, event_id, mark, reaction_id, sent_id};
 use super::rows::{
-    AsideRow, CheckpointRow, RoomRow, checkpoint_id, range, room_id, room_range, shard_key, whole_room_range,
+    AsideRow, CheckpointRow, RoomRow, checkpoint_id, range, room_id, room_range, rooms_after, shard_key,
+    whole_room_range,
 };
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
@@ -36,6 +37,16 @@ impl Store {
     ) -> Result<HashMap<RoomSlug, RoomState>, StoreError> {
         let ids: Vec<_> = rooms.into_iter().map(room_id).collect();
         let rows: Vec<RoomRow> = self.select("SELECT * FROM $of", ids).await?;
+        rows.into_iter().map(RoomRow::room).collect()
+    }
+
+    /// At most 100 rooms behind this one in the order of their slugs, of all shards.
+    pub async fn rooms_after(
+        &self,
+        after: Option<&RoomSlug>,
+    ) -> Result<Vec<(RoomSlug, RoomState)>, StoreError> {
+        let rows: Vec<RoomRow> =
+            self.select_range("SELECT * FROM $range LIMIT 100", rooms_after(after)).await?;
         rows.into_iter().map(RoomRow::room).collect()
     }
 

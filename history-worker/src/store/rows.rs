@@ -96,6 +96,13 @@ pub(super) fn room_id(room: &RoomSlug) -> RecordId {
     RecordId::new("room", array([text(room)]))
 }
 
+/// All rooms behind this one: an array is greater than any text.
+pub(super) fn rooms_after(after: Option<&RoomSlug>) -> RecordId {
+    let end = || Value::Array(Vec::<Value>::new().into());
+    let from = after.map_or_else(|| array([]), |after| array([text(after), end()]));
+    range("room", from, array([end()]))
+}
+
 pub(super) fn checkpoint_id(part: Part) -> RecordId {
     RecordId::new("checkpoint", array([i64::from(part.shard.0).into_value()]))
 }

@@ -74,7 +74,7 @@ async fn what_was_written_is_read_back_also_after_the_database_was_closed() {
     assert_eq!(store.checkpoint(PART).await, Ok(Some(after)));
     assert_eq!(store.rows(&tea, 1..4).await.unwrap(), rows(&events));
     assert_eq!(store.rows(&tea, 2..3).await.unwrap(), rows(&events[1..2]));
-    assert_eq!(store.sequences(&tea, &[3, 1]).await.unwrap(), [9, 3]);
+    assert_eq!(store.rising(&tea, Rising::Sequence, &[3, 1]).await.unwrap(), [9, 3]);
     let rooms = store.rooms([&tea, &room("coffee_1111")]).await.unwrap();
     assert_eq!(rooms.len(), 1);
     assert_eq!((rooms[&tea].count, rooms[&tea].last_seq), (3, 9));

@@ -1,5 +1,6 @@
-use protocol::query::{HistoryAnswer, HistoryQuery, PageQuery};
+use protocol::query::{HistoryAnswer, HistoryQuery, LocateQuery, Located, PageQuery};
 use protocol::subject::Shard;
+use protocol::{RoomSlug, Since, Timestamp};
 
 use super::nats::Nats;
 use super::worker::{Worker, ask, created, message, page, post, room, whole};
@@ -40,6 +41,7 @@ async fn pages_meet_without_hole_or_repeat_at_every_edge() {
             );
             assert_eq!(newest.prev, if from == 0 { 0 } else { expected[from - 1] });
         }
+        locates(&broker, &room(&name), expected).await;
         // Sequences of other rooms lie between two rows of this one.
         for cut in [0, expected.len() / 2, expected.len() - 1] {
             let between = expected[cut] + 1;
@@ -48,6 +50,36 @@ async fn pages_meet_without_hole_or_repeat_at_every_edge() {
         }
     }
     assert_eq!(worker.terminate().await, 0);
+}
+
+/// Where each row of a room lies, by its sequence and by its time.
+async fn locates(broker: &broker::Broker, room: &RoomSlug, expected: &[u64]) {
+    let locate = async |since, count| {
+        let query = LocateQuery { room: room.clone(), since, count };
+        match ask(broker, SHARD, &HistoryQuery::Locate(query)).await {
+            Ok(HistoryAnswer::Located { rows, .. }) => rows,
+            other => panic!("{other:?}"),
+        }
+    };
+    for (number, seq) in expected.iter().enumerate() {
+        for count in [1, 25] {
+            let found = &expected[number..expected.len().min(number + count)];
+            let located = Located { first: found[0], last: *found.last().unwrap(), count: found.len() };
+            assert_eq!(locate(Since::Seq(*seq), count).await, Some(located), "{room} {seq} {count}");
+        }
+        let at = broker.get(&SHARD.stream(), *seq).await.unwrap().unwrap().at;
+        let located = locate(Since::Time(at), 1).await.unwrap();
+        assert!(located.first <= *seq, "the first of its millisecond: {located:?} {seq}");
+        let then = broker.get(&SHARD.stream(), located.first).await.unwrap().unwrap().at;
+        assert_eq!(then, at);
+    }
+    let last = expected.last().unwrap();
+    let between = locate(Since::Seq(last - 1), 1).await.unwrap();
+    assert!(between.first == *last || expected.contains(&(last - 1)));
+    assert_eq!(locate(Since::Seq(last + 1), 1).await, None);
+    assert_eq!(locate(Since::Time(Timestamp::now().plus_seconds(60)), 1).await, None);
+    let long_ago = locate(Since::Time(Timestamp::from_millis(-1)), 1).await.unwrap();
+    assert_eq!(long_ago.first, expected[0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,9 +16,15 @@ pub struct RoomPage<'a> {
     pub created_by: Option<&'a str>,
     /// The stream's identity: the first part of the page's cursor.
     pub stream: &'a str,
-    /// The sequence up to which the page shows the room.
+    /// The sequence from which the page's socket goes on.
     pub head_seq: u64,
-    /// The latest events, oldest first.
+    /// The sequence of the last event behind the rows; 0 when they are the room's newest.
+    pub tail_seq: u64,
+    /// The id of the row that the address means.
+    pub spot_id: Option<String>,
+    /// The address means something that is not there.
+    pub is_spot_missing: bool,
+    /// Events that follow each other, oldest first.
     pub rows: Vec<EventRow>,
     /// Whether there are events before the first row.
     pub more_before: bool,
@@ -31,7 +37,7 @@ pub struct RoomPage<'a> {
     pub may_moderate: bool,
 }
 
-/// The answer to `/room/<slug>/history/?before=<seq>`: rows, oldest first, and
+/// The answer to `/room/<slug>/history/`: rows, oldest first, and
 /// where the page before them begins.
 #[derive(Debug)]
 pub struct OlderFragment {
@@ -49,6 +55,7 @@ struct RoomTemplate<'a> {
     page: &'a RoomPage<'a>,
     rows: Vec<Row<'a>>,
     before: u64,
+    last: u64,
     viewer: Viewer<'a>,
     chars_max: usize,
 }
@@ -74,6 +81,7 @@ impl RoomPage<'_> {
             page: self,
             rows: Row::all(&self.rows),
             before: first_seq(&self.rows),
+            last: self.rows.last().map_or(0, |row| row.seq),
             viewer: self.layout.viewer.unwrap_or(Viewer { id: "", name: "" }),
             chars_max: protocol::limits::BODY_CHARS_MAX,
         }

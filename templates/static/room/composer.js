@@ -50,7 +50,7 @@ function submit() {
   onInput();
   place.following = true;
   enqueue({ kind: "send", text });
-  if (tail.length > 0) jumpToEnd();
+  if (tail > 0) jumpToEnd();
   else goToEnd();
   showEndButton();
   field.focus();

@@ -48,12 +48,13 @@ function accept(row) {
   const hadFocus = entries.get(row.id)?.row.contains(document.activeElement) ?? false;
   if (entries.has(row.id)) settle(row.id);
   stoppedTyping(row.dataset.author);
-  if (isShown || byId(row.id)) return false;
+  if (isShown) return false;
   page.head = seq;
+  if (byId(row.id)) return false;
   link.lastRowMs = Date.now();
   if (!isMine(row)) noteNews(row);
-  if (tail.length > 0 || (!place.following && rows().length >= ROWS_MAX)) {
-    addToTail(seq);
+  if (tail > 0 || (!place.following && rows().length >= ROWS_MAX)) {
+    tail = seq;
     return false;
   }
   dress(row, arrived.at(-1) ?? lastRow());

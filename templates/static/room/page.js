@@ -19,6 +19,8 @@ const page = {
   /** The stream's identity and the sequence up to which this page has the room: its cursor. */
   stream: given.stream,
   head: Number(given.head),
+  /** The message that the address means, for a link to one. */
+  spot: given.spot,
   charsMax: Number(given.charsMax),
   renewAfterMs: Number(given.renewAfterS) * 1000,
   mayModerate: given.mayModerate !== undefined,

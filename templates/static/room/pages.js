@@ -1,23 +1,19 @@
 // Pages of history above and below what the list shows. The list keeps a bounded
 // number of rows; what it lets go at its end it can load again.
 
-const PAGE_ROWS = 50;
 const ROWS_MAX = 350;
 const NEAR_PX = 1000;
 
-/**
- * What lies below the last row shown, in pieces of at most one page: the sequence
- * of each piece's last event, and how many events it has. Empty: the end is shown.
- */
-const tail = [];
+/** The sequence of the last event that is known to lie below the last row shown; 0: the end is shown. */
+let tail = Number(document.body.dataset.tail);
 const olderWords = older.querySelector("a").textContent;
 const loading = { older: false, newer: false, failedAt: 0 };
 
-/** The page of events before `seq`. A token that has ended is renewed once. */
-async function fetchPage(seq, mayRenew = true) {
-  const response = await fetch(`/room/${page.room}/history/?before=${seq}`, { signal: AbortSignal.timeout(15000) });
+/** The page `before` or `after` a sequence. A token that has ended is renewed once. */
+async function fetchPage(side, seq, mayRenew = true) {
+  const response = await fetch(`/room/${page.room}/history/?${side}=${seq}`, { signal: AbortSignal.timeout(15000) });
   if (mayRenew && (response.status === 401 || response.redirected)) {
-    if (await renew() === "renewed") return fetchPage(seq, false);
+    if (await renew() === "renewed") return fetchPage(side, seq, false);
   }
   if (!response.ok || response.redirected) throw new Error(`history answered ${response.status}`);
   const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -48,7 +44,7 @@ async function loadOlder() {
   loading.older = true;
   older.classList.add("is-loading");
   try {
-    const found = await fetchPage(older.dataset.before);
+    const found = await fetchPage("before", older.dataset.before);
     const fresh = unshown(found.rows);
     keepingPlace(() => {
       showBeginning(found.rows.length > 0 ? found.before : older.dataset.before, found.more);
@@ -68,13 +64,13 @@ async function loadOlder() {
   }
 }
 
-/** Loads what lies next below, after the list let it go. */
+/** Loads what lies next below. */
 async function loadNewer() {
-  if (loading.newer || tail.length === 0) return;
+  if (loading.newer || tail === 0) return;
   loading.newer = true;
   try {
-    const found = await fetchPage(tail[0].last + 1);
-    if (tail.length > 0) keepingPlace(() => appendPage(found.rows));
+    const found = await fetchPage("after", seqOf(lastRow()));
+    if (tail > 0) keepingPlace(() => appendPage(found.rows));
   } catch {
     loading.failedAt = Date.now();
   } finally {
@@ -87,35 +83,24 @@ function appendPage(found) {
   const fresh = unshown(found).filter((row) => seqOf(row) > shownTo);
   outbox.before(...fresh);
   dressAll(fresh);
-  const reached = found.length > 0 ? seqOf(found.at(-1)) : Infinity;
-  while (tail.length > 0 && tail[0].last <= reached) tail.shift();
+  // The last event may be a change, which no row will show: then nothing more is found.
+  if (found.length === 0 || seqOf(found.at(-1)) >= tail) tail = 0;
   dropFromTop();
   dressPending();
 }
 
-/** Notes an event that arrived while the list does not show the end. */
-function addToTail(seq) {
-  const piece = tail.at(-1);
-  if (piece && piece.count < PAGE_ROWS) {
-    piece.last = seq;
-    piece.count += 1;
-  } else {
-    tail.push({ last: seq, count: 1 });
-  }
-}
-
 function dropFromEnd() {
-  while (list.querySelectorAll(":scope > .row").length > ROWS_MAX) {
-    const piece = [...rows()].slice(-PAGE_ROWS);
-    tail.unshift({ last: seqOf(piece.at(-1)), count: piece.length });
-    piece.forEach((row) => row.remove());
-  }
+  const surplus = rows().length - ROWS_MAX;
+  if (surplus <= 0) return;
+  tail = Math.max(tail, seqOf(lastRow()));
+  [...rows()].slice(-surplus).forEach((row) => row.remove());
 }
 
 function dropFromTop() {
+  const SPARE = 50;
   const surplus = rows().length - ROWS_MAX;
   if (surplus <= 0) return;
-  [...rows()].slice(0, surplus + PAGE_ROWS).forEach((row) => row.remove());
+  [...rows()].slice(0, surplus + SPARE).forEach((row) => row.remove());
   const first = firstRow();
   showBeginning(first.dataset.seq, true);
   dress(first);
@@ -125,10 +110,11 @@ function dropFromTop() {
 /** Shows the end of the room, however far away it is. */
 async function jumpToEnd() {
   place.fresh = 0;
-  if (tail.length > 0 && !loading.newer) {
+  forgetSpot();
+  if (tail > 0 && !loading.newer) {
     loading.newer = true;
     try {
-      const found = await fetchPage(page.head + 1);
+      const found = await fetchPage("before", page.head + 1);
       [...rows()].forEach((row) => row.remove());
       showBeginning(found.before, found.more);
       appendPage(found.rows);
@@ -150,7 +136,7 @@ async function loadAround() {
   const isRead = !place.following || list.scrollHeight < 2 * list.clientHeight;
   if (isRead && list.scrollTop < NEAR_PX && await loadOlder()) loadAround();
   const below = list.scrollHeight - list.scrollTop - list.clientHeight;
-  if (tail.length > 0 && below < NEAR_PX && !loading.newer) {
+  if (tail > 0 && below < NEAR_PX && !loading.newer) {
     await loadNewer();
     showEndButton();
   }

@@ -55,7 +55,7 @@ function dress(row, before = above(row)) {
   row.isDressed = true;
   const time = row.querySelector(":scope > time");
   if (time) {
-    time.textContent = formats.time.format(timeOf(row));
+    (time.querySelector("a") ?? time).textContent = formats.time.format(timeOf(row));
     time.title = formats.full.format(timeOf(row));
   }
   if (!isMessage(row)) return;

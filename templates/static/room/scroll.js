@@ -70,7 +70,7 @@ function putAt(row, offset) {
 
 function onScroll() {
   const top = list.scrollTop;
-  if (isAtEnd() && tail.length === 0) place.following = true;
+  if (isAtEnd() && tail === 0) place.following = true;
   // Rows that grow the list do not end the following; only a person who scrolls up does.
   else if (top < place.top - 1) place.following = false;
   place.top = top;
@@ -86,7 +86,7 @@ function sawTheEnd() {
 }
 
 function showEndButton() {
-  const away = !place.following && (tail.length > 0 || !isAtEnd());
+  const away = !place.following && (tail > 0 || !isAtEnd());
   toEndButton.hidden = !(away && (place.fresh > 0 || list.scrollHeight - list.scrollTop > 3 * list.clientHeight));
   toEndButton.firstElementChild.textContent = place.fresh > 0 ? counted("new", place.fresh) : words.toTheEnd;
 }
@@ -122,7 +122,11 @@ async function restorePlace() {
   const cameBack = ["reload", "back_forward"].includes(performance.getEntriesByType("navigation")[0]?.type);
   const saved = cameBack && keptInTab.get(keyOf("place"));
   goToEnd();
-  if (!saved) return;
+  place.following = tail === 0;
+  if (!saved) {
+    if (page.spot) pointAt(byId(page.spot));
+    return;
+  }
   const { id, seq, offset } = JSON.parse(saved);
   place.following = false;
   for (let pages = 0; pages < PAGES_MAX; pages += 1) {

@@ -16,6 +16,7 @@ restoreOutbox();
 startComposer();
 startEditing();
 startTools();
+startLinks();
 startPresence();
 startConnection();
 const placed = restorePlace();

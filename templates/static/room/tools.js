@@ -66,6 +66,7 @@ function onToolsClick(event) {
   if (isTouch.matches) hideTools();
   if (reaction) toggleReaction(row, reaction);
   else if (act === "edit") edit(row);
+  else if (act === "link") copyLink(row);
   else if (act === "delete") askDelete(row);
 }
 

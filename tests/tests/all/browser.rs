@@ -2,6 +2,7 @@
 
 mod away;
 mod changing;
+mod links;
 mod looks;
 mod network;
 mod passing;

@@ -14,8 +14,12 @@ use tests::process::Ended;
 const END: Duration = Duration::from_secs(60);
 
 async fn status(backchat: &Backchat) -> Ended {
+    asked(backchat, "status").await
+}
+
+async fn asked(backchat: &Backchat, words: &str) -> Ended {
     let launch = backchat.launch().named(&format!("history-{}", unique()));
-    launch.words("history status").to_the_end(END).await
+    launch.words(&format!("history {words}")).to_the_end(END).await
 }
 
 /// The line of the only shard, which stands among those of the log.
@@ -63,4 +67,52 @@ async fn an_operator_sees_how_far_the_history_is_and_what_was_set_aside() {
     let ended = status(&backchat).await;
     assert_eq!(ended.code, 2, "{}", ended.output);
     assert!(ended.output.contains("no backchat runs with this data folder"), "{}", ended.output);
+}
+
+#[tokio::test]
+async fn an_operator_has_the_history_proved_against_the_log() {
+    let backchat = Backchat::start().await;
+    let ann = Person::arrives(&backchat.address(), "Ann").await;
+    let (room, other) = (ann.creates("Proved").await, ann.creates("Another").await);
+    let mut socket = ann.connects(&room).await;
+    socket.caught_up().await;
+    let mut sequences = socket.say_all((0..20).map(|n| format!("m-{n}"))).await;
+    let history = socket.whole_history(100).await;
+    let edit = socket.edit(history[3].id, "edited").await;
+    socket.acknowledged(edit).await;
+    let reaction = socket.react(history[3].id, "👍", true).await;
+    socket.acknowledged(reaction).await;
+    let deletion = socket.delete(history[4].id).await;
+    socket.acknowledged(deletion).await;
+    sequences.push(socket.say("the end").await);
+    tests::stored::worker_history(&backchat.broker().await, &room).await;
+
+    let figures = |ended: &Ended| -> Value {
+        let line = ended.output.lines().rfind(|line| line.contains("\"older\""));
+        serde_json::from_str(line.unwrap_or_else(|| panic!("{}", ended.output))).unwrap()
+    };
+    let proved = asked(&backchat, "verify").await;
+    assert_eq!(proved.code, 0, "{}", proved.output);
+    assert_eq!(figures(&proved), json!({ "rooms": 2, "rows": 23, "older": 0, "different": 0 }));
+
+    // The log loses an entry behind everybody's back.
+    let broker = backchat.broker().await;
+    assert!(broker.erase(&Shard(0).stream(), sequences[10]).await.unwrap());
+    let differs = asked(&backchat, "verify").await;
+    assert_eq!(differs.code, 1, "{}", differs.output);
+    assert_eq!(figures(&differs)["different"], 1);
+    let named =
+        json!({ "room": room, "seq": sequences[10], "field": "row", "log": "missing", "history": "there" });
+    assert!(differs.output.contains(&named.to_string()), "{}", differs.output);
+    assert!(differs.output.contains("differs from the log in one place"), "{}", differs.output);
+    assert_eq!(asked(&backchat, &format!("verify {room}")).await.code, 1);
+    assert_eq!(asked(&backchat, &format!("verify {other}")).await.code, 0);
+    let nowhere = asked(&backchat, "verify nowhere_x7qa").await;
+    assert!(nowhere.code == 2 && nowhere.output.contains("has a room nowhere_x7qa"), "{}", nowhere.output);
+    let nonsense = asked(&backchat, "verify Not-a-room").await;
+    assert!(
+        nonsense.code == 2 && nonsense.output.contains("is not the address of a room"),
+        "{}",
+        nonsense.output
+    );
 }

@@ -18,6 +18,7 @@ mod limits;
 mod lookups;
 mod messages;
 mod outages;
+mod places;
 mod presence;
 mod program;
 mod restoring;

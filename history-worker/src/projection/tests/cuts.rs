@@ -34,7 +34,7 @@ fn placed(entries: Vec<((String, Vec<u8>), u64)>) -> Vec<Record> {
 
 /// A log of few rooms, authors and ids, so that copies, early messages, second creations and changes of what is not there come
 /// up often.
-fn any_log() -> impl Strategy<Value = Vec<Record>> {
+pub fn any_log() -> impl Strategy<Value = Vec<Record>> {
     let event = (0..3_u8, 0..9_u8, 0..3_u8, 0..12_u128, (0..3_u8, 0..12_u128, 1..40_u64));
     let event = event.prop_map(|(room, kind, author, own, (target_author, target, seq))| {
         let target = Target { id: id(target), author: user(target_author), seq };
@@ -58,7 +58,7 @@ fn any_log() -> impl Strategy<Value = Vec<Record>> {
 }
 
 /// A log as gateways write it: one room, ids that are used once, changes of messages that are there. Beside it the events.
-fn good_log() -> impl Strategy<Value = Vec<SealedStored>> {
+pub fn good_log() -> impl Strategy<Value = Vec<SealedStored>> {
     let steps = prop::collection::vec((0..10_u8, 0..4_u8, any::<prop::sample::Index>(), 1..3_u64), 0..80);
     steps.prop_map(|steps| {
         let created = Event::Created { id: id(1_000), author: user(0), name: body(id(1_000), "Tea") };
@@ -92,7 +92,7 @@ fn good_log() -> impl Strategy<Value = Vec<SealedStored>> {
     })
 }
 
-fn records(events: &[SealedStored]) -> Vec<Record> {
+pub fn records(events: &[SealedStored]) -> Vec<Record> {
     events.iter().map(|stored| entry(stored.seq, "tea", &stored.event)).collect()
 }
 

@@ -1,0 +1,186 @@
+//! Whether the database holds what the log says: room by room, while people chat and the projection goes on.
+
+mod compare;
+mod said;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet};
+
+use broker::Broker;
+use protocol::RoomSlug;
+use protocol::query::{Difference, Verified};
+
+use crate::Error;
+use crate::projection::{self, Entry, Kept, Part, RoomState, SentKey};
+use crate::store::Store;
+use compare::Comparison;
+use said::{Changing, Line, Said};
+
+/// Entries of the log, rows and changes that are read at once.
+const PIECE: u64 = 1_000;
+
+/// Compares rooms of one shard.
+pub struct Verifier<'a> {
+    pub part: Part,
+    pub broker: &'a Broker,
+    pub store: &'a Store,
+}
+
+impl Verifier<'_> {
+    /// Compares a room as it was when the log was applied up to `applied`; none where neither side has it. What seems to differ is looked at twice: another replica
+    /// may know more.
+    ///
+    /// # Errors
+    /// When log or database can't be read.
+    pub async fn room(&self, room: &RoomSlug, applied: u64) -> Result<Verified, Error> {
+        let mut verified = self.once(room, applied).await?;
+        if !verified.differences.is_empty() {
+            let again: HashSet<Difference> =
+                self.once(room, applied).await?.differences.into_iter().collect();
+            verified.differences.retain(|difference| again.contains(difference));
+        }
+        verified.different = verified.differences.len() as u64;
+        verified.differences.truncate(Verified::NAMED_MAX);
+        Ok(verified)
+    }
+
+    async fn once(&self, room: &RoomSlug, applied: u64) -> Result<Verified, Error> {
+        let log_begins = self.broker.stream(&self.part.shard.stream()).await?.first_seq;
+        let state = self.store.rooms([room]).await?.remove(room);
+        let first = match &state {
+            Some(_) => self.store.rows(room, 1..2).await?.first().map(|kept| kept.row.seq),
+            None => None,
+        };
+        let began_before = first.is_some_and(|first| first < log_begins);
+        let said = self.said(room, applied, began_before).await?;
+        let mut comparison = Comparison::new(room, &said, log_begins);
+        let Some(state) = state else {
+            if said.is_empty() {
+                return Ok(Verified::default());
+            }
+            comparison.end();
+            return Ok(outcome(comparison));
+        };
+        let ending = self.rows(room, &state, applied, &mut comparison).await?;
+        let held = self.changes(room, applied).await?;
+        comparison.changes(&held.until);
+        comparison.differences.retain(|difference| !held.moving.contains(&difference.seq));
+        comparison.equal(0, "rows", &ending.rows.to_string(), &state.count.to_string());
+        comparison.equal(0, "last row", &ending.last_seq.to_string(), &state.last_seq.to_string());
+        if held.moving.is_empty() {
+            let (found, held) = (ending.last_message.to_string(), state.last_message.to_string());
+            comparison.equal(0, "last message", &found, &held);
+        }
+        if let Some(creator) = said.creator() {
+            comparison.equal(0, "creator", &creator.to_string(), &state.creator.to_string());
+        }
+        comparison.equal(0, "erased", &said.is_erased.to_string(), &state.erased.to_string());
+        Ok(outcome(comparison))
+    }
+
+    async fn said(&self, room: &RoomSlug, applied: u64, began_before: bool) -> Result<Said, Error> {
+        let (stream, subject) = (self.part.shard.stream(), self.part.shard.log(room));
+        let (mut said, mut after) = (Said::default(), 0);
+        loop {
+            let batch = self.broker.read_after(&stream, &subject, after, PIECE as usize).await?;
+            for record in batch.records.iter().filter(|record| record.seq <= applied) {
+                if let Entry::Event { event, .. } = projection::read(self.part, record) {
+                    said.take(&event, began_before);
+                }
+            }
+            match batch.records.last() {
+                Some(last) if batch.more && last.seq <= applied => after = last.seq,
+                _ => return Ok(said),
+            }
+        }
+    }
+
+    /// Compares all rows up to `applied`, and gives how the room ends by them.
+    async fn rows(
+        &self,
+        room: &RoomSlug,
+        state: &RoomState,
+        applied: u64,
+        comparison: &mut Comparison<'_>,
+    ) -> Result<Ending, Error> {
+        let (mut first, mut ending) = (1, Ending::default());
+        loop {
+            let end = first + PIECE;
+            let kept = self.store.numbered(room, first..end).await?;
+            let mut marks = self.store.given(room, first..end).await?;
+            let keys: Vec<_> = kept.iter().map(|(_, kept)| SentKey::of_row(room, &kept.row)).collect();
+            let sent = self.store.sent(&keys).await?;
+            for ((number, kept), key) in kept.iter().zip(&keys) {
+                if *number <= state.count {
+                    ending.take(*number, kept);
+                }
+                if kept.row.seq > applied {
+                    continue;
+                }
+                let line = Line::held(kept, &marks.remove(number).unwrap_or_default());
+                comparison.row(&line, kept.hash.as_deref());
+                if sent.get(key).map(|sent| (sent.number, sent.seq)) != Some((*number, line.seq)) {
+                    comparison.differs(line.seq, "place", ("one", "another"));
+                }
+            }
+            first = end;
+            if kept.is_empty() && first > state.count {
+                comparison.end();
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// The changes that the database has. Messages that were changed after `applied` are not as the log was then.
+    async fn changes(&self, room: &RoomSlug, applied: u64) -> Result<HeldChanges, Error> {
+        let mut held = HeldChanges::default();
+        let mut from = 0;
+        loop {
+            let piece = self.store.changes(room, from..u64::MAX, PIECE as usize).await?;
+            let is_all = (piece.len() as u64) < PIECE;
+            from = piece.last().map_or(from, |last| last.seq + 1);
+            for change in piece {
+                if change.seq <= applied {
+                    held.until.insert(change.seq, Changing::held(&change));
+                } else {
+                    held.moving.insert(change.target.seq);
+                }
+            }
+            if is_all {
+                return Ok(held);
+            }
+        }
+    }
+}
+
+/// How a room ends, by its rows.
+#[derive(Default)]
+struct Ending {
+    rows: u64,
+    last_seq: u64,
+    /// A number; 0 for none.
+    last_message: u64,
+}
+
+impl Ending {
+    fn take(&mut self, number: u64, kept: &Kept) {
+        self.rows += 1;
+        self.last_seq = kept.row.seq;
+        if kept.is_message() {
+            self.last_message = number;
+        }
+    }
+}
+
+#[derive(Default)]
+struct HeldChanges {
+    until: BTreeMap<u64, Changing>,
+    /// Sequences of messages that are changed just now.
+    moving: HashSet<u64>,
+}
+
+fn outcome(comparison: Comparison<'_>) -> Verified {
+    let Comparison { rows, older, differences, .. } = comparison;
+    Verified { rooms: 1, rows, older, differences, ..Verified::default() }
+}
