@@ -60,7 +60,11 @@ fn row(shard: Shard, status: &HistoryStatus) -> String {
             format!("{}, the oldest is {} of {}: {}", status.set_aside, oldest.seq, oldest.at, oldest.reason)
         }
     };
-    format!("{:>5} {:>11} {:>11}   {behind:<13} {aside}", shard.0, status.applied, status.events)
+    let verified = match status.last_verify {
+        None => String::new(),
+        Some(last) => format!("; {} differ from the log of {}", last.different, last.at),
+    };
+    format!("{:>5} {:>11} {:>11}   {behind:<13} {aside}{verified}", shard.0, status.applied, status.events)
 }
 
 fn line(shard: Shard, status: &HistoryStatus) -> String {
@@ -87,6 +91,7 @@ mod tests {
             duplicates: 0,
             set_aside: 0,
             oldest_set_aside: None,
+            last_verify: None,
         };
         let said = row(Shard(0), &status);
         assert_eq!(said, "    0          42          40   nothing       nothing");

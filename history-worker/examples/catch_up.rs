@@ -134,7 +134,7 @@ async fn until_applied(broker: &Broker, head: u64) {
 }
 
 async fn ask(broker: &Broker, question: &HistoryQuery) -> Result<HistoryAnswer, Box<dyn Error>> {
-    match broker.ask(SHARD.history_queries(), question, Duration::from_secs(600)).await? {
+    match broker.ask(SHARD.history_queries(), question, Duration::from_secs(10)).await? {
         HistoryAnswer::Refused { reason } => Err(reason.into()),
         answer => Ok(answer),
     }

@@ -20,6 +20,8 @@ pub struct Config {
     pub start_patience: Duration,
     /// An address of the form of [`DatabaseAddress`]; it may hold a password.
     pub database: Secret,
+    /// Zero: the history is compared with the log only when somebody asks.
+    pub verify_every: Duration,
 }
 
 impl Config {
@@ -47,6 +49,13 @@ impl Settings for Config {
                 "How long the start waits for the broker and for the database, in seconds",
             )),
             database: read_database(source),
+            verify_every: Duration::from_secs(3_600 * source.ranged(
+                "verify_every_h",
+                0,
+                0..=8_760,
+                "How often the whole history is compared with the log, with a tenth of a processor at most, in hours; 0: only when it \
+                 is asked for",
+            )),
         }
     }
 }

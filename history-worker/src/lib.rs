@@ -41,6 +41,7 @@ use queries::Answers;
 use shard::Shard;
 use signals::Signals;
 use store::{DatabaseAddress, Store, StoreError};
+use verify::Verifier;
 
 /// Pause between two tries to reach the database at the start.
 const OPEN_AGAIN: Duration = Duration::from_millis(500);
@@ -59,6 +60,7 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     let router = operations::router(health.clone(), registry);
     let answering =
         tokio::spawn(http::serve(doors.operations, router, HttpLimits::default(), finished.clone()));
+    let verify_every = config.verify_every;
     let started = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         started = Box::pin(start(config)) => started?,
@@ -68,7 +70,7 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     let mut tasks = JoinSet::new();
     for shard in subject::Shard::all(shards) {
         let part = Part { shard, shards };
-        apply_and_answer(part, (&broker, &store, &signals), &stopping, &mut tasks);
+        apply_and_answer(part, (&broker, &store, &signals), verify_every, &stopping, &mut tasks);
     }
     let ended = until_ended(&mut tasks, &stopping, &health).await;
     store.close().await;
@@ -120,13 +122,23 @@ async fn open(address: &DatabaseAddress, patience: Duration) -> Result<Store, Er
     }
 }
 
+/// What goes on beside a shard until the worker stops.
+type Beside = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 fn apply_and_answer(
     part: Part,
     (broker, store, signals): (&Broker, &Store, &Arc<Signals>),
+    verify_every: Duration,
     stopping: &CancellationToken,
     tasks: &mut JoinSet<Result<(), Error>>,
 ) {
     let (progress, seen) = watch::channel(None);
+    let verifier = Verifier { part, broker: broker.clone(), store: store.clone() };
+    let verifying: Beside = if verify_every.is_zero() {
+        Box::pin(std::future::pending())
+    } else {
+        Box::pin(verify::rounds(verifier, seen.clone(), Arc::clone(signals), verify_every))
+    };
     let measuring = lag::watch(part.shard, broker.clone(), seen.clone(), Arc::clone(signals));
     let answers = Answers {
         part,
@@ -147,7 +159,7 @@ fn apply_and_answer(
     let (broker, store, signals) = (broker.clone(), store.clone(), Arc::clone(signals));
     tasks.spawn(answers.serve(stopping.clone()));
     tasks.spawn(Shard { part, broker, store, signals, progress, to_erase }.run(stopping.clone()));
-    for beside in [Box::pin(measuring) as Pin<Box<dyn Future<Output = ()> + Send>>, Box::pin(erasing.run())] {
+    for beside in [Box::pin(measuring) as Beside, Box::pin(erasing.run()), verifying] {
         let stopping = stopping.clone();
         tasks.spawn(async move {
             stopping.run_until_cancelled(beside).await;

@@ -39,8 +39,8 @@ pub struct Answers {
     pub store: Store,
     pub signals: Arc<Signals>,
     pub progress: watch::Receiver<Option<Progress>>,
-    /// Held while the shard is compared with its log.
-    pub verifying: Arc<Mutex<()>>,
+    /// What of the shard is compared with its log.
+    pub verifying: Arc<Mutex<Option<verify::Job>>>,
 }
 
 /// Why a question has no answer of its own kind.
@@ -120,7 +120,7 @@ impl Answers {
             Ok(HistoryQuery::Find { room, id }) => self.find(&room, id).await,
             Ok(HistoryQuery::Last { rooms }) => self.last(&rooms).await,
             Ok(HistoryQuery::Status) => self.status().await.map(HistoryAnswer::Status),
-            Ok(HistoryQuery::Verify(what)) => self.verify(&what).await.map(HistoryAnswer::Verified),
+            Ok(HistoryQuery::Verify(what)) => self.verify(what).await.map(HistoryAnswer::Verified),
             Err(_) => Err(NoAnswer::Refused("not a question about the history")),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use protocol::query::{Difference, LastVerify};
 use protocol::subject::Shard;
 use service::health::{DependencyHandle, Health, Need};
 use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
@@ -33,6 +34,8 @@ pub struct Signals {
     query_seconds: Histogram,
     lag_events: Gauge,
     lag_seconds: Gauge,
+    verified_at: Gauge,
+    different: Gauge,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -40,6 +43,7 @@ struct ShardView {
     asides: u64,
     last_aside: Option<(u64, String)>,
     lag: Lag,
+    verified: Option<LastVerify>,
     missing: Option<String>,
     not_erased: Option<String>,
     stopped: Option<String>,
@@ -93,6 +97,14 @@ impl Signals {
                 .gauge("lag_events", "Entries of the log that are not applied, all shards together"),
             lag_seconds: registry
                 .gauge("lag_seconds", "Age of the oldest event that is not applied, of the worst shard"),
+            verified_at: registry.gauge(
+                "verified_timestamp_seconds",
+                "When a shard was last compared with its log in full, of the one where that is longest ago; 0: not yet",
+            ),
+            different: registry.gauge(
+                "verify_different",
+                "Places in which the history was not what the log says, when each shard was last compared",
+            ),
         }
     }
 
@@ -184,6 +196,29 @@ impl Signals {
         self.view(shard, |view| view.lag = lag);
     }
 
+    /// The history is not what the log says.
+    pub fn differs(&self, shard: Shard, difference: &Difference) {
+        let Difference { room, seq, field, log, history } = difference;
+        tracing::error!(shard = shard.0, %room, seq, field, log, history, "the history differs from the log");
+    }
+
+    /// The shard was compared with its log in full.
+    pub fn verified(&self, shard: Shard, last: LastVerify) {
+        tracing::info!(
+            shard = shard.0,
+            rows = last.rows,
+            different = last.different,
+            "compared with the log"
+        );
+        self.view(shard, |view| view.verified = Some(last));
+    }
+
+    /// How the shard last compared with its log, since this process began.
+    pub fn last_verify(&self, shard: Shard) -> Option<LastVerify> {
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.get(&shard).and_then(|view| view.verified)
+    }
+
     fn stands_at(&self, shard: Shard, checkpoint: &Checkpoint) {
         self.view(shard, |view| {
             view.asides = checkpoint.totals.asides;
@@ -198,6 +233,11 @@ impl Signals {
         let lag_seconds = shards.values().map(|view| view.lag.seconds).max().unwrap_or(0);
         self.lag_events.set(i64::try_from(lag_events).unwrap_or(i64::MAX));
         self.lag_seconds.set(i64::try_from(lag_seconds).unwrap_or(i64::MAX));
+        let verified = || shards.values().map(|view| view.verified);
+        let longest_ago = verified().map(|last| last.map_or(0, |last| last.at.as_millis() / 1_000)).min();
+        self.verified_at.set(longest_ago.unwrap_or(0));
+        let different = verified().flatten().map(|last| last.different).sum::<u64>();
+        self.different.set(i64::try_from(different).unwrap_or(i64::MAX));
         let stopped: Vec<_> = shards.values().filter_map(|view| view.stopped.clone()).collect();
         let warnings: Vec<_> = shards.iter().flat_map(|(shard, view)| view.warnings(*shard)).collect();
         if !stopped.is_empty() {
@@ -222,6 +262,12 @@ impl ShardView {
             warnings.push(format!(
                 "shard {}: {} {events} set aside, the last one: seq {seq}: {reason}",
                 shard.0, self.asides
+            ));
+        }
+        if let Some(last) = self.verified.filter(|last| last.different > 0) {
+            warnings.push(format!(
+                "shard {}: the history differed from the log in {} places at {}",
+                shard.0, last.different, last.at
             ));
         }
         if self.lag.seconds >= LAG_WARNING_S {

@@ -1,6 +1,8 @@
 //! Whether the database holds what the log says: room by room, while people chat and the projection goes on.
 
 mod compare;
+mod parts;
+mod rounds;
 mod said;
 #[cfg(test)]
 mod tests;
@@ -15,25 +17,26 @@ use crate::Error;
 use crate::projection::{self, Entry, Kept, Part, RoomState, SentKey};
 use crate::store::Store;
 use compare::Comparison;
+pub use rounds::rounds;
 use said::{Changing, Line, Said};
 
 /// Entries of the log, rows and changes that are read at once.
 const PIECE: u64 = 1_000;
 
 /// Compares rooms of one shard.
-pub struct Verifier<'a> {
+pub struct Verifier {
     pub part: Part,
-    pub broker: &'a Broker,
-    pub store: &'a Store,
+    pub broker: Broker,
+    pub store: Store,
 }
 
-impl Verifier<'_> {
+impl Verifier {
     /// Compares a room as it was when the log was applied up to `applied`; none where neither side has it. What seems to differ is looked at twice: another replica
     /// may know more.
     ///
     /// # Errors
     /// When log or database can't be read.
-    pub async fn room(&self, room: &RoomSlug, applied: u64) -> Result<Verified, Error> {
+    async fn room(&self, room: &RoomSlug, applied: u64) -> Result<Verified, Error> {
         let mut verified = self.once(room, applied).await?;
         if !verified.differences.is_empty() {
             let again: HashSet<Difference> =

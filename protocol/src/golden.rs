@@ -14,8 +14,8 @@ use crate::{
         RoomErasuresAnswer, RootSince, Rotation, UnderRoot, Wrapped,
     },
     query::{
-        AfterQuery, Difference, Events, HistoryAnswer, HistoryQuery, HistoryStatus, LocateQuery, Located,
-        Page, PageQuery, SetAside, Verified, Verify,
+        AfterQuery, Difference, Events, HistoryAnswer, HistoryQuery, HistoryStatus, LastVerify, LocateQuery,
+        Located, Page, PageQuery, SetAside, Verified, Verify,
     },
     state::{Edit, MessageState, Room, RoomState},
     view::{Content, Reactors, Row, What},
@@ -239,6 +239,7 @@ fn queries_and_answers_survive_the_broker() {
         duplicates: 1,
         set_aside: 1,
         oldest_set_aside: Some(oldest),
+        last_verify: Some(LastVerify { at: at(), rows: 40, different: 0 }),
     };
     both("query/status_answer.json", &HistoryAnswer::Status(status));
     both("query/verify.json", &HistoryQuery::Verify(Verify::Rooms { after: Some(tea()) }));

@@ -19,7 +19,7 @@ pub enum HistoryQuery {
     Last { rooms: Vec<RoomSlug> },
     /// How far the shard's history is.
     Status,
-    /// Whether the history has what the log says, for a while; one at a time.
+    /// Whether the history has what the log says, a part at a time; one asker at a time.
     Verify(Verify),
 }
 
@@ -131,7 +131,7 @@ pub struct Verified {
     pub different: u64,
     /// The first of them, at most [`Verified::NAMED_MAX`] for each room.
     pub differences: Vec<Difference>,
-    /// With what to go on; `None` when all is done.
+    /// With what to go on: the same again, if it takes longer than an answer may. `None` when all is done.
     pub next: Option<Verify>,
 }
 
@@ -178,6 +178,16 @@ pub struct HistoryStatus {
     /// Entries of the log that can't be applied.
     pub set_aside: u64,
     pub oldest_set_aside: Option<SetAside>,
+    /// How the history last compared with the log, if the worker does so by itself.
+    pub last_verify: Option<LastVerify>,
+}
+
+/// When the history was compared with the log, and what came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastVerify {
+    pub at: Timestamp,
+    pub rows: u64,
+    pub different: u64,
 }
 
 /// An entry of the log that can't be applied.

@@ -18,8 +18,8 @@ use crate::ground::fault;
 use crate::operator::Operator;
 use crate::{Config, Error};
 
-/// How long a history worker may take for one answer: it ends with a room, however large.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+/// How long a history worker may take for one answer. What takes longer is asked again.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is said how far it has come.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 /// Shards that are compared at once.

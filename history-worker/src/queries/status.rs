@@ -21,6 +21,7 @@ impl Answers {
             events: checkpoint.totals.events,
             duplicates: checkpoint.totals.duplicates,
             set_aside: checkpoint.totals.asides,
+            last_verify: self.signals.last_verify(self.part.shard),
             oldest_set_aside: self.store.oldest_aside(self.part).await?,
         })
     }

@@ -1,83 +1,64 @@
-//! Comparing the history with the log, a while at a time: whoever asks goes on where the answer ends.
+//! Comparing the history with the log, a part at a time: whoever asks goes on where the answer ends, and asks the same again of a part
+//! that takes longer than an answer may.
 
 use std::time::Duration;
 
 use protocol::query::{Verified, Verify};
-use protocol::{RoomSlug, subject};
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 use super::{Answers, NoAnswer};
 use crate::Error;
 use crate::verify::Verifier;
 
-/// After this time no further room is begun.
+/// After this time whoever asked is told to ask again.
 const WHILE: Duration = Duration::from_secs(2);
-/// Rooms of the log that are looked for at once.
-const ROOMS: usize = 1_000;
+
+/// After this time nobody is thought to come back for a part.
+const ABANDONED: Duration = Duration::from_secs(30);
+
+/// A part that is compared.
+pub struct Job {
+    what: Verify,
+    /// The one task, which ends with whoever holds it.
+    task: JoinSet<Result<Verified, Error>>,
+    asked_at: Instant,
+}
 
 impl Answers {
-    pub(super) async fn verify(&self, what: &Verify) -> Result<Verified, NoAnswer> {
-        let Ok(_place) = self.verifying.try_lock() else {
-            return Err(NoAnswer::Refused("this shard is being verified already"));
-        };
+    pub(super) async fn verify(&self, what: Verify) -> Result<Verified, NoAnswer> {
+        const BUSY: NoAnswer = NoAnswer::Refused("this shard is being verified already");
+        if let Verify::Room(room) = &what {
+            self.check_room(room)?;
+        }
         let applied = self.reached(0).await?.applied;
-        let verified = match what {
-            Verify::Room(room) => {
-                self.check_room(room)?;
-                self.verifier().room(room, applied).await
+        let mut job = self.verifying.try_lock().map_err(|_| BUSY)?;
+        let mut task = match job.take().filter(|job| job.asked_at.elapsed() < ABANDONED) {
+            Some(same) if same.what == what => same.task,
+            Some(other) => {
+                *job = Some(other);
+                return Err(BUSY);
             }
-            Verify::Rooms { after } => self.rooms_behind(after.clone(), applied).await,
-            Verify::Unknown { after } => self.unknown_rooms(*after, applied).await,
+            None => self.begin(what.clone(), applied),
         };
-        verified.map_err(|error| {
-            tracing::warn!(shard = self.part.shard.0, %error, "the history could not be compared with the log");
-            NoAnswer::Refused("log or database can't be read now")
-        })
-    }
-
-    const fn verifier(&self) -> Verifier<'_> {
-        Verifier { part: self.part, broker: &self.broker, store: &self.store }
-    }
-
-    async fn rooms_behind(&self, mut after: Option<RoomSlug>, applied: u64) -> Result<Verified, Error> {
-        let began = Instant::now();
-        let mut all = Verified::default();
-        loop {
-            let rooms = self.store.rooms_after(after.as_ref()).await?;
-            if rooms.is_empty() {
-                all.next = Some(Verify::Unknown { after: 0 });
-                return Ok(all);
+        match timeout(WHILE, task.join_next()).await {
+            Ok(Some(Ok(Ok(verified)))) => Ok(verified),
+            Ok(Some(Ok(Err(error)))) => {
+                tracing::warn!(shard = self.part.shard.0, %error, "the history could not be compared with the log");
+                Err(NoAnswer::Refused("log or database can't be read now"))
             }
-            for (room, _) in rooms {
-                if subject::Shard::of(&room, self.part.shards) == self.part.shard {
-                    all.add(self.verifier().room(&room, applied).await?);
-                }
-                after = Some(room);
-                if began.elapsed() >= WHILE || all.different > 0 {
-                    all.next = Some(Verify::Rooms { after });
-                    return Ok(all);
-                }
+            Ok(Some(Err(_)) | None) => Err(NoAnswer::Refused("the comparison was cut short")),
+            Err(_) => {
+                *job = Some(Job { what: what.clone(), task, asked_at: Instant::now() });
+                Ok(Verified { next: Some(what), ..Verified::default() })
             }
         }
     }
 
-    async fn unknown_rooms(&self, after: u64, applied: u64) -> Result<Verified, Error> {
-        let shard = self.part.shard;
-        let batch = self.broker.read_after(&shard.stream(), &shard.room_all(), after, ROOMS).await?;
-        let mut all = Verified::default();
-        let said = batch.records.iter().filter(|record| record.seq <= applied);
-        let said: Vec<_> =
-            said.filter_map(|record| Some((record.seq, subject::room_of(&record.subject)?))).collect();
-        let held = self.store.rooms(said.iter().map(|(_, room)| room)).await?;
-        for (seq, room) in said.iter().filter(|(_, room)| !held.contains_key(room)) {
-            all.add(self.verifier().room(room, applied).await?);
-            if all.different > 0 {
-                all.next = Some(Verify::Unknown { after: *seq });
-                return Ok(all);
-            }
-        }
-        all.next =
-            batch.records.last().filter(|_| batch.more).map(|last| Verify::Unknown { after: last.seq });
-        Ok(all)
+    fn begin(&self, what: Verify, applied: u64) -> JoinSet<Result<Verified, Error>> {
+        let verifier = Verifier { part: self.part, broker: self.broker.clone(), store: self.store.clone() };
+        let mut task = JoinSet::new();
+        task.spawn(async move { verifier.part(what, applied).await });
+        task
     }
 }

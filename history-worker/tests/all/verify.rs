@@ -103,9 +103,22 @@ async fn what_was_meddled_with_is_named_and_nothing_else() {
          CREATE event:['r_doubled', 33] CONTENT object::remove($row, 'id');",
     )
     .await;
-    let worker = Worker::start(&nats, &database);
+    let address = format!("surrealkv://{}", database.display());
+    let worker = Worker::start_set(&nats, &address, &[("VERIFY_EVERY_H", "1")]);
     worker.ready().await;
     let wrong = verified(&broker).await;
+    let found = format!("verify_different {}\n", wrong.different);
+    eventually("the worker finds the same by itself", async || {
+        worker.get("/metrics").await.1.contains(&found).then_some(())
+    })
+    .await;
+    let (status, health) = worker.get("/readyz").await;
+    let sentence = format!("the history differed from the log in {} places", wrong.different);
+    assert!(status == 200 && health.contains(&sentence), "{health}");
+    let Ok(HistoryAnswer::Status(status)) = ask(&broker, SHARD, &HistoryQuery::Status).await else {
+        panic!("no status")
+    };
+    assert_eq!(status.last_verify.map(|last| last.different), Some(wrong.different));
     assert_eq!(found_in(&wrong, "r_right"), Vec::<&Difference>::new(), "what was left alone is right");
     let fields = |name: &str| {
         let found = found_in(&wrong, name);

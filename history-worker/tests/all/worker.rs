@@ -29,12 +29,20 @@ impl Worker {
     }
 
     pub fn start_with(nats: &Nats, database: &str) -> Self {
+        Self::start_set(nats, database, &[])
+    }
+
+    /// With these settings, by their names behind the service's.
+    pub fn start_set(nats: &Nats, database: &str, settings: &[(&str, &str)]) -> Self {
+        let settings =
+            settings.iter().map(|(name, value)| (format!("BACKCHAT_HISTORY_WORKER_{name}"), value));
         let operations = free_port();
         let said = tempfile::tempfile().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_history-worker"))
             .env("BACKCHAT_HISTORY_WORKER_NATS_URL", nats.url())
             .env("BACKCHAT_HISTORY_WORKER_DATABASE", database)
             .env("BACKCHAT_HISTORY_WORKER_OPERATIONS", format!("127.0.0.1:{operations}"))
+            .envs(settings)
             .stdout(Stdio::null())
             .stderr(said.try_clone().unwrap())
             .spawn()
