@@ -9,6 +9,8 @@ use tests::backchat::Backchat;
 use tests::eventually::{SOON, eventually};
 use tests::person::{Person, unique};
 use tests::process::Ended;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Longest wait for a command of the operator.
 const END: Duration = Duration::from_secs(60);
@@ -115,4 +117,45 @@ async fn an_operator_has_the_history_proved_against_the_log() {
         "{}",
         nonsense.output
     );
+}
+
+#[tokio::test]
+async fn the_history_is_found_right_while_people_write_change_and_delete() {
+    let backchat = Backchat::without_rate_limit().await;
+    let ann = Person::arrives(&backchat.address(), "Ann").await;
+    let room = ann.creates("Busy").await;
+    let until = Instant::now() + Duration::from_secs(12);
+    let mut writers = JoinSet::new();
+    for name in ["Ben", "Cleo", "Dov"] {
+        let person = Person::arrives(&backchat.address(), name).await;
+        person.joins(&room).await;
+        let mut socket = person.connects(&room).await;
+        socket.caught_up().await;
+        writers.spawn(async move {
+            let mut count = 0;
+            while Instant::now() < until {
+                let id = socket.send(&format!("m-{count}")).await;
+                socket.acknowledged(id).await;
+                let change = match count % 4 {
+                    0 => socket.edit(id, "edited at once").await,
+                    1 => socket.react(id, "👍", true).await,
+                    2 => socket.delete(id).await,
+                    _ => socket.send("another").await,
+                };
+                socket.acknowledged(change).await;
+                count += 1;
+            }
+            count
+        });
+    }
+    let mut rounds = 0;
+    while Instant::now() < until {
+        let ended = asked(&backchat, "verify").await;
+        assert_eq!(ended.code, 0, "round {rounds}: {}", ended.output);
+        rounds += 1;
+    }
+    let written: usize = writers.join_all().await.into_iter().sum();
+    assert!(rounds >= 3 && written > 100, "{rounds} rounds, {written} messages");
+    let ended = asked(&backchat, "verify").await;
+    assert_eq!(ended.code, 0, "{}", ended.output);
 }
