@@ -1,7 +1,8 @@
 //! Finding a message of a room by its id: in the ring, else where the client says it is, else in the history, else in the log.
 
 use crate::{
-    Error, history,
+    Error,
+    history::{self, End},
     room::shown::{Entry, Shown},
     sealed,
     state::Gateway,
@@ -92,8 +93,10 @@ async fn beyond_ring(
         if let Some(found) = rows.iter().filter_map(of_row).find(&is_meant) {
             return Ok(Some(found));
         }
-        if let Some(newer) = history::log::events_after(gateway, room, applied).await?.map(|end| end.events) {
-            return Ok(newer.iter().find(|stored| is_it(stored)).and_then(of_stored));
+        if let Some(End { events, upto }) = history::log::events_after(gateway, room, applied).await? {
+            // What was acknowledged just now may be on its way to the ring still.
+            let unseen = history::log::stored_after(gateway, room, upto).await?;
+            return Ok(events.iter().chain(&unseen).find(|stored| is_it(stored)).and_then(of_stored));
         }
     }
     let Some(made) = made_at(id) else { return Ok(None) };

@@ -61,6 +61,14 @@ pub async fn events_after(gateway: &Gateway, room: &RoomSlug, after: u64) -> Res
     Ok(is_all.then_some(end))
 }
 
+/// What the log alone has of a room after a sequence, a thousand events at most.
+///
+/// # Errors
+/// When the log can't be read.
+pub async fn stored_after(gateway: &Gateway, room: &RoomSlug, after: u64) -> Result<Vec<StoredEvent>, Error> {
+    Ok(window(gateway, room, after, u64::MAX).await?.0.events)
+}
+
 /// The first events of a room that were stored at or after a moment, and that fit the test; none when more than
 /// ten thousand have to be looked at.
 ///

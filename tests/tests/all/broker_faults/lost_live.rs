@@ -62,3 +62,24 @@ async fn a_quiet_rooms_last_message_is_found_within_the_time_that_is_promised() 
     assert!(took < Duration::from_millis(1_500 + 1_500), "it took {took:?}; the rest is for a busy machine");
     socket.is_alive().await;
 }
+
+#[tokio::test]
+async fn a_message_is_changed_by_its_id_before_it_was_shown() {
+    let services = Services::with(1, &[("BACKCHAT_GATEWAY_HEAD_CHECK_INTERVAL_MS", "60000")]).await;
+    let scene = Scene::at(&services, "Unseen").await;
+    let broker = services.nats.connect().await;
+    let mut socket = scene.ann.connects(&scene.room).await;
+    socket.caught_up().await;
+    socket.say("shown").await;
+    assert_eq!(socket.message().await, "shown");
+    republish(&broker, false).await;
+    let id = socket.send("stored, and not shown").await;
+    socket.acknowledged(id).await;
+    // The socket's program knows the id alone, and the gateway's ring does not have it.
+    let edit = socket.edit(id, "changed").await;
+    socket.acknowledged(edit).await;
+    let reaction = socket.react(id, "👍", true).await;
+    socket.acknowledged(reaction).await;
+    let deletion = socket.delete(id).await;
+    socket.acknowledged(deletion).await;
+}
