@@ -25,6 +25,10 @@ pub struct Config {
 pub enum Command {
     Chat,
     HistoryStatus,
+    ListSetAside,
+    /// The entry at this place, here and below.
+    ShowSetAside(String),
+    DropSetAside(String),
     /// Of one room, or of all.
     VerifyHistory(Option<String>),
     /// Everything of who has this name.
@@ -111,6 +115,11 @@ fn command(source: &mut Source) -> Command {
              but a terminal a line of JSON for each shard",
         ),
         (
+            "history set-aside list",
+            Command::ListSetAside,
+            "Names the entries of the log that the history could not apply",
+        ),
+        (
             "history verify",
             Command::VerifyHistory(None),
             "Compares the history of the running backchat with its log, room by room, and names what differs; then the exit code is 1",
@@ -140,6 +149,13 @@ fn command(source: &mut Source) -> Command {
     let asked = commands.map(|(words, command, doc)| source.command(words, doc).then_some(command));
     let verified = source.command_on("history verify", "ADDRESS", "The same for one room");
     let verified = verified.map(|room| Command::VerifyHistory(Some(room)));
+    let shown = source.command_on(
+        "history set-aside show",
+        "PLACE",
+        "Shows such an entry; PLACE is its shard and sequence as in the list, 0.42",
+    );
+    let dropped =
+        source.command_on("history set-aside drop", "PLACE", "Forgets such an entry; the log keeps it");
     let person = source.command_on(
         "erase person",
         "NAME",
@@ -150,8 +166,9 @@ fn command(source: &mut Source) -> Command {
         "ADDRESS",
         "Erases a room with everything in it; ADDRESS is what stands behind /room/ in its link",
     );
+    let aside = [shown.map(Command::ShowSetAside), dropped.map(Command::DropSetAside)];
     let on_something = [verified, person.map(Command::ErasePerson), room.map(Command::EraseRoom)];
-    asked.into_iter().chain(on_something).flatten().next().unwrap_or(Command::Chat)
+    asked.into_iter().chain(aside).chain(on_something).flatten().next().unwrap_or(Command::Chat)
 }
 
 /// `./data` has its root keys in `./data-roots`.

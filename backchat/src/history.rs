@@ -1,5 +1,6 @@
 //! `backchat history`: what an operator asks the history worker. Here, how far the history is behind the log.
 
+pub mod set_aside;
 mod verify;
 
 pub use verify::verify;

@@ -18,8 +18,6 @@ pub struct Checkpoint {
     pub applied_at: Option<Timestamp>,
     /// Events written (changes of rows among them), copies passed over and entries set aside, since the beginning.
     pub totals: Totals,
-    /// The last entry that was set aside: its sequence and the reason.
-    pub last_aside: Option<(u64, String)>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,12 +52,11 @@ impl Checkpoint {
     /// The checkpoint of a log of which nothing was applied.
     pub const fn new(stream: StreamIdentity) -> Self {
         let totals = Totals { events: 0, duplicates: 0, asides: 0 };
-        Self { stream, applied: 0, applied_at: None, totals, last_aside: None }
+        Self { stream, applied: 0, applied_at: None, totals }
     }
 
     /// The checkpoint after a batch whose last entry is `last`.
     pub fn after(&self, batch: &Batch, last: &Record) -> Self {
-        let last_aside = batch.asides.last().map(|aside| (aside.seq, aside.reason.to_string()));
         Self {
             stream: self.stream,
             applied: last.seq,
@@ -69,7 +66,6 @@ impl Checkpoint {
                 duplicates: self.totals.duplicates + batch.duplicates,
                 asides: self.totals.asides + batch.asides.len() as u64,
             },
-            last_aside: last_aside.or_else(|| self.last_aside.clone()),
         }
     }
 

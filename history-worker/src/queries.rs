@@ -3,6 +3,7 @@
 mod after;
 mod locate;
 mod page;
+mod set_aside;
 mod status;
 mod verify;
 
@@ -120,6 +121,7 @@ impl Answers {
             Ok(HistoryQuery::Find { room, id }) => self.find(&room, id).await,
             Ok(HistoryQuery::Last { rooms }) => self.last(&rooms).await,
             Ok(HistoryQuery::Status) => self.status().await.map(HistoryAnswer::Status),
+            Ok(HistoryQuery::SetAside(asked)) => self.set_aside(asked).await,
             Ok(HistoryQuery::Verify(what)) => self.verify(what).await.map(HistoryAnswer::Verified),
             Err(_) => Err(NoAnswer::Refused("not a question about the history")),
         }

@@ -135,7 +135,7 @@ impl Shard {
         let checkpoint = stored.unwrap_or_else(|| Checkpoint::new(follower.identity()));
         let life = Life { follower, checkpoint, epoch, rooms: HashMap::new() };
         life.check_log(self).await?;
-        self.signals.began(shard, &life.checkpoint);
+        self.signals.began(shard, &life.checkpoint, self.store.asides(self.part).await?);
         self.tell(&life.checkpoint);
         Ok(life)
     }
@@ -206,6 +206,9 @@ impl Life {
         }
         shard.signals.applied(shard.part.shard, &batch, &self.checkpoint, began.elapsed());
         shard.tell(&self.checkpoint);
+        if !batch.asides.is_empty() {
+            shard.signals.asides(shard.part.shard, shard.store.asides(shard.part).await?);
+        }
         if self.rooms.len() > ROOMS_KEPT_MAX {
             self.rooms.clear();
         }

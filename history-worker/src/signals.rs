@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use protocol::query::{Difference, LastVerify};
+use protocol::query::{Difference, LastVerify, SetAside};
 use protocol::subject::Shard;
 use service::health::{DependencyHandle, Health, Need};
 use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
@@ -13,6 +13,7 @@ use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::projection::Batch;
+use crate::store::Asides;
 
 /// From this lag on, in seconds, `/readyz` warns.
 const LAG_WARNING_S: u64 = 60;
@@ -40,8 +41,7 @@ pub struct Signals {
 
 #[derive(Debug, Default, Clone)]
 struct ShardView {
-    asides: u64,
-    last_aside: Option<(u64, String)>,
+    asides: Asides,
     lag: Lag,
     verified: Option<LastVerify>,
     missing: Option<String>,
@@ -135,10 +135,10 @@ impl Signals {
     }
 
     /// A shard begins, or begins again, from this checkpoint.
-    pub fn began(&self, shard: Shard, checkpoint: &Checkpoint) {
+    pub fn began(&self, shard: Shard, checkpoint: &Checkpoint, asides: Asides) {
         tracing::info!(shard = shard.0, applied = checkpoint.applied, "applying the log");
         self.works(shard);
-        self.stands_at(shard, checkpoint);
+        self.asides(shard, asides);
     }
 
     /// The log begins at this sequence. Entries between it and what was applied are not there any more: they were erased at
@@ -163,7 +163,6 @@ impl Signals {
         self.batch_entries.observe(entries as f64);
         self.batch_seconds.observe(took.as_secs_f64());
         tracing::debug!(shard = shard.0, applied = checkpoint.applied, entries, "batch written");
-        self.stands_at(shard, checkpoint);
         self.works(shard);
     }
 
@@ -219,11 +218,9 @@ impl Signals {
         shards.get(&shard).and_then(|view| view.verified)
     }
 
-    fn stands_at(&self, shard: Shard, checkpoint: &Checkpoint) {
-        self.view(shard, |view| {
-            view.asides = checkpoint.totals.asides;
-            view.last_aside.clone_from(&checkpoint.last_aside);
-        });
+    /// What of the shard's log is set aside now.
+    pub fn asides(&self, shard: Shard, asides: Asides) {
+        self.view(shard, |view| view.asides = asides);
     }
 
     fn view(&self, shard: Shard, change: impl FnOnce(&mut ShardView)) {
@@ -257,11 +254,11 @@ impl ShardView {
             warnings
                 .push(format!("shard {}: texts of deleted messages are still in the log: {why}", shard.0));
         }
-        if let Some((seq, reason)) = &self.last_aside {
-            let events = if self.asides == 1 { "event" } else { "events" };
+        if let Asides { count, last: Some(SetAside { seq, reason, .. }), .. } = &self.asides {
+            let events = if *count == 1 { "event" } else { "events" };
             warnings.push(format!(
-                "shard {}: {} {events} set aside, the last one: seq {seq}: {reason}",
-                shard.0, self.asides
+                "shard {}: {count} {events} set aside, the last one: seq {seq}: {reason}",
+                shard.0
             ));
         }
         if let Some(last) = self.verified.filter(|last| last.different > 0) {
@@ -307,21 +304,24 @@ impl ByShard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::StreamIdentity;
+    use protocol::{StreamIdentity, Timestamp};
 
     #[test]
     fn entries_set_aside_are_a_warning_that_names_the_last_one() {
         let health = Health::new();
         let signals = Signals::new(&health, &Registry::new("history-worker"));
-        let mut checkpoint = Checkpoint::new(StreamIdentity(1));
-        signals.began(Shard(0), &checkpoint);
+        let checkpoint = Checkpoint::new(StreamIdentity(1));
+        signals.began(Shard(0), &checkpoint, Asides::default());
         assert!(health.ready() && !health.json().contains("warning"), "{}", health.json());
-        checkpoint.totals.asides = 3;
-        checkpoint.last_aside = Some((17, "not an event".into()));
         signals.applied(Shard(0), &Batch::default(), &checkpoint, Duration::ZERO);
+        let (at, subject, reason) = (Timestamp::from_millis(0), String::new(), "not an event".to_owned());
+        let last = Some(SetAside { seq: 17, at, subject, reason, bytes: 1 });
+        signals.asides(Shard(0), Asides { count: 3, oldest: None, last });
         assert!(health.ready(), "an entry set aside stops nothing");
         let sentence = "3 events set aside, the last one: seq 17: not an event";
         assert!(health.json().contains(sentence), "{}", health.json());
+        signals.asides(Shard(0), Asides::default());
+        assert!(!health.json().contains("warning"), "{}", health.json());
     }
 
     #[test]
@@ -330,7 +330,7 @@ mod tests {
         let signals = Signals::new(&health, &Registry::new("history-worker"));
         let away = Error::Store(crate::store::StoreError::TimedOut);
         for shard in [Shard(0), Shard(1)] {
-            signals.began(shard, &Checkpoint::new(StreamIdentity(1)));
+            signals.began(shard, &Checkpoint::new(StreamIdentity(1)), Asides::default());
         }
         signals.stumbled(Shard(1), &away, Duration::ZERO);
         signals.works(Shard(0));

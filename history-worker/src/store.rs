@@ -29,6 +29,7 @@ mod write;
 pub use address::{BadAddress, DatabaseAddress};
 pub use answer::{Rising, message};
 pub use error::StoreError;
+pub use read::Asides;
 
 use connection::Connection;
 

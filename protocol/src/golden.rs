@@ -14,8 +14,8 @@ use crate::{
         RoomErasuresAnswer, RootSince, Rotation, UnderRoot, Wrapped,
     },
     query::{
-        AfterQuery, Difference, Events, HistoryAnswer, HistoryQuery, HistoryStatus, LastVerify, LocateQuery,
-        Located, Page, PageQuery, SetAside, Verified, Verify,
+        AfterQuery, AskSetAside, Difference, Events, HistoryAnswer, HistoryQuery, HistoryStatus, LastVerify,
+        LocateQuery, Located, Page, PageQuery, SetAside, Verified, Verify,
     },
     state::{Edit, MessageState, Room, RoomState},
     view::{Content, Reactors, Row, What},
@@ -238,10 +238,15 @@ fn queries_and_answers_survive_the_broker() {
         events: 40,
         duplicates: 1,
         set_aside: 1,
-        oldest_set_aside: Some(oldest),
+        oldest_set_aside: Some(oldest.clone()),
         last_verify: Some(LastVerify { at: at(), rows: 40, different: 0 }),
     };
     both("query/status_answer.json", &HistoryAnswer::Status(status));
+    both("query/set_aside.json", &HistoryQuery::SetAside(AskSetAside::Show { seq: 7 }));
+    both(
+        "query/set_aside_answer.json",
+        &HistoryAnswer::SetAside { entries: vec![oldest.clone()], payload: Some("ew".into()) },
+    );
     both("query/verify.json", &HistoryQuery::Verify(Verify::Rooms { after: Some(tea()) }));
     let difference = Difference {
         room: tea(),

@@ -19,6 +19,8 @@ pub enum HistoryQuery {
     Last { rooms: Vec<RoomSlug> },
     /// How far the shard's history is.
     Status,
+    /// What could not be applied.
+    SetAside(AskSetAside),
     /// Whether the history has what the log says, a part at a time; one asker at a time.
     Verify(Verify),
 }
@@ -73,6 +75,12 @@ pub enum HistoryAnswer {
         events: Vec<(RoomSlug, SealedStored)>,
     },
     Status(HistoryStatus),
+    SetAside {
+        /// The first 100, or the one that was asked for; nothing where there is none.
+        entries: Vec<SetAside>,
+        /// The first bytes of the one that was asked for, in base64, at most [`AskSetAside::SHOWN_BYTES_MAX`].
+        payload: Option<String>,
+    },
     Verified(Verified),
     /// The projection has not come to `at_least` in time; it stands at `applied`.
     Behind {
@@ -188,6 +196,22 @@ pub struct LastVerify {
     pub at: Timestamp,
     pub rows: u64,
     pub different: u64,
+}
+
+/// What is asked about the entries of a shard that can't be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskSetAside {
+    /// Those behind this sequence.
+    List { after: u64 },
+    /// One, with its first bytes.
+    Show { seq: u64 },
+    /// Forget it. The log keeps it, so that a history that is made anew sets it aside again.
+    Drop { seq: u64 },
+}
+
+impl AskSetAside {
+    pub const SHOWN_BYTES_MAX: usize = 64 * 1024;
 }
 
 /// An entry of the log that can't be applied.

@@ -12,6 +12,7 @@ impl Answers {
         };
         let lag = lag::measure(self.part.shard, &self.broker, checkpoint.applied).await;
         let lag = lag.map_err(|_| NoAnswer::Refused("the broker can't be asked how far the log is"))?;
+        let asides = self.store.asides(self.part).await?;
         Ok(HistoryStatus {
             stream: checkpoint.stream,
             applied: checkpoint.applied,
@@ -20,9 +21,9 @@ impl Answers {
             lag_seconds: lag.seconds,
             events: checkpoint.totals.events,
             duplicates: checkpoint.totals.duplicates,
-            set_aside: checkpoint.totals.asides,
+            set_aside: asides.count,
             last_verify: self.signals.last_verify(self.part.shard),
-            oldest_set_aside: self.store.oldest_aside(self.part).await?,
+            oldest_set_aside: asides.oldest,
         })
     }
 }

@@ -5,17 +5,25 @@ use std::time::Duration;
 
 use protocol::RoomSlug;
 use protocol::query::SetAside;
-use surrealdb::types::{RecordId, SurrealValue, Variables};
+use surrealdb::types::{Bytes, RecordId, SurrealValue, Variables};
 
 use super::change_rows::{EndedRow, EraseRow, TextRow, ended_id, erase_id};
 use super::event_rows::{EventRow, SentRow, event_id, mark, reaction_id, sent_id};
 use super::rows::{
-    AsideRow, CheckpointRow, RoomRow, checkpoint_id, range, room_id, room_range, rooms_after, shard_key,
-    whole_room_range,
+    AsideHead, CheckpointRow, RoomRow, aside_id, asides_after, checkpoint_id, natural, range, room_id,
+    room_range, rooms_after, shard_key, whole_room_range,
 };
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
 use crate::projection::{Ended, Kept, LogEntry, Mark, Part, Place, RoomState, Sent, SentKey, Text};
+
+/// What of a shard's log is set aside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asides {
+    pub count: u64,
+    pub oldest: Option<SetAside>,
+    pub last: Option<SetAside>,
+}
 
 /// Longest wait for what was asked for.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -106,11 +114,39 @@ impl Store {
         Ok(())
     }
 
-    /// The oldest entry of the shard's log that was set aside.
-    pub async fn oldest_aside(&self, part: Part) -> Result<Option<SetAside>, StoreError> {
-        let all = range("aside", shard_key(part, 0), shard_key(part, u64::MAX));
-        let rows: Vec<AsideRow> = self.select_range("SELECT * FROM $range LIMIT 1", all).await?;
-        rows.into_iter().next().map(AsideRow::set_aside).transpose()
+    /// What of the shard's log is set aside.
+    pub async fn asides(&self, part: Part) -> Result<Asides, StoreError> {
+        let all = || asides_after(part, 0);
+        let count = "SELECT VALUE count FROM (SELECT count() FROM $range GROUP ALL)";
+        let count: Vec<i64> = self.select_range(count, all()).await?;
+        let count = natural(count.first().copied().unwrap_or(0), "count")?;
+        let oldest = self.aside_heads("ORDER BY id LIMIT 1", all()).await?.pop();
+        let last = self.aside_heads("ORDER BY id DESC LIMIT 1", all()).await?.pop();
+        Ok(Asides { count, oldest, last })
+    }
+
+    /// The first 100 entries behind a sequence that are set aside.
+    pub async fn asides_after(&self, part: Part, seq: u64) -> Result<Vec<SetAside>, StoreError> {
+        self.aside_heads("LIMIT 100", asides_after(part, seq)).await
+    }
+
+    async fn aside_heads(&self, clause: &str, range: RecordId) -> Result<Vec<SetAside>, StoreError> {
+        let statement = format!("SELECT id, subject, reason, at_ms, bytes FROM $range {clause}");
+        let rows: Vec<AsideHead> = self.select_range(&statement, range).await?;
+        rows.into_iter().map(AsideHead::set_aside).collect()
+    }
+
+    /// The first bytes of an entry that is set aside.
+    pub async fn aside_payload(&self, part: Part, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let found: Vec<Bytes> =
+            self.select("SELECT VALUE payload FROM $of", vec![aside_id(part, seq)]).await?;
+        Ok(found.into_iter().next().map(|payload| payload.to_vec()))
+    }
+
+    /// Forgets an entry that is set aside.
+    pub async fn drop_aside(&self, part: Part, seq: u64) -> Result<(), StoreError> {
+        let _: Vec<RecordId> = self.select("DELETE $of RETURN NONE", vec![aside_id(part, seq)]).await?;
+        Ok(())
     }
 
     /// Rooms of the shard that were erased, of which log or database still have something: at most 10.

@@ -33,6 +33,16 @@ pub(super) struct AsideRow {
     pub payload: Bytes,
 }
 
+/// An entry that was set aside, without its bytes, which may be many.
+#[derive(Debug, SurrealValue)]
+pub(super) struct AsideHead {
+    pub id: RecordId,
+    pub subject: String,
+    pub reason: String,
+    pub at_ms: i64,
+    pub bytes: i64,
+}
+
 #[derive(Debug, SurrealValue)]
 pub(super) struct CheckpointRow {
     pub stream: i64,
@@ -41,8 +51,6 @@ pub(super) struct CheckpointRow {
     pub events: i64,
     pub duplicates: i64,
     pub asides: i64,
-    pub last_aside_seq: Option<i64>,
-    pub last_aside_reason: Option<String>,
 }
 
 /// A sealed text from its columns.
@@ -101,6 +109,15 @@ pub(super) fn rooms_after(after: Option<&RoomSlug>) -> RecordId {
     let end = || Value::Array(Vec::<Value>::new().into());
     let from = after.map_or_else(|| array([]), |after| array([text(after), end()]));
     range("room", from, array([end()]))
+}
+
+pub(super) fn aside_id(part: Part, seq: u64) -> RecordId {
+    RecordId::new("aside", shard_key(part, seq))
+}
+
+/// What a shard has set aside behind a sequence.
+pub(super) fn asides_after(part: Part, seq: u64) -> RecordId {
+    range("aside", shard_key(part, seq.saturating_add(1)), shard_key(part, u64::MAX))
 }
 
 pub(super) fn checkpoint_id(part: Part) -> RecordId {
@@ -169,7 +186,7 @@ impl RoomRow {
 impl AsideRow {
     pub fn of(part: Part, aside: &Aside) -> Self {
         Self {
-            id: RecordId::new("aside", shard_key(part, aside.seq)),
+            id: aside_id(part, aside.seq),
             subject: aside.subject.clone(),
             code: aside.reason.code().to_owned(),
             reason: aside.reason.to_string(),
@@ -180,7 +197,7 @@ impl AsideRow {
     }
 }
 
-impl AsideRow {
+impl AsideHead {
     pub fn set_aside(self) -> Result<SetAside, StoreError> {
         Ok(SetAside {
             seq: number_in(&self.id, 1)?,
@@ -201,16 +218,10 @@ impl CheckpointRow {
             events: int(checkpoint.totals.events),
             duplicates: int(checkpoint.totals.duplicates),
             asides: int(checkpoint.totals.asides),
-            last_aside_seq: checkpoint.last_aside.as_ref().map(|(seq, _)| int(*seq)),
-            last_aside_reason: checkpoint.last_aside.as_ref().map(|(_, reason)| reason.clone()),
         }
     }
 
     pub fn checkpoint(self) -> Result<Checkpoint, StoreError> {
-        let last_aside = match (self.last_aside_seq, self.last_aside_reason) {
-            (Some(seq), Some(reason)) => Some((natural(seq, "sequence")?, reason)),
-            _ => None,
-        };
         Ok(Checkpoint {
             stream: StreamIdentity(self.stream),
             applied: natural(self.applied, "sequence")?,
@@ -220,7 +231,6 @@ impl CheckpointRow {
                 duplicates: natural(self.duplicates, "count")?,
                 asides: natural(self.asides, "count")?,
             },
-            last_aside,
         })
     }
 }

@@ -65,6 +65,27 @@ async fn an_operator_sees_how_far_the_history_is_and_what_was_set_aside() {
         (&json!(log), &json!("not an event"), &json!(1))
     );
 
+    let place = format!("0.{}", oldest["seq"]);
+    let listed = asked(&backchat, "set-aside list").await;
+    let entry = listed.output.lines().find(|line| line.contains("\"place\"")).unwrap();
+    let entry: Value = serde_json::from_str(entry).unwrap();
+    assert_eq!((&entry["place"], &entry["reason"]), (&json!(place), &json!("not an event")));
+    let shown = asked(&backchat, &format!("set-aside show {place}")).await;
+    assert!(shown.code == 0 && shown.output.lines().any(|line| line == "{"), "{}", shown.output);
+    let nothing = asked(&backchat, "set-aside drop 0.1").await;
+    assert!(
+        nothing.code == 2 && nothing.output.contains("nothing is set aside at 0.1"),
+        "{}",
+        nothing.output
+    );
+    let nonsense = asked(&backchat, "set-aside show 12").await;
+    assert!(nonsense.code == 2 && nonsense.output.contains("such as 0.42"), "{}", nonsense.output);
+    let dropped = asked(&backchat, &format!("set-aside drop {place}")).await;
+    assert!(dropped.code == 0 && dropped.output.contains("still in the log"), "{}", dropped.output);
+    let line = line(&backchat).await;
+    assert_eq!((&line["set_aside"], &line["oldest_set_aside"]), (&json!(0), &Value::Null), "{line}");
+    assert!(!asked(&backchat, "set-aside list").await.output.contains("\"place\""));
+
     assert_eq!(backchat.terminate().await, 0);
     let ended = status(&backchat).await;
     assert_eq!(ended.code, 2, "{}", ended.output);

@@ -1,0 +1,121 @@
+//! `backchat history set-aside`: what the history could not apply.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use data_encoding::BASE64_NOPAD;
+use protocol::query::{AskSetAside, HistoryAnswer, HistoryQuery, SetAside};
+use protocol::subject::Shard;
+use serde_json::json;
+use service::process::say;
+
+use crate::ground::fault;
+use crate::operator::Operator;
+use crate::{Config, Error};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Names every entry of the log that is set aside: a line each for a person, lines of JSON for a program.
+///
+/// # Errors
+/// When no backchat runs on the data, or its history worker does not answer; here and below.
+pub async fn list(config: &Config) -> Result<(), Error> {
+    let operator = Operator::connect(config).await?;
+    let shards = operator.broker().installation().await.map_err(fault)?.shards;
+    let mut count = 0;
+    for shard in Shard::all(shards) {
+        let mut after = 0;
+        loop {
+            let (entries, _) = ask(&operator, shard, AskSetAside::List { after }).await?;
+            let Some(last) = entries.last() else { break };
+            after = last.seq;
+            count += entries.len();
+            entries.iter().for_each(|entry| say(&line(shard, entry)));
+        }
+    }
+    if count == 0 && std::io::stdout().is_terminal() {
+        say("Nothing is set aside.");
+    }
+    Ok(())
+}
+
+/// Shows one entry with its bytes, as far as they are text.
+pub async fn show(config: &Config, place: &str) -> Result<(), Error> {
+    let (shard, seq) = place_of(place)?;
+    let operator = Operator::connect(config).await?;
+    let (entries, payload) = ask(&operator, shard, AskSetAside::Show { seq }).await?;
+    let (Some(entry), Some(payload)) = (entries.first(), payload) else { return Err(nothing_at(place)) };
+    let bytes = BASE64_NOPAD.decode(payload.as_bytes()).unwrap_or_default();
+    say(&line(shard, entry));
+    // What is no text is shown so that it does nothing to the terminal.
+    say(&String::from_utf8_lossy(&bytes).escape_debug().to_string());
+    Ok(())
+}
+
+/// Has one entry forgotten.
+pub async fn forget(config: &Config, place: &str) -> Result<(), Error> {
+    let (shard, seq) = place_of(place)?;
+    let operator = Operator::connect(config).await?;
+    let (entries, _) = ask(&operator, shard, AskSetAside::Drop { seq }).await?;
+    let entry = entries.first().ok_or_else(|| nothing_at(place))?;
+    say(&format!(
+        "{place} is dropped: {}. It is still in the log; a history that is made anew sets it aside again.",
+        entry.reason
+    ));
+    Ok(())
+}
+
+async fn ask(
+    operator: &Operator,
+    shard: Shard,
+    asked: AskSetAside,
+) -> Result<(Vec<SetAside>, Option<String>), Error> {
+    let answer =
+        operator.broker().ask(shard.history_queries(), &HistoryQuery::SetAside(asked), PATIENCE).await;
+    let why = match answer {
+        Ok(HistoryAnswer::SetAside { entries, payload }) => return Ok((entries, payload)),
+        Ok(HistoryAnswer::Refused { reason }) => reason,
+        Ok(_) => "it answers something else".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::Refused(format!("the history worker says nothing of shard {}: {why}", shard.0)))
+}
+
+/// `<shard>.<sequence>`, as the list names it.
+fn place_of(place: &str) -> Result<(Shard, u64), Error> {
+    let parsed =
+        place.split_once('.').and_then(|(shard, seq)| Some((Shard(shard.parse().ok()?), seq.parse().ok()?)));
+    parsed.ok_or_else(|| {
+        Error::Refused(format!(
+            "{place:?} is no place: it is a shard and a sequence such as 0.42, as `history set-aside list` names it"
+        ))
+    })
+}
+
+fn nothing_at(place: &str) -> Error {
+    Error::Refused(format!("nothing is set aside at {place}: `history set-aside list` names what is"))
+}
+
+fn line(shard: Shard, entry: &SetAside) -> String {
+    let place = format!("{}.{}", shard.0, entry.seq);
+    if !std::io::stdout().is_terminal() {
+        let mut line = json!(entry);
+        line["place"] = json!(place);
+        return line.to_string();
+    }
+    let SetAside { at, subject, reason, bytes, .. } = entry;
+    format!("{place:<12} {at}  {subject}  {bytes} bytes: {reason}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_shard_and_a_sequence() {
+        assert_eq!(place_of("3.42").ok(), Some((Shard(3), 42)));
+        for bad in ["", "42", "3.", ".42", "-1.2", "3.4.5", "70000.1"] {
+            assert!(place_of(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+}
