@@ -205,10 +205,10 @@ impl Life {
             shard.to_erase.notify_one();
         }
         shard.signals.applied(shard.part.shard, &batch, &self.checkpoint, began.elapsed());
-        shard.tell(&self.checkpoint);
         if !batch.asides.is_empty() {
             shard.signals.asides(shard.part.shard, shard.store.asides(shard.part).await?);
         }
+        shard.tell(&self.checkpoint);
         if self.rooms.len() > ROOMS_KEPT_MAX {
             self.rooms.clear();
         }

@@ -31,8 +31,8 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Compares a room as it was when the log was applied up to `applied`; none where neither side has it. What seems to differ is looked at twice: another replica
-    /// may know more.
+    /// Compares a room as it was when the log was applied up to `applied`; none where neither side has it, or where it is being
+    /// erased just now. What seems to differ is looked at twice: another replica may know more.
     ///
     /// # Errors
     /// When log or database can't be read.
@@ -57,6 +57,10 @@ impl Verifier {
         };
         let began_before = first.is_some_and(|first| first < log_begins);
         let said = self.said(room, applied, began_before).await?;
+        let is_erased = state.as_ref().is_some_and(|state| state.erased);
+        if said.ends_later || (is_erased && self.store.is_ending(self.part, room).await?) {
+            return Ok(Verified::default());
+        }
         let mut comparison = Comparison::new(room, &said, log_begins);
         let Some(state) = state else {
             if said.is_empty() {
@@ -87,13 +91,15 @@ impl Verifier {
         let (mut said, mut after) = (Said::default(), 0);
         loop {
             let batch = self.broker.read_after(&stream, &subject, after, PIECE as usize).await?;
-            for record in batch.records.iter().filter(|record| record.seq <= applied) {
-                if let Entry::Event { event, .. } = projection::read(self.part, record) {
-                    said.take(&event, began_before);
+            for record in &batch.records {
+                match projection::read(self.part, record) {
+                    Entry::Event { event, .. } if event.seq <= applied => said.take(&event, began_before),
+                    Entry::Event { event, .. } => said.ends_later |= event.event.ends_room(),
+                    Entry::Aside(_) => {}
                 }
             }
             match batch.records.last() {
-                Some(last) if batch.more && last.seq <= applied => after = last.seq,
+                Some(last) if batch.more => after = last.seq,
                 _ => return Ok(said),
             }
         }

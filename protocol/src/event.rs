@@ -223,6 +223,11 @@ impl<Title, Body, Emoji> Event<Title, Body, Emoji> {
         }
     }
 
+    /// Whether nothing of its room is left after it.
+    pub const fn ends_room(&self) -> bool {
+        matches!(self, Self::RoomErased { .. })
+    }
+
     /// The message that it changes, if it changes one.
     pub const fn target(&self) -> Option<Target> {
         match self {

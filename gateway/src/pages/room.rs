@@ -104,21 +104,7 @@ async fn member_page(
     meant: &Meant,
 ) -> Result<Response, Error> {
     let stream = gateway.streams.identity(gateway.shard(slug)).to_string();
-    let (page, head) = match meant {
-        // The head is read before the page: what changes meanwhile is the socket's to bring, a second time maybe. A row that came
-        // meanwhile is in the page with all that was before it.
-        Meant::Place(place) => {
-            let head = history::head(gateway, slug).await?;
-            let page = history::page(gateway, slug, *place, limits::PAGE_EVENTS).await?;
-            let last = page.rows.last().map_or(0, |last| last.row.seq);
-            (page, head.max(last))
-        }
-        Meant::Newest | Meant::Nothing => history::newest(gateway, slug, limits::PAGE_EVENTS).await?,
-    };
-    let is_linked = matches!(meant, Meant::Place(PagePlace::Around(_)));
-    let spot = page.spot.filter(|_| is_linked).and_then(|spot| page.rows.get(spot));
-    let is_missing = matches!(meant, Meant::Nothing) || (is_linked && spot.is_none());
-    let last = page.rows.last().map_or(0, |last| last.row.seq);
+    let Shown { page, head, tail, spot_id, is_spot_missing } = shown(gateway, slug, meant).await?;
     let creator = gateway.profiles.name(creator).await;
     let html = RoomPage {
         layout: visitor.layout(),
@@ -127,9 +113,9 @@ async fn member_page(
         created_by: Some(&creator),
         stream: &stream,
         head_seq: head,
-        tail_seq: if last < head && !matches!(meant, Meant::Newest | Meant::Nothing) { head } else { 0 },
-        spot_id: spot.map(|named| named.row.id.to_string()),
-        is_spot_missing: is_missing,
+        tail_seq: tail,
+        spot_id,
+        is_spot_missing,
         rows: rows(&page),
         more_before: page.more,
         rooms: room_links(gateway, visitor.claims.user, Some(slug)).await?,
@@ -139,6 +125,45 @@ async fn member_page(
     }
     .render();
     Ok(answer::page(StatusCode::OK, html))
+}
+
+/// The part of a room that a page shows.
+struct Shown {
+    page: HistoryPage,
+    /// From where its socket goes on.
+    head: u64,
+    /// The sequence of the room's last event, if it lies behind the part; else 0.
+    tail: u64,
+    spot_id: Option<String>,
+    is_spot_missing: bool,
+}
+
+async fn shown(gateway: &Gateway, room: &RoomSlug, meant: &Meant) -> Result<Shown, Error> {
+    if let Meant::Place(place) = meant
+        && let Some(part) = part_at(gateway, room, *place).await?
+    {
+        return Ok(part);
+    }
+    let (page, head) = history::newest(gateway, room, limits::PAGE_EVENTS).await?;
+    let is_spot_missing = !matches!(meant, Meant::Newest);
+    Ok(Shown { page, head, tail: 0, spot_id: None, is_spot_missing })
+}
+
+/// The part of the room at a place; `None` when nothing is there.
+async fn part_at(gateway: &Gateway, room: &RoomSlug, place: PagePlace) -> Result<Option<Shown>, Error> {
+    // The head is read before the page: what changes meanwhile is the socket's to bring, a second time maybe.
+    let head = history::head(gateway, room).await?;
+    let page = history::page(gateway, room, place, limits::PAGE_EVENTS).await?;
+    let Some(last) = page.rows.last().map(|last| last.row.seq) else { return Ok(None) };
+    let mut spot_id = None;
+    if let PagePlace::Around(_) = place {
+        let Some(spot) = page.spot.and_then(|spot| page.rows.get(spot)) else { return Ok(None) };
+        spot_id = Some(spot.row.id.to_string());
+    }
+    // A row that came meanwhile is in the page with all that was before it.
+    let head = head.max(last);
+    let tail = if last < head { head } else { 0 };
+    Ok(Some(Shown { page, head, tail, spot_id, is_spot_missing: false }))
 }
 
 /// A page renews its token when half of the token's life is over.

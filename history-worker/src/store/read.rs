@@ -156,6 +156,13 @@ impl Store {
         rows.into_iter().map(EndedRow::ended).collect()
     }
 
+    /// Whether log or database still have something of a room that was erased.
+    pub async fn is_ending(&self, part: Part, room: &RoomSlug) -> Result<bool, StoreError> {
+        let all = range("ended", shard_key(part, 0), shard_key(part, u64::MAX));
+        let rooms: Vec<String> = self.select_range("SELECT VALUE room FROM $range", all).await?;
+        Ok(rooms.iter().any(|ended| ended == room.as_str()))
+    }
+
     /// Notes that nothing is left of an erased room.
     pub async fn nothing_left(&self, part: Part, ended: &Ended) -> Result<(), StoreError> {
         let _: Vec<RecordId> = self.select("DELETE $of RETURN NONE", vec![ended_id(part, ended.seq)]).await?;

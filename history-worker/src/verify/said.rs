@@ -79,6 +79,8 @@ pub struct Said {
     pub deletions: HashMap<u64, Deletion>,
     /// Nothing of the room is left.
     pub is_erased: bool,
+    /// The room was erased after what is compared.
+    pub ends_later: bool,
     places: HashMap<(MessageId, UserId), u32>,
 }
 

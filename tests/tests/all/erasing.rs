@@ -31,6 +31,12 @@ fn says(ended: &Ended, code: i32, words: &str) {
     assert!(ended.output.contains(words), "{words:?} is not in {}", ended.output);
 }
 
+/// The history is compared with what the log has left.
+async fn is_proved(backchat: &Backchat) {
+    let launch = backchat.launch().named(&format!("verify-{}", unique()));
+    says(&launch.words("history verify").to_the_end(END).await, 0, "\"different\":0");
+}
+
 async fn is_reset(socket: &mut JsonSocket) {
     let erased = |heard: &Heard| matches!(heard, Heard::Reset { reason: ResetReason::Erased }).then_some(());
     socket.until(erased).await;
@@ -161,6 +167,7 @@ async fn a_person_is_erased_by_name_for_those_who_look_and_those_who_were_away()
         assert_eq!(kinds(&backchat.broker().await, &room).await, expected, "made anew: {anew}");
         let after = rows(&backchat.broker().await, &room).await;
         assert_eq!(digested(&after[..before.len()]), digested(&before), "made anew: {anew}");
+        is_proved(&backchat).await;
         let rows = ben.connects(&room).await.rows(u64::MAX >> 1, 50).await.0;
         assert!(matches!(rows[2], EventFrame::Erased(_)), "{rows:?}");
         if !anew {
@@ -230,6 +237,7 @@ async fn an_erased_room_is_gone_for_everybody_and_from_log_and_database() {
     for anew in [false, true] {
         assert_eq!(kinds(&backchat.broker().await, &room).await, Vec::<String>::new(), "made anew: {anew}");
         assert_eq!(ann.opens(&kept).await.messages(), ["stays"]);
+        is_proved(&backchat).await;
         assert!(!backchat.log().contains("set aside"), "{}", backchat.log());
         assert_eq!(backchat.terminate().await, 0);
         std::fs::remove_dir_all(backchat.data().join("history")).unwrap();

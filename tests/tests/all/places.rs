@@ -133,8 +133,11 @@ async fn an_address_opens_a_room_at_a_message_or_says_that_it_is_not_there() {
     let newer = person.get(&format!("/room/{room}/?after={}", all[64].seq)).await;
     let rows: Vec<u64> = html::rows(&newer.body).iter().map(|row| row.seq).collect();
     assert_eq!(rows, sequences(&all[65..115]));
-    for nowhere in ["0197b6f0-7d1c-7a54-9c0e-2f3a6f1d9e10", "yesterday", "2999-01-01", "%3Cb%3E"] {
-        let page = person.get(&at(nowhere)).await;
+    let behind = format!("/room/{room}/?after={}", all[120].seq);
+    let all_before = format!("/room/{room}/?before=1");
+    let nowhere = ["0197b6f0-7d1c-7a54-9c0e-2f3a6f1d9e10", "yesterday", "2999-01-01", "%3Cb%3E"].map(at);
+    for nowhere in nowhere.into_iter().chain([behind, all_before]) {
+        let page = person.get(&nowhere).await;
         assert_eq!(page.status, 200, "{nowhere}");
         assert!(page.body.contains("not in this room"), "{nowhere}");
         let rows: Vec<u64> = html::rows(&page.body).iter().map(|row| row.seq).collect();
