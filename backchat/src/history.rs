@@ -8,6 +8,7 @@ pub use verify::verify;
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use broker::Broker;
 use protocol::query::{HistoryAnswer, HistoryQuery, HistoryStatus};
 use protocol::subject::Shard;
 use serde_json::json;
@@ -39,15 +40,32 @@ pub async fn status(config: &Config) -> Result<(), Error> {
 }
 
 async fn of_shard(operator: &Operator, shard: Shard) -> Result<HistoryStatus, Error> {
-    let asked = operator.broker().ask(shard.history_queries(), &HistoryQuery::Status, PATIENCE).await;
-    let why = match asked {
-        Ok(HistoryAnswer::Status(status)) => return Ok(status),
-        Ok(HistoryAnswer::Behind { .. }) => "nothing is applied yet".to_owned(),
-        Ok(HistoryAnswer::Refused { reason }) => reason,
-        Ok(_) => "it answers something else".to_owned(),
-        Err(error) => error.to_string(),
+    let status = |answer| match answer {
+        HistoryAnswer::Status(status) => Some(status),
+        _ => None,
     };
-    Err(Error::Refused(format!("the history worker says nothing of shard {}: {why}", shard.0)))
+    let asked = ask(operator.broker(), shard, HistoryQuery::Status, PATIENCE, status).await;
+    asked.map_err(|why| says_nothing(shard, &why))
+}
+
+/// Asks the history worker of a shard, and takes the answer if it is of the wanted kind; else says why there is none.
+async fn ask<T>(
+    broker: &Broker,
+    shard: Shard,
+    query: HistoryQuery,
+    patience: Duration,
+    wanted: impl FnOnce(HistoryAnswer) -> Option<T>,
+) -> Result<T, String> {
+    match broker.ask(shard.history_queries(), &query, patience).await {
+        Ok(HistoryAnswer::Behind { .. }) => Err("nothing is applied yet".to_owned()),
+        Ok(HistoryAnswer::Refused { reason }) => Err(reason),
+        Ok(answer) => wanted(answer).ok_or_else(|| "it answers something else".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn says_nothing(shard: Shard, why: &str) -> Error {
+    Error::Refused(format!("the history worker says nothing of shard {}: {why}", shard.0))
 }
 
 fn row(shard: Shard, status: &HistoryStatus) -> String {

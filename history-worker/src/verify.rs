@@ -117,6 +117,10 @@ impl Verifier {
         loop {
             let end = first + PIECE;
             let kept = self.store.numbered(room, first..end).await?;
+            if kept.is_empty() && end > state.count {
+                comparison.end();
+                return Ok(ending);
+            }
             let mut marks = self.store.given(room, first..end).await?;
             let keys: Vec<_> = kept.iter().map(|(_, kept)| SentKey::of_row(room, &kept.row)).collect();
             let sent = self.store.sent(&keys).await?;
@@ -134,10 +138,6 @@ impl Verifier {
                 }
             }
             first = end;
-            if kept.is_empty() && first > state.count {
-                comparison.end();
-                return Ok(ending);
-            }
         }
     }
 

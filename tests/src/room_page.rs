@@ -39,8 +39,13 @@ impl RoomPage {
     }
 
     pub async fn open_on(person: &Person, room: &str, screen: Screen) -> Self {
+        Self::open_at(person, room, "", screen).await
+    }
+
+    /// At the part of the room that this says, as it stands behind the room's address.
+    pub async fn open_at(person: &Person, room: &str, part: &str, screen: Screen) -> Self {
         let browser = Browser::of(person, screen).await;
-        browser.goto(&format!("/room/{room}/")).await;
+        browser.goto(&format!("/room/{room}/{part}")).await;
         let page = Self { browser, room: room.to_owned() };
         page.is_connected().await;
         page

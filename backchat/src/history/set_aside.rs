@@ -1,7 +1,6 @@
 //! `backchat history set-aside`: what the history could not apply.
 
 use std::io::IsTerminal;
-use std::time::Duration;
 
 use data_encoding::BASE64_NOPAD;
 use protocol::query::{AskSetAside, HistoryAnswer, HistoryQuery, SetAside};
@@ -12,8 +11,6 @@ use service::process::say;
 use crate::ground::fault;
 use crate::operator::Operator;
 use crate::{Config, Error};
-
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Names every entry of the log that is set aside: a line each for a person, lines of JSON for a program.
 ///
@@ -70,15 +67,13 @@ async fn ask(
     shard: Shard,
     asked: AskSetAside,
 ) -> Result<(Vec<SetAside>, Option<String>), Error> {
-    let answer =
-        operator.broker().ask(shard.history_queries(), &HistoryQuery::SetAside(asked), PATIENCE).await;
-    let why = match answer {
-        Ok(HistoryAnswer::SetAside { entries, payload }) => return Ok((entries, payload)),
-        Ok(HistoryAnswer::Refused { reason }) => reason,
-        Ok(_) => "it answers something else".to_owned(),
-        Err(error) => error.to_string(),
+    let entries = |answer| match answer {
+        HistoryAnswer::SetAside { entries, payload } => Some((entries, payload)),
+        _ => None,
     };
-    Err(Error::Refused(format!("the history worker says nothing of shard {}: {why}", shard.0)))
+    let query = HistoryQuery::SetAside(asked);
+    let answer = super::ask(operator.broker(), shard, query, super::PATIENCE, entries).await;
+    answer.map_err(|why| super::says_nothing(shard, &why))
 }
 
 /// `<shard>.<sequence>`, as the list names it.

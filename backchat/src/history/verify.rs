@@ -94,21 +94,18 @@ async fn of_shard(
     found: mpsc::Sender<Verified>,
 ) -> Result<(), Error> {
     let mut next = Some(first);
-    while let Some(what) = next {
-        let asked = broker.ask(shard.history_queries(), &HistoryQuery::Verify(what), PATIENCE).await;
-        let why = match asked {
-            Ok(HistoryAnswer::Verified(part)) => {
-                next = part.next.clone();
-                // Nobody hears it when the person has gone.
-                let _ = found.send(part).await;
-                continue;
-            }
-            Ok(HistoryAnswer::Behind { .. }) => "nothing is applied yet".to_owned(),
-            Ok(HistoryAnswer::Refused { reason }) => reason,
-            Ok(_) => "it answers something else".to_owned(),
-            Err(error) => error.to_string(),
+    while let Some(what) = next.take() {
+        let part = |answer| match answer {
+            HistoryAnswer::Verified(part) => Some(part),
+            _ => None,
         };
-        return Err(Error::Refused(format!("the history of shard {} can't be verified: {why}", shard.0)));
+        let asked = super::ask(&broker, shard, HistoryQuery::Verify(what), PATIENCE, part).await;
+        let part = asked.map_err(|why| {
+            Error::Refused(format!("the history of shard {} can't be verified: {why}", shard.0))
+        })?;
+        next.clone_from(&part.next);
+        // Nobody hears it when the person has gone.
+        let _ = found.send(part).await;
     }
     Ok(())
 }

@@ -149,21 +149,21 @@ async fn shown(gateway: &Gateway, room: &RoomSlug, meant: &Meant) -> Result<Show
     Ok(Shown { page, head, tail: 0, spot_id: None, is_spot_missing })
 }
 
-/// The part of the room at a place; `None` when nothing is there.
+/// The part of the room at a place; `None` when it has no rows.
 async fn part_at(gateway: &Gateway, room: &RoomSlug, place: PagePlace) -> Result<Option<Shown>, Error> {
     // The head is read before the page: what changes meanwhile is the socket's to bring, a second time maybe.
     let head = history::head(gateway, room).await?;
     let page = history::page(gateway, room, place, limits::PAGE_EVENTS).await?;
     let Some(last) = page.rows.last().map(|last| last.row.seq) else { return Ok(None) };
-    let mut spot_id = None;
-    if let PagePlace::Around(_) = place {
-        let Some(spot) = page.spot.and_then(|spot| page.rows.get(spot)) else { return Ok(None) };
-        spot_id = Some(spot.row.id.to_string());
-    }
+    let is_linked = matches!(place, PagePlace::Around(_));
+    let spot = page.spot.filter(|_| is_linked).and_then(|spot| page.rows.get(spot));
+    let spot_id = spot.map(|named| named.row.id.to_string());
+    // Around nothing, the page is the newest already.
+    let is_spot_missing = is_linked && spot_id.is_none();
     // A row that came meanwhile is in the page with all that was before it.
     let head = head.max(last);
-    let tail = if last < head { head } else { 0 };
-    Ok(Some(Shown { page, head, tail, spot_id, is_spot_missing: false }))
+    let tail = if last < head && !is_spot_missing { head } else { 0 };
+    Ok(Some(Shown { page, head, tail, spot_id, is_spot_missing }))
 }
 
 /// A page renews its token when half of the token's life is over.

@@ -44,7 +44,7 @@ impl Projecting<'_> {
             self.batch.ignored.push((stored.seq, Ignored::RoomErased));
             return Ok(());
         }
-        if matches!(stored.event, Event::RoomErased { .. }) {
+        if stored.event.ends_room() {
             self.end(room, stored);
             return Ok(());
         }

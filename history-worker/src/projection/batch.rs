@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use protocol::event::SealedReaction;
 use protocol::view::{Reactors, SealedRow, What};
 use protocol::{
-    Event, MessageId, RoomSlug, SealedStored, SealedText, Tag, Target, Timestamp, UserId, limits,
+    Event, MessageId, RoomSlug, SealedEvent, SealedStored, SealedText, Tag, Target, Timestamp, UserId, limits,
 };
 
 use super::{Aside, RoomState, SentKey};
@@ -210,20 +210,29 @@ impl LogEntry {
     }
 }
 
-impl Change {
+impl Changed {
     /// `None` for an event that changes no row.
-    pub fn of(room: &RoomSlug, stored: &SealedStored, number: u64) -> Option<Self> {
-        let what = match &stored.event {
-            Event::Edited { .. } => Changed::Edited,
-            Event::Deleted { of, hash, .. } => Changed::Deleted { of: *of, hash: hash.clone() },
-            Event::Reacted { reaction, on, .. } => Changed::Reacted { reaction: reaction.clone(), on: *on },
+    pub fn of(event: &SealedEvent) -> Option<Self> {
+        match event {
+            Event::Edited { .. } => Some(Self::Edited),
+            Event::Deleted { of, hash, .. } => Some(Self::Deleted { of: *of, hash: hash.clone() }),
+            Event::Reacted { reaction, on, .. } => {
+                Some(Self::Reacted { reaction: reaction.clone(), on: *on })
+            }
             Event::Created { .. }
             | Event::Joined { .. }
             | Event::Left { .. }
             | Event::Message { .. }
             | Event::UserErased { .. }
-            | Event::RoomErased { .. } => return None,
-        };
+            | Event::RoomErased { .. } => None,
+        }
+    }
+}
+
+impl Change {
+    /// `None` for an event that changes no row.
+    pub fn of(room: &RoomSlug, stored: &SealedStored, number: u64) -> Option<Self> {
+        let what = Changed::of(&stored.event)?;
         let (id, author, target) = (stored.event.id(), stored.event.author(), stored.event.target()?);
         Some(Self { room: room.clone(), seq: stored.seq, at: stored.at, id, author, target, number, what })
     }

@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use protocol::{
-    Event, MessageId, RoomSlug, SealedStored, SealedText, Tag, Target, Timestamp, UserId, limits,
-};
+use protocol::{Event, MessageId, SealedStored, SealedText, Tag, Target, Timestamp, UserId, limits};
 
 use crate::projection::{Change, Changed, GivenAt, Kept, Mark, REACTIONS_MAX};
 
@@ -258,21 +256,23 @@ impl Reactions {
 
 impl Changing {
     fn of(stored: &SealedStored) -> Option<Self> {
-        // The room is no part of what is compared: both sides are one room's.
-        let room = RoomSlug::parse("any").ok()?;
-        Change::of(&room, stored, 0).map(|change| Self::held(&change))
+        let (what, target) = (Changed::of(&stored.event)?, stored.event.target()?);
+        Some(Self::new(stored.at, (stored.event.id(), stored.event.author()), target, &what))
     }
 
     /// The change as the database has it.
     pub fn held(change: &Change) -> Self {
-        let (what, reaction) = match &change.what {
+        Self::new(change.at, (change.id, change.author), change.target, &change.what)
+    }
+
+    fn new(at: Timestamp, (id, author): (MessageId, UserId), target: Target, what: &Changed) -> Self {
+        let (what, reaction) = match what {
             Changed::Edited => ("edited", None),
             Changed::Deleted { .. } => ("deleted", None),
             Changed::Reacted { reaction, on } => {
                 ("reacted", Some((reaction.tag, *on, Print::of(&reaction.text))))
             }
         };
-        let Change { at, id, author, target, .. } = *change;
         Self { at, id, author, target, what, reaction }
     }
 }

@@ -2,9 +2,10 @@
 
 use protocol::Timestamp;
 use protocol::frame::Refusal;
+use protocol::subject::Shard;
 use serde_json::json;
-use std::time::Duration;
 use tests::backchat::shared;
+use tests::eventually::{SOON, eventually};
 use tests::heard::{Heard, Seen};
 use tests::html;
 use tests::http::Ask;
@@ -12,7 +13,6 @@ use tests::json_socket::JsonSocket;
 use tests::person::Person;
 use tests::services::Services;
 use tests::stored;
-use tokio::time::sleep;
 
 fn sequences(rows: &[Seen]) -> Vec<u64> {
     rows.iter().map(|row| row.seq).collect()
@@ -39,10 +39,14 @@ async fn pages_forwards_and_around_are_right_with_the_history_worker_and_without
     let room = person.creates("Walked").await;
     let mut socket = person.connects(&room).await;
     socket.caught_up().await;
-    socket.say_all((0..130).map(|n| format!("early-{n}"))).await;
-    sleep(Duration::from_millis(50)).await;
-    let noon = Timestamp::now();
-    sleep(Duration::from_millis(50)).await;
+    let early = socket.say_all((0..130).map(|n| format!("early-{n}"))).await;
+    let broker = services.nats.connect().await;
+    let last = broker.get(&Shard(0).stream(), *early.last().unwrap()).await.unwrap().unwrap();
+    let noon = eventually("the clock has gone on", SOON, || async {
+        let now = Timestamp::now();
+        (now > last.at).then_some(now)
+    })
+    .await;
     socket.say_all((0..130).map(|n| format!("late-{n}"))).await;
     // Changes are events without a row: the last of the log, and some between.
     let all = socket.whole_history(100).await;
@@ -50,7 +54,6 @@ async fn pages_forwards_and_around_are_right_with_the_history_worker_and_without
     socket.edit(all[200].id, "late and edited").await;
     let reaction = socket.react(changed, "👍", true).await;
     socket.acknowledged(reaction).await;
-    let broker = services.nats.connect().await;
     stored::worker_history(&broker, &room).await;
     for is_worker_there in [true, false] {
         if !is_worker_there {
@@ -135,13 +138,13 @@ async fn an_address_opens_a_room_at_a_message_or_says_that_it_is_not_there() {
     assert_eq!(rows, sequences(&all[65..115]));
     let behind = format!("/room/{room}/?after={}", all[120].seq);
     let all_before = format!("/room/{room}/?before=1");
-    let nowhere = ["0197b6f0-7d1c-7a54-9c0e-2f3a6f1d9e10", "yesterday", "2999-01-01", "%3Cb%3E"].map(at);
-    for nowhere in nowhere.into_iter().chain([behind, all_before]) {
-        let page = person.get(&nowhere).await;
-        assert_eq!(page.status, 200, "{nowhere}");
-        assert!(page.body.contains("not in this room"), "{nowhere}");
+    let missing = ["0197b6f0-7d1c-7a54-9c0e-2f3a6f1d9e10", "yesterday", "2999-01-01", "%3Cb%3E"].map(at);
+    for address in missing.into_iter().chain([behind, all_before]) {
+        let page = person.get(&address).await;
+        assert_eq!(page.status, 200, "{address}");
+        assert!(page.body.contains("not in this room"), "{address}");
         let rows: Vec<u64> = html::rows(&page.body).iter().map(|row| row.seq).collect();
-        assert_eq!(rows, sequences(&all[71..]), "{nowhere}: the newest are shown");
+        assert_eq!(rows, sequences(&all[71..]), "{address}: the newest are shown");
     }
     let other = Person::arrives(&person.address, "Stranger").await;
     let page = other.get(&at(&meant.id.to_string())).await;

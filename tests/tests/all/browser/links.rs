@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use tests::backchat::shared;
-use tests::browser::{Browser, PAGE, Screen, turn};
+use tests::browser::{PAGE, Screen, turn};
 use tests::eventually::eventually;
 use tests::person::Person;
 use tests::room_page::RoomPage;
@@ -12,14 +12,6 @@ const OFF_MIDDLE: &str = "
     const row = document.getElementById(document.body.dataset.spot).getBoundingClientRect();
     const list = document.querySelector('#messages').getBoundingClientRect();
     return Math.abs((row.top + row.bottom) / 2 - (list.top + list.bottom) / 2) / list.height;";
-
-async fn opens_at(person: &Person, room: &str, spot: &str, screen: Screen) -> RoomPage {
-    let browser = Browser::of(person, screen).await;
-    browser.goto(&format!("/room/{room}/?at={spot}")).await;
-    let page = RoomPage { browser, room: room.to_owned() };
-    page.is_connected().await;
-    page
-}
 
 #[tokio::test]
 async fn a_link_opens_at_its_message_and_leads_on_to_both_ends() {
@@ -32,7 +24,7 @@ async fn a_link_opens_at_its_message_and_leads_on_to_both_ends() {
     let all = socket.whole_history(100).await;
     let meant = all.iter().find(|row| row.body.as_deref() == Some("m-120")).unwrap().id.to_string();
 
-    let page = opens_at(&person, &room, &meant, Screen::DESK).await;
+    let page = RoomPage::open_at(&person, &room, &format!("?at={meant}"), Screen::DESK).await;
     assert!(page.browser.is_visible(&format!("[id='{meant}'].is-meant")).await, "the message is marked");
     page.browser.screenshot("link").await;
     let off: f64 = page.browser.script(OFF_MIDDLE, Vec::new()).await;
@@ -80,7 +72,9 @@ async fn a_message_gives_its_link_and_a_day_is_found() {
     let meant = socket.whole_history(100).await[2].id.to_string();
 
     let page = RoomPage::open_on(&person, &room, Screen::PHONE).await;
-    page.browser.screenshot("before-link").await;
+    page.browser.click("[popovertarget=day]").await;
+    page.browser.waits_for("#day:popover-open").await;
+    page.browser.screenshot("day-phone").await;
     page.close().await;
     let page = RoomPage::open(&person, &room).await;
     page.browser.click(&format!("[id='{meant}'] time a")).await;
