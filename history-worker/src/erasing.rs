@@ -76,7 +76,7 @@ impl Erasing {
             }
             for room in &ended {
                 erased += self.erase_room(room).await?;
-                self.store.delete_rows(&room.room).await?;
+                self.store.delete_rows(&room.room, 0..u64::MAX).await?;
                 self.store.nothing_left(self.part, room).await?;
             }
         }

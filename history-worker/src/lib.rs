@@ -5,10 +5,12 @@
 
 pub mod checkpoint;
 mod config;
+pub mod edition;
 mod erasing;
 mod error;
 mod lag;
 mod paging;
+mod projecting;
 pub mod projection;
 mod queries;
 mod shard;

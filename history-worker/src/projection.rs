@@ -41,6 +41,8 @@ pub struct RoomState {
     pub erased_people: Vec<UserId>,
     /// The room was erased: it has no rows, and what the log has of it after that means nothing.
     pub erased: bool,
+    /// Under which its rows are, see [`crate::edition`]. The projection leaves it as it is.
+    pub generation: u64,
 }
 
 /// What makes an event that has a number one event, however often it was sent.
@@ -84,7 +86,15 @@ pub enum Entry {
 impl RoomState {
     /// A room without rows.
     pub const fn new(creator: UserId) -> Self {
-        Self { creator, count: 0, last_seq: 0, last_message: 0, erased_people: Vec::new(), erased: false }
+        Self {
+            creator,
+            count: 0,
+            last_seq: 0,
+            last_message: 0,
+            erased_people: Vec::new(),
+            erased: false,
+            generation: 0,
+        }
     }
 }
 

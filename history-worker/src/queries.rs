@@ -169,7 +169,7 @@ impl Answers {
     ) -> Result<u64, StoreError> {
         let last = match rising {
             Rising::Sequence => state.last_seq,
-            Rising::Time => self.store.rising(room, rising, &[state.count]).await?[0],
+            Rising::Time => self.store.rising(state.edition(room), rising, &[state.count]).await?[0],
         };
         if target > last {
             return Ok(state.count + 1);
@@ -180,7 +180,7 @@ impl Answers {
                 return Ok(number);
             }
             let probes = search.probes();
-            search.narrow(&probes, &self.store.rising(room, rising, &probes).await?);
+            search.narrow(&probes, &self.store.rising(state.edition(room), rising, &probes).await?);
         }
     }
 

@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::checkpoint::{Checkpoint, LogFacts};
-use crate::projection::{self, Batch, Entry, Known, Part, Place, RoomState};
+use crate::edition::Editions;
+use crate::projection::{Part, RoomState};
+use crate::projecting;
 use crate::signals::Signals;
 use crate::store::{Store, StoreError};
 
@@ -32,8 +34,6 @@ const STAND_BY_LOOKS: u32 = 6;
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 /// Rooms whose state is kept in memory between batches.
 const ROOMS_KEPT_MAX: usize = 10_000;
-/// Rows that are read with one that turns out to be needed.
-const NEIGHBOURS: u64 = 100;
 
 /// How far this worker knows the shard to be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,9 +197,10 @@ impl Life {
 
     async fn apply(&mut self, shard: &Shard, records: &[Record], last: &Record) -> Result<(), Error> {
         let began = Instant::now();
-        let batch = self.project(shard, records).await?;
+        let batch = projecting::live(shard.part, &shard.store, records, &mut self.rooms).await?;
         let after = self.checkpoint.after(&batch, last);
-        shard.store.apply(shard.part, &self.checkpoint, &batch, &after).await?;
+        let rows = (Editions::Read(&self.rooms), &batch);
+        shard.store.apply(shard.part, &self.checkpoint, rows, &after).await?;
         self.checkpoint = after;
         if !batch.erase.is_empty() || !batch.ended.is_empty() {
             shard.to_erase.notify_one();
@@ -214,47 +215,6 @@ impl Life {
         }
         self.rooms.extend(batch.rooms);
         Ok(())
-    }
-
-    async fn project(&mut self, shard: &Shard, records: &[Record]) -> Result<Batch, Error> {
-        let entries: Vec<_> = records.iter().map(|record| projection::read(shard.part, record)).collect();
-        let (rooms, sent) = projection::asked(&entries);
-        let missing = rooms.iter().filter(|room| !self.rooms.contains_key(*room));
-        let found = shard.store.rooms(missing).await?;
-        self.rooms.extend(found);
-        let sent = shard.store.sent(&sent).await?;
-        let wanted = projection::wanted(&entries, &sent);
-        let kept = shard.store.kept(&wanted.kept).await?;
-        let marks = shard.store.marks(&wanted.marks).await?;
-        let texts = shard.store.texts(&wanted.texts).await?;
-        let mut known = Known { rooms: std::mem::take(&mut self.rooms), sent, kept, marks, texts };
-        let batch = projected(&shard.store, records, &entries, &mut known).await;
-        self.rooms = known.rooms;
-        batch
-    }
-}
-
-/// Projects with what is known, and reads what is found to be needed on the way.
-async fn projected(
-    store: &Store,
-    records: &[Record],
-    entries: &[Entry],
-    known: &mut Known,
-) -> Result<Batch, Error> {
-    loop {
-        let batch = projection::project(records, entries, known);
-        if batch.unknown.is_empty() {
-            return Ok(batch);
-        }
-        for place in &batch.unknown {
-            // Where one message is erased its neighbours may be too.
-            let first = place.number.saturating_sub(NEIGHBOURS).max(1);
-            let rows = store.rows(&place.room, first..place.number + 1).await?;
-            if rows.len() as u64 != place.number + 1 - first {
-                return Err(StoreError::Malformed("number").into());
-            }
-            known.kept.extend((first..).map(|number| Place::new(&place.room, number)).zip(rows));
-        }
     }
 }
 

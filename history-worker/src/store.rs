@@ -4,13 +4,13 @@
 //!
 //! | record | holds |
 //! |---|---|
-//! | `event:[room, number]` | a row as it is now; a page is a range of numbers |
-//! | `sent:[room, id, author]` | where the event with that id is, so that a copy is known and a message is found |
-//! | `reaction:[room, number, reaction, user]` | a reaction to the message with that number, and when it was given |
-//! | `change:[room, sequence]` | an event that changed a row, without a text |
-//! | `text:[room, sequence of the message, sequence]` | where the log holds a text of a message: an edit, or a copy |
+//! | `event:[room, generation, number]` | a row as it is now; a page is a range of numbers |
+//! | `sent:[room, generation, id, author]` | where the event with that id is, so that a copy is known and a message is found |
+//! | `reaction:[room, generation, number, reaction, user]` | a reaction to the message with that number, and when it was given |
+//! | `change:[room, generation, sequence]` | an event that changed a row, without a text |
+//! | `text:[room, generation, sequence of the message, sequence]` | where the log holds a text of a message: an edit, or a copy |
 //! | `erase:[shard, sequence]` | an entry that must go from the log, until it is gone |
-//! | `room:[room]` | name, creator, how many rows, the last of them, the last message |
+//! | `room:[room]` | creator, how many rows, the last of them, the last message, and the generation that is read |
 //! | `checkpoint:[shard]` | how far the shard's log is applied |
 //! | `aside:[shard, sequence]` | an entry of the log that can't be applied, with its reason |
 //! | `meta:schema` | the version of this layout |

@@ -14,6 +14,7 @@ use protocol::RoomSlug;
 use protocol::query::{Difference, Verified};
 
 use crate::Error;
+use crate::edition::{Edition, Editions};
 use crate::projection::{self, Entry, Kept, Part, RoomState, SentKey};
 use crate::store::Store;
 use compare::Comparison;
@@ -52,7 +53,7 @@ impl Verifier {
         let log_begins = self.broker.stream(&self.part.shard.stream()).await?.first_seq;
         let state = self.store.rooms([room]).await?.remove(room);
         let first = match &state {
-            Some(_) => self.store.rows(room, 1..2).await?.first().map(|kept| kept.row.seq),
+            Some(state) => self.store.rows(state.edition(room), 1..2).await?.first().map(|kept| kept.row.seq),
             None => None,
         };
         let began_before = first.is_some_and(|first| first < log_begins);
@@ -70,7 +71,7 @@ impl Verifier {
             return Ok(outcome(comparison));
         };
         let ending = self.rows(room, &state, applied, &mut comparison).await?;
-        let held = self.changes(room, applied).await?;
+        let held = self.changes(state.edition(room), applied).await?;
         comparison.changes(&held.until);
         comparison.differences.retain(|difference| !held.moving.contains(&difference.seq));
         comparison.equal(0, "rows", &ending.rows.to_string(), &state.count.to_string());
@@ -113,17 +114,18 @@ impl Verifier {
         applied: u64,
         comparison: &mut Comparison<'_>,
     ) -> Result<Ending, Error> {
+        let edition = state.edition(room);
         let (mut first, mut ending) = (1, Ending::default());
         loop {
             let end = first + PIECE;
-            let kept = self.store.numbered(room, first..end).await?;
+            let kept = self.store.numbered(edition, first..end).await?;
             if kept.is_empty() && end > state.count {
                 comparison.end();
                 return Ok(ending);
             }
-            let mut marks = self.store.given(room, first..end).await?;
+            let mut marks = self.store.given(edition, first..end).await?;
             let keys: Vec<_> = kept.iter().map(|(_, kept)| SentKey::of_row(room, &kept.row)).collect();
-            let sent = self.store.sent(&keys).await?;
+            let sent = self.store.sent(Editions::Under(state.generation), &keys).await?;
             for ((number, kept), key) in kept.iter().zip(&keys) {
                 if *number <= state.count {
                     ending.take(*number, kept);
@@ -142,11 +144,11 @@ impl Verifier {
     }
 
     /// The changes that the database has. Messages that were changed after `applied` are not as the log was then.
-    async fn changes(&self, room: &RoomSlug, applied: u64) -> Result<HeldChanges, Error> {
+    async fn changes(&self, edition: Edition<'_>, applied: u64) -> Result<HeldChanges, Error> {
         let mut held = HeldChanges::default();
         let mut from = 0;
         loop {
-            let piece = self.store.changes(room, from..u64::MAX, PIECE as usize).await?;
+            let piece = self.store.changes(edition, from..u64::MAX, PIECE as usize).await?;
             let is_all = (piece.len() as u64) < PIECE;
             from = piece.last().map_or(from, |last| last.seq + 1);
             for change in piece {

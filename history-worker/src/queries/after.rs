@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use protocol::query::{AfterQuery, Events};
 use protocol::view::{SealedRow, What};
-use protocol::{Event, RoomSlug, SealedStored, SealedText};
+use protocol::{Event, SealedStored, SealedText};
 
 use super::{Answers, NoAnswer};
+use crate::edition::{Edition, Editions};
 use crate::paging::{self, ANSWER_BYTES_MAX};
 use crate::projection::{Change, Changed, Kept, Place, RoomState};
 use crate::store::{self, Rising, StoreError};
@@ -41,9 +42,10 @@ impl Answers {
         let AfterQuery { room, after, limit, .. } = query;
         let first = after.saturating_add(1);
         let place = self.place(room, state, (Rising::Sequence, first)).await?;
-        let rows = self.store.rows(room, paging::from(place, state.count, *limit as u64)).await?;
+        let edition = state.edition(room);
+        let rows = self.store.rows(edition, paging::from(place, state.count, *limit as u64)).await?;
         let end = applied.saturating_add(1).max(first);
-        let changes = self.store.changes(room, first..end, *limit).await?;
+        let changes = self.store.changes(edition, first..end, *limit).await?;
         let mut reached = applied.max(*after);
         for (count, last) in [
             (rows.len(), rows.last().map(|kept| kept.row.seq)),
@@ -60,7 +62,7 @@ impl Answers {
             pieces.truncate(*limit);
             reached = pieces.last().map_or(reached, Piece::seq);
         }
-        let mut events = self.with_texts(room, pieces).await?;
+        let mut events = self.with_texts(edition, pieces).await?;
         let fitting = paging::fitting(events.iter().map(paging::bytes), ANSWER_BYTES_MAX);
         if fitting < events.len() {
             events.truncate(fitting);
@@ -70,13 +72,17 @@ impl Answers {
     }
 
     /// As events, each with the text that its message has now. What was erased is left out.
-    async fn with_texts(&self, room: &RoomSlug, pieces: Vec<Piece>) -> Result<Vec<SealedStored>, StoreError> {
+    async fn with_texts(
+        &self,
+        Edition { room, generation }: Edition<'_>,
+        pieces: Vec<Piece>,
+    ) -> Result<Vec<SealedStored>, StoreError> {
         let edited = pieces.iter().filter_map(|piece| match piece {
             Piece::Change(change) if change.what == Changed::Edited => Some(Place::new(room, change.number)),
             _ => None,
         });
         let places: Vec<_> = edited.collect();
-        let edited = self.store.kept(&places).await?;
+        let edited = self.store.kept(Editions::Under(generation), &places).await?;
         let bodies = edited.iter().filter_map(|(place, kept)| match &kept.row.what {
             What::Message(content) => Some((place.number, &content.body)),
             _ => None,

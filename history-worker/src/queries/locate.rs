@@ -35,7 +35,8 @@ impl Answers {
         if numbers.is_empty() {
             return Ok(None);
         }
-        let ends = self.store.rising(room, Rising::Sequence, &[numbers.start, numbers.end - 1]).await?;
+        let ends = [numbers.start, numbers.end - 1];
+        let ends = self.store.rising(state.edition(room), Rising::Sequence, &ends).await?;
         let count = usize::try_from(numbers.end - numbers.start).unwrap_or(usize::MAX);
         Ok(Some(Located { first: ends[0], last: ends[1], count }))
     }

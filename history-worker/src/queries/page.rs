@@ -21,11 +21,12 @@ impl Answers {
     }
 
     async fn page_of(&self, query: &PageQuery, state: &RoomState, page: Page) -> Result<Page, StoreError> {
+        let edition = state.edition(&query.room);
         let place = self.place(&query.room, state, (Rising::Sequence, query.before)).await?;
         let numbers = paging::before(place, query.limit as u64);
         // The row before the page is read with it, for its sequence.
         let first = numbers.start.saturating_sub(1).max(1);
-        let mut kept = self.store.rows(&query.room, first..numbers.end).await?;
+        let mut kept = self.store.rows(edition, first..numbers.end).await?;
         if kept.len() as u64 != numbers.end - first {
             return Err(StoreError::Malformed("number"));
         }
@@ -35,7 +36,7 @@ impl Answers {
         let fitting = paging::fitting(reactions, PAGE_REACTIONS_MAX);
         cut(&mut kept, fitting, &mut prev, |kept| kept.row.seq);
         let first = numbers.end - kept.len() as u64;
-        let mut rows = self.store.shown(&query.room, first, (kept, &state.erased_people)).await?;
+        let mut rows = self.store.shown(edition, first, (kept, &state.erased_people)).await?;
         let fitting = paging::fitting(rows.iter().rev().map(paging::bytes), ANSWER_BYTES_MAX);
         cut(&mut rows, fitting, &mut prev, |row| row.seq);
         Ok(Page { rows, prev, ..page })

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::boxes::boxed;
+use crate::edition::Edition;
 
 #[path = "../../tests/all/nats.rs"]
 #[expect(dead_code, reason = "the tests of the whole worker use more of it")]
@@ -76,7 +77,7 @@ async fn two_workers_of_one_database_apply_each_event_once_and_one_takes_over_fr
     for worker in workers {
         worker.stop().await;
     }
-    let rows = store.rows(&room, 1..10_000).await.unwrap();
+    let rows = store.rows(Edition { room: &room, generation: 0 }, 1..10_000).await.unwrap();
     assert_eq!(rows.iter().map(|kept| kept.row.seq).collect::<Vec<_>>(), log);
     let checkpoint = store.checkpoint(PART).await.unwrap().unwrap();
     assert_eq!((checkpoint.applied, checkpoint.totals.events), (*log.last().unwrap(), log.len() as u64));

@@ -7,9 +7,10 @@ use protocol::view::{SealedRow, What};
 use protocol::{Event, MessageId, RoomSlug, SealedStored, UserId};
 
 use super::change_rows::ChangeRow;
-use super::event_rows::{EventRow, ReactionRow, SentRow, mark, sent_range};
-use super::rows::{natural, room_range};
+use super::event_rows::{EventRow, ReactionRow, SentRow, event_id, mark, sent_range};
+use super::rows::{natural, numbered_range};
 use super::{Store, StoreError};
+use crate::edition::{Edition, Editions};
 use crate::projection::{Change, GivenAt, Kept, Mark, Place};
 
 /// What rises with a room's rows.
@@ -25,18 +26,18 @@ impl Store {
     ///
     /// # Errors
     /// Any of [`StoreError`], here and below.
-    pub async fn rows(&self, room: &RoomSlug, numbers: Range<u64>) -> Result<Vec<Kept>, StoreError> {
-        let rows = self.numbered(room, numbers).await?;
+    pub async fn rows(&self, edition: Edition<'_>, numbers: Range<u64>) -> Result<Vec<Kept>, StoreError> {
+        let rows = self.numbered(edition, numbers).await?;
         Ok(rows.into_iter().map(|(_, kept)| kept).collect())
     }
 
     /// The same, each with its number: where one is missing, they are not consecutive.
     pub async fn numbered(
         &self,
-        room: &RoomSlug,
+        edition: Edition<'_>,
         numbers: Range<u64>,
     ) -> Result<Vec<(u64, Kept)>, StoreError> {
-        let range = room_range("event", room, numbers);
+        let range = numbered_range("event", edition, numbers);
         let rows: Vec<EventRow> = self.select_range("SELECT * FROM $range", range).await?;
         rows.into_iter().map(|row| row.kept().map(|(place, kept)| (place.number, kept))).collect()
     }
@@ -44,7 +45,7 @@ impl Store {
     /// Rows whose numbers follow each other from `first` on, as they are shown, without the reactions of people who were erased.
     pub async fn shown(
         &self,
-        room: &RoomSlug,
+        edition: Edition<'_>,
         first: u64,
         (kept, erased): (Vec<Kept>, &[UserId]),
     ) -> Result<Vec<SealedRow>, StoreError> {
@@ -53,7 +54,7 @@ impl Store {
         let to = kept.iter().rposition(with_reactions).map_or(0, |last| last as u64 + 1);
         let mut marks = HashMap::new();
         if from < to {
-            marks = self.given(room, first + from..first + to).await?;
+            marks = self.given(edition, first + from..first + to).await?;
         }
         let rows = (first..).zip(kept).map(|(number, kept)| {
             let of_it = marks.get_mut(&number).map(Vec::as_mut_slice);
@@ -65,10 +66,10 @@ impl Store {
     /// The reactions to the rows with these numbers.
     pub async fn given(
         &self,
-        room: &RoomSlug,
+        edition: Edition<'_>,
         numbers: Range<u64>,
     ) -> Result<HashMap<u64, Vec<(GivenAt, Mark)>>, StoreError> {
-        let range = room_range("reaction", room, numbers);
+        let range = numbered_range("reaction", edition, numbers);
         let rows: Vec<ReactionRow> = self.select_range("SELECT * FROM $range", range).await?;
         let mut marks: HashMap<_, Vec<_>> = HashMap::new();
         for row in rows {
@@ -81,11 +82,11 @@ impl Store {
     /// How far the room's rows with these numbers have come, in their order.
     pub async fn rising(
         &self,
-        room: &RoomSlug,
+        edition: Edition<'_>,
         rising: Rising,
         numbers: &[u64],
     ) -> Result<Vec<u64>, StoreError> {
-        let ids = numbers.iter().map(|number| super::event_rows::event_id(&Place::new(room, *number)));
+        let ids = numbers.iter().map(|number| event_id(edition, *number));
         let (statement, what) = match rising {
             Rising::Sequence => ("SELECT VALUE seq FROM $of", "sequence"),
             Rising::Time => ("SELECT VALUE at_ms FROM $of", "time"),
@@ -100,27 +101,27 @@ impl Store {
     /// The first `limit` changes of the room's rows with these sequences, in their order.
     pub async fn changes(
         &self,
-        room: &RoomSlug,
+        edition: Edition<'_>,
         sequences: Range<u64>,
         limit: usize,
     ) -> Result<Vec<Change>, StoreError> {
         let statement = format!("SELECT * FROM $range LIMIT {limit}");
-        let range = room_range("change", room, sequences);
+        let range = numbered_range("change", edition, sequences);
         let rows: Vec<ChangeRow> = self.select_range(&statement, range).await?;
         rows.into_iter().map(ChangeRow::change).collect()
     }
 
     /// The messages of a room with this id, erased ones too: at most 100.
     pub async fn find(&self, room: &RoomSlug, id: MessageId) -> Result<Vec<SealedRow>, StoreError> {
+        let Some(state) = self.rooms([room]).await?.remove(room) else { return Ok(Vec::new()) };
+        let edition = state.edition(room);
         let found: Vec<SentRow> =
-            self.select_range("SELECT * FROM $range LIMIT 100", sent_range(room, id)).await?;
-        let states = if found.is_empty() { HashMap::new() } else { self.rooms([room]).await? };
-        let erased = states.get(room).map(|state| state.erased_people.as_slice()).unwrap_or_default();
+            self.select_range("SELECT * FROM $range LIMIT 100", sent_range(edition, id)).await?;
         let mut rows = Vec::new();
         for sent in found {
             let (_, sent) = sent.sent()?;
-            let kept = self.rows(room, sent.number..sent.number + 1).await?;
-            rows.extend(self.shown(room, sent.number, (kept, erased)).await?);
+            let kept = self.rows(edition, sent.number..sent.number + 1).await?;
+            rows.extend(self.shown(edition, sent.number, (kept, &state.erased_people)).await?);
         }
         rows.retain(|row| matches!(row.what, What::Message(_) | What::Erased));
         Ok(rows)
@@ -135,7 +136,7 @@ impl Store {
         let with_messages = states.iter().filter(|(_, state)| state.last_message > 0);
         let places: Vec<_> =
             with_messages.map(|(room, state)| Place::new(room, state.last_message)).collect();
-        let kept = self.kept(&places).await?;
+        let kept = self.kept(Editions::Read(&states), &places).await?;
         let last = kept.into_iter().filter_map(|(place, kept)| Some((place.room, message(&kept.row)?)));
         Ok(last.collect())
     }

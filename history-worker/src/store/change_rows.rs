@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::rows::{
-    array, int, natural, number_in, room_in, room_key, sealed_bytes, sealed_text, shard_key, text,
+    int, natural, number_in, numbered_key, room_in, row_key, sealed_bytes, sealed_text, shard_key,
 };
+use crate::edition::Editions;
 use crate::projection::{Change, Changed, Ended, LogEntry, Part, Text};
 
 #[derive(Debug, SurrealValue)]
@@ -64,9 +65,9 @@ pub(super) fn erase_id(part: Part, seq: u64) -> RecordId {
 }
 
 impl ChangeRow {
-    pub fn of(change: &Change) -> Self {
+    pub fn of(editions: Editions<'_>, change: &Change) -> Self {
         let mut row = Self {
-            id: RecordId::new("change", room_key(&change.room, change.seq)),
+            id: RecordId::new("change", numbered_key(editions.of(&change.room), change.seq)),
             at_ms: change.at.as_millis(),
             kind: "edited".to_owned(),
             author: change.author.0,
@@ -120,7 +121,7 @@ impl ChangeRow {
         };
         Ok(Change {
             room: room_in(&self.id)?,
-            seq: number_in(&self.id, 1)?,
+            seq: number_in(&self.id, 2)?,
             at: Timestamp::from_millis(self.at_ms),
             id: MessageId(self.message_id),
             author: UserId(self.author),
@@ -132,19 +133,20 @@ impl ChangeRow {
 }
 
 impl TextRow {
-    pub fn of(Text { message, entry }: &Text) -> Self {
-        let key = [text(&entry.room), int(*message).into_value(), int(entry.seq).into_value()];
-        Self { id: RecordId::new("text", array(key)), author: entry.author.0, message_id: entry.id.0 }
+    pub fn of(editions: Editions<'_>, Text { message, entry }: &Text) -> Self {
+        let rest = [int(*message).into_value(), int(entry.seq).into_value()];
+        let key = row_key(editions.of(&entry.room), rest);
+        Self { id: RecordId::new("text", key), author: entry.author.0, message_id: entry.id.0 }
     }
 
     pub fn text(self) -> Result<Text, StoreError> {
         let entry = LogEntry {
             room: room_in(&self.id)?,
-            seq: number_in(&self.id, 2)?,
+            seq: number_in(&self.id, 3)?,
             id: MessageId(self.message_id),
             author: UserId(self.author),
         };
-        Ok(Text { message: number_in(&self.id, 1)?, entry })
+        Ok(Text { message: number_in(&self.id, 2)?, entry })
     }
 }
 

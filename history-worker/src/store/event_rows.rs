@@ -1,14 +1,15 @@
 //! The rows of a room's list: what is shown, which ids are known, who reacted.
 
 use protocol::view::{Content, SealedRow, What};
-use protocol::{MessageId, RoomSlug, Tag, Timestamp, UserId};
-use surrealdb::types::{Bytes, RecordId, RecordIdKey, SurrealValue, Value};
+use protocol::{MessageId, Tag, Timestamp, UserId};
+use surrealdb::types::{Bytes, RecordId, SurrealValue, Value};
 use uuid::Uuid;
 
 use super::StoreError;
 use super::rows::{
-    array, int, natural, number_in, parts, range, room_in, room_key, sealed_bytes, sealed_text, text,
+    int, natural, number_in, numbered_key, parts, range, room_in, row_key, sealed_bytes, sealed_text, text,
 };
+use crate::edition::{Edition, Editions};
 use crate::projection::{Given, GivenAt, Kept, Mark, Place, Sent, SentKey};
 
 #[derive(Debug, SurrealValue)]
@@ -52,32 +53,29 @@ pub(super) struct ReactionRow {
     pub sealed: Bytes,
 }
 
-pub(super) fn event_id(place: &Place) -> RecordId {
-    RecordId::new("event", room_key(&place.room, place.number))
+pub(super) fn event_id(edition: Edition<'_>, number: u64) -> RecordId {
+    RecordId::new("event", numbered_key(edition, number))
 }
 
-pub(super) fn sent_id(key: &SentKey) -> RecordId {
-    let parts = [text(&key.room), key.id.0.into_value(), key.author.0.into_value()];
-    RecordId::new("sent", array(parts))
+pub(super) fn sent_id(edition: Edition<'_>, id: MessageId, author: UserId) -> RecordId {
+    RecordId::new("sent", row_key(edition, [id.0.into_value(), author.0.into_value()]))
 }
 
 /// Everybody's events with one id: an array is greater than any author.
-pub(super) fn sent_range(room: &RoomSlug, id: MessageId) -> RecordId {
-    let first = array([text(room), id.0.into_value()]);
-    let end = array([text(room), id.0.into_value(), Value::Array(Vec::<Value>::new().into())]);
-    range("sent", first, end)
+pub(super) fn sent_range(edition: Edition<'_>, id: MessageId) -> RecordId {
+    let end = [id.0.into_value(), Value::Array(Vec::<Value>::new().into())];
+    range("sent", row_key(edition, [id.0.into_value()]), row_key(edition, end))
 }
 
-pub(super) fn reaction_id(mark: &Mark) -> RecordId {
-    let (room, number) = (text(&mark.place.room), int(mark.place.number).into_value());
-    let key: RecordIdKey = array([room, number, text(&mark.tag), mark.user.0.into_value()]);
-    RecordId::new("reaction", key)
+pub(super) fn reaction_id(editions: Editions<'_>, mark: &Mark) -> RecordId {
+    let rest = [int(mark.place.number).into_value(), text(&mark.tag), mark.user.0.into_value()];
+    RecordId::new("reaction", row_key(editions.of(&mark.place.room), rest))
 }
 
 pub(super) fn mark(id: &RecordId) -> Result<Mark, StoreError> {
     let bad = StoreError::Malformed("reaction");
-    let place = Place { room: room_in(id)?, number: number_in(id, 1)? };
-    match (parts(id).get(2), parts(id).get(3)) {
+    let place = Place { room: room_in(id)?, number: number_in(id, 2)? };
+    match (parts(id).get(3), parts(id).get(4)) {
         (Some(Value::String(tag)), Some(Value::Uuid(user))) => {
             let tag = Tag::parse(tag).ok_or(bad)?;
             Ok(Mark { place, tag, user: UserId((*user).into()) })
@@ -87,7 +85,7 @@ pub(super) fn mark(id: &RecordId) -> Result<Mark, StoreError> {
 }
 
 impl EventRow {
-    pub fn of(place: &Place, kept: &Kept) -> Self {
+    pub fn of(editions: Editions<'_>, place: &Place, kept: &Kept) -> Self {
         let SealedRow { seq, at, id, author, what } = &kept.row;
         let (kind, text, edited_at) = match what {
             What::Created { name } => ("created", Some(name), None),
@@ -99,7 +97,7 @@ impl EventRow {
         };
         let given = kept.given.iter().map(GivenRow::of).collect::<Vec<_>>();
         Self {
-            id: event_id(place),
+            id: event_id(editions.of(&place.room), place.number),
             seq: int(*seq),
             at_ms: at.as_millis(),
             kind: kind.to_owned(),
@@ -115,7 +113,7 @@ impl EventRow {
     }
 
     pub fn kept(self) -> Result<(Place, Kept), StoreError> {
-        let place = Place { room: room_in(&self.id)?, number: number_in(&self.id, 1)? };
+        let place = Place { room: room_in(&self.id)?, number: number_in(&self.id, 2)? };
         let text = match (self.by, &self.sealed) {
             (Some(by), Some(sealed)) => Some(sealed_text(by, sealed)?),
             _ => None,
@@ -157,8 +155,8 @@ impl GivenRow {
 }
 
 impl ReactionRow {
-    pub fn of(mark: &Mark, GivenAt { seq, text }: &GivenAt) -> Self {
-        Self { id: reaction_id(mark), seq: int(*seq), by: text.by.0, sealed: sealed_bytes(text) }
+    pub fn of(editions: Editions<'_>, mark: &Mark, GivenAt { seq, text }: &GivenAt) -> Self {
+        Self { id: reaction_id(editions, mark), seq: int(*seq), by: text.by.0, sealed: sealed_bytes(text) }
     }
 
     pub fn given(&self) -> Result<GivenAt, StoreError> {
@@ -167,16 +165,15 @@ impl ReactionRow {
 }
 
 impl SentRow {
-    pub fn of(place: &Place, kept: &Kept) -> Self {
+    pub fn of(editions: Editions<'_>, place: &Place, kept: &Kept) -> Self {
         let SealedRow { id, author, seq, .. } = kept.row;
-        let key = SentKey { room: place.room.clone(), id, author };
-        Self { id: sent_id(&key), number: int(place.number), seq: int(seq) }
+        Self { id: sent_id(editions.of(&place.room), id, author), number: int(place.number), seq: int(seq) }
     }
 
     pub fn sent(self) -> Result<(SentKey, Sent), StoreError> {
         let room = room_in(&self.id)?;
         let (Some(Value::Uuid(id)), Some(Value::Uuid(author))) =
-            (parts(&self.id).get(1), parts(&self.id).get(2))
+            (parts(&self.id).get(2), parts(&self.id).get(3))
         else {
             return Err(StoreError::Malformed("id"));
         };

@@ -1,6 +1,7 @@
 //! What the projection must know, and what must still go from the log.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use protocol::RoomSlug;
@@ -10,11 +11,12 @@ use surrealdb::types::{Bytes, RecordId, SurrealValue, Variables};
 use super::change_rows::{EndedRow, EraseRow, TextRow, ended_id, erase_id};
 use super::event_rows::{EventRow, SentRow, event_id, mark, reaction_id, sent_id};
 use super::rows::{
-    AsideHead, CheckpointRow, RoomRow, aside_id, asides_after, checkpoint_id, natural, range, room_id,
-    room_range, rooms_after, shard_key, whole_room_range,
+    AsideHead, CheckpointRow, RoomRow, aside_id, asides_after, checkpoint_id, generations_range, natural,
+    numbered_range, range, room_id, rooms_after, shard_key,
 };
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
+use crate::edition::Editions;
 use crate::projection::{Ended, Kept, LogEntry, Mark, Part, Place, RoomState, Sent, SentKey, Text};
 
 /// What of a shard's log is set aside.
@@ -61,9 +63,11 @@ impl Store {
     /// Where the events with these ids are, of those that have a number.
     pub async fn sent(
         &self,
+        editions: Editions<'_>,
         keys: impl IntoIterator<Item = &SentKey>,
     ) -> Result<HashMap<SentKey, Sent>, StoreError> {
-        let ids: Vec<_> = keys.into_iter().map(sent_id).collect();
+        let keys = keys.into_iter();
+        let ids: Vec<_> = keys.map(|key| sent_id(editions.of(&key.room), key.id, key.author)).collect();
         let rows: Vec<SentRow> = self.select("SELECT * FROM $of", ids).await?;
         rows.into_iter().map(SentRow::sent).collect()
     }
@@ -71,16 +75,22 @@ impl Store {
     /// The rows at these places.
     pub async fn kept(
         &self,
+        editions: Editions<'_>,
         places: impl IntoIterator<Item = &Place>,
     ) -> Result<HashMap<Place, Kept>, StoreError> {
-        let ids: Vec<_> = places.into_iter().map(event_id).collect();
+        let places = places.into_iter();
+        let ids: Vec<_> = places.map(|place| event_id(editions.of(&place.room), place.number)).collect();
         let rows: Vec<EventRow> = self.select("SELECT * FROM $of", ids).await?;
         rows.into_iter().map(EventRow::kept).collect()
     }
 
     /// Which of these reactions are given.
-    pub async fn marks(&self, marks: impl IntoIterator<Item = &Mark>) -> Result<HashSet<Mark>, StoreError> {
-        let ids: Vec<_> = marks.into_iter().map(reaction_id).collect();
+    pub async fn marks(
+        &self,
+        editions: Editions<'_>,
+        marks: impl IntoIterator<Item = &Mark>,
+    ) -> Result<HashSet<Mark>, StoreError> {
+        let ids: Vec<_> = marks.into_iter().map(|mark| reaction_id(editions, mark)).collect();
         let found: Vec<RecordId> = self.select("SELECT VALUE id FROM $of", ids).await?;
         found.iter().map(mark).collect()
     }
@@ -88,9 +98,11 @@ impl Store {
     /// Where the log holds texts of these messages, beside the messages themselves.
     pub async fn texts(
         &self,
+        editions: Editions<'_>,
         messages: impl IntoIterator<Item = &(RoomSlug, u64)>,
     ) -> Result<Vec<Text>, StoreError> {
-        let ranges = messages.into_iter().map(|(room, seq)| room_range("text", room, *seq..seq + 1));
+        let messages = messages.into_iter();
+        let ranges = messages.map(|(room, seq)| numbered_range("text", editions.of(room), *seq..seq + 1));
         let mut texts = Vec::new();
         for range in ranges {
             let rows: Vec<TextRow> = self.select_range("SELECT * FROM $range", range).await?;
@@ -169,11 +181,11 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes all rows of a room that was erased, a few at a time.
-    pub async fn delete_rows(&self, room: &RoomSlug) -> Result<(), StoreError> {
+    /// Deletes all rows of a room under these generations, a few at a time.
+    pub async fn delete_rows(&self, room: &RoomSlug, generations: Range<u64>) -> Result<(), StoreError> {
         for table in ["event", "sent", "reaction", "change", "text"] {
             loop {
-                let range = whole_room_range(table, room);
+                let range = generations_range(table, room, generations.clone());
                 let some: Vec<RecordId> =
                     self.select_range("SELECT VALUE id FROM $range LIMIT 500", range).await?;
                 if some.is_empty() {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use crate::checkpoint::{Checkpoint, Totals};
+use crate::edition::Edition;
 use crate::projection::{Aside, Part, RoomState};
 
 #[derive(Debug, SurrealValue)]
@@ -20,6 +21,7 @@ pub(super) struct RoomRow {
     pub last_message: i64,
     pub erased_people: Vec<Uuid>,
     pub erased: bool,
+    pub generation: i64,
 }
 
 #[derive(Debug, SurrealValue)]
@@ -80,20 +82,29 @@ pub(super) fn text(text: &impl ToString) -> Value {
     Value::String(text.to_string())
 }
 
-/// The key of what a room has with a number or a sequence.
-pub(super) fn room_key(room: &RoomSlug, number: u64) -> RecordIdKey {
-    array([text(room), int(number).into_value()])
+/// The key of a row of a room's edition, which ends with these parts.
+pub(super) fn row_key(
+    Edition { room, generation }: Edition<'_>,
+    rest: impl IntoIterator<Item = Value>,
+) -> RecordIdKey {
+    array([text(room), int(generation).into_value()].into_iter().chain(rest))
 }
 
-/// Everything in a table whose key begins with a room and one of these numbers.
-pub(super) fn room_range(table: &str, room: &RoomSlug, numbers: Range<u64>) -> RecordId {
-    let key = |number| room_key(room, number);
+/// The key of what an edition has with a number or a sequence.
+pub(super) fn numbered_key(edition: Edition<'_>, number: u64) -> RecordIdKey {
+    row_key(edition, [int(number).into_value()])
+}
+
+/// Everything of an edition in a table whose key goes on with one of these numbers.
+pub(super) fn numbered_range(table: &str, edition: Edition<'_>, numbers: Range<u64>) -> RecordId {
+    let key = |number| numbered_key(edition, number);
     range(table, key(numbers.start), key(numbers.end))
 }
 
-/// Everything in a table whose key begins with a room: an array is greater than any number or id.
-pub(super) fn whole_room_range(table: &str, room: &RoomSlug) -> RecordId {
-    range(table, array([text(room)]), array([text(room), Value::Array(Vec::<Value>::new().into())]))
+/// Everything of a room in a table, under any of these generations.
+pub(super) fn generations_range(table: &str, room: &RoomSlug, generations: Range<u64>) -> RecordId {
+    let key = |generation| row_key(Edition { room, generation }, []);
+    range(table, key(generations.start), key(generations.end))
 }
 
 pub(super) fn range(table: &str, from: RecordIdKey, to: RecordIdKey) -> RecordId {
@@ -167,6 +178,7 @@ impl RoomRow {
             last_message: int(state.last_message),
             erased_people: state.erased_people.iter().map(|user| user.0).collect(),
             erased: state.erased,
+            generation: int(state.generation),
         }
     }
 
@@ -178,6 +190,7 @@ impl RoomRow {
             last_message: natural(self.last_message, "number")?,
             erased_people: self.erased_people.into_iter().map(UserId).collect(),
             erased: self.erased,
+            generation: natural(self.generation, "generation")?,
         };
         Ok((room_in(&self.id)?, state))
     }

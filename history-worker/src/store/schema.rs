@@ -7,7 +7,7 @@ use surrealdb::types::Variables;
 use super::{Store, StoreError};
 
 /// The layout that this code writes and reads.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 

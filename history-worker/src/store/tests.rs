@@ -5,11 +5,18 @@ use protocol::{Event, MessageId, RoomSlug, SealedStored, StreamIdentity, Timesta
 use super::*;
 use crate::boxes::{self, boxed};
 use crate::checkpoint::Checkpoint;
+use crate::edition::{Edition, Editions};
 use crate::projection::{
     Batch, Given, GivenAt, Kept, LogEntry, Mark, Part, Place, RoomState, Sent, SentKey, Text,
 };
 
 const PART: Part = Part { shard: Shard(0), shards: 1 };
+
+const FIRST: Editions<'_> = Editions::Under(0);
+
+const fn first(room: &RoomSlug) -> Edition<'_> {
+    Edition { room, generation: 0 }
+}
 
 struct Database {
     store: Store,
@@ -67,14 +74,14 @@ async fn what_was_written_is_read_back_also_after_the_database_was_closed() {
     let tea = room("tea_x7qa");
     let events = [message(3, "one"), message(5, "<two>\n\"'`; DROP TABLE event"), message(9, "🙂")];
     let after = at(9);
-    database.store.apply(PART, &at(0), &batch(&tea, 0, &events), &after).await.unwrap();
+    database.store.apply(PART, &at(0), (FIRST, &batch(&tea, 0, &events)), &after).await.unwrap();
     database.store.close().await;
 
     let store = open(database.folder.path()).await.unwrap();
     assert_eq!(store.checkpoint(PART).await, Ok(Some(after)));
-    assert_eq!(store.rows(&tea, 1..4).await.unwrap(), rows(&events));
-    assert_eq!(store.rows(&tea, 2..3).await.unwrap(), rows(&events[1..2]));
-    assert_eq!(store.rising(&tea, Rising::Sequence, &[3, 1]).await.unwrap(), [9, 3]);
+    assert_eq!(store.rows(first(&tea), 1..4).await.unwrap(), rows(&events));
+    assert_eq!(store.rows(first(&tea), 2..3).await.unwrap(), rows(&events[1..2]));
+    assert_eq!(store.rising(first(&tea), Rising::Sequence, &[3, 1]).await.unwrap(), [9, 3]);
     let rooms = store.rooms([&tea, &room("coffee_1111")]).await.unwrap();
     assert_eq!(rooms.len(), 1);
     assert_eq!((rooms[&tea].count, rooms[&tea].last_seq), (3, 9));
@@ -82,7 +89,7 @@ async fn what_was_written_is_read_back_also_after_the_database_was_closed() {
     assert_eq!(last, [(tea.clone(), events[2].clone())]);
     let known = SentKey::of(&tea, &events[1].event);
     let unknown = SentKey::of(&tea, &message(1, "x").event);
-    let sent = store.sent([&known, &unknown]).await.unwrap();
+    let sent = store.sent(FIRST, [&known, &unknown]).await.unwrap();
     assert_eq!(sent.into_iter().collect::<Vec<_>>(), [(known, Sent { number: 2, seq: 5 })]);
 }
 
@@ -91,15 +98,15 @@ async fn a_batch_after_another_checkpoint_is_refused_whole() {
     let database = database().await;
     let tea = room("tea_x7qa");
     let store = &database.store;
-    store.apply(PART, &at(0), &batch(&tea, 0, &[message(3, "first")]), &at(3)).await.unwrap();
+    store.apply(PART, &at(0), (FIRST, &batch(&tea, 0, &[message(3, "first")])), &at(3)).await.unwrap();
     let late = batch(&tea, 1, &[message(4, "late")]);
     for before in [at(0), at(2), Checkpoint { stream: StreamIdentity(8), ..at(3) }] {
-        assert_eq!(store.apply(PART, &before, &late, &at(4)).await, Err(StoreError::Moved));
+        assert_eq!(store.apply(PART, &before, (FIRST, &late), &at(4)).await, Err(StoreError::Moved));
     }
-    assert_eq!(store.rows(&tea, 1..9).await.unwrap().len(), 1);
+    assert_eq!(store.rows(first(&tea), 1..9).await.unwrap().len(), 1);
     assert_eq!(store.rooms([&tea]).await.unwrap()[&tea].count, 1);
-    store.apply(PART, &at(3), &late, &at(4)).await.unwrap();
-    assert_eq!(store.rows(&tea, 1..9).await.unwrap().len(), 2);
+    store.apply(PART, &at(3), (FIRST, &late), &at(4)).await.unwrap();
+    assert_eq!(store.rows(first(&tea), 1..9).await.unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,8 +119,8 @@ async fn of_two_workers_at_once_one_writes_and_the_other_is_told() {
         let theirs = batch(&tea, round - 1, &[message(round, "theirs")]);
         let (before, after) = (at(round - 1), at(round));
         let results = tokio::join!(
-            database.store.apply(PART, &before, &ours, &after),
-            database.store.apply(PART, &before, &theirs, &after)
+            database.store.apply(PART, &before, (FIRST, &ours), &after),
+            database.store.apply(PART, &before, (FIRST, &theirs), &after)
         );
         let told =
             |result: &Result<(), StoreError>| matches!(result, Err(StoreError::Moved | StoreError::Conflict));
@@ -122,7 +129,7 @@ async fn of_two_workers_at_once_one_writes_and_the_other_is_told() {
             "{results:?}"
         );
         applied += 1;
-        assert_eq!(database.store.rows(&tea, 1..99).await.unwrap().len(), applied);
+        assert_eq!(database.store.rows(first(&tea), 1..99).await.unwrap().len(), applied);
     }
 }
 
@@ -131,9 +138,9 @@ async fn a_page_of_one_room_has_nothing_of_its_neighbours() {
     let database = database().await;
     let (short, long) = (room("tea"), room("tea_x7qa"));
     let of = |first: u64| (0..40).map(|n| message(first + n, "m")).collect::<Vec<_>>();
-    database.store.apply(PART, &at(0), &batch(&short, 0, &of(1)), &at(40)).await.unwrap();
-    database.store.apply(PART, &at(40), &batch(&long, 0, &of(41)), &at(80)).await.unwrap();
-    let found = database.store.rows(&short, 1..1_000_000).await.unwrap();
+    database.store.apply(PART, &at(0), (FIRST, &batch(&short, 0, &of(1))), &at(40)).await.unwrap();
+    database.store.apply(PART, &at(40), (FIRST, &batch(&long, 0, &of(41))), &at(80)).await.unwrap();
+    let found = database.store.rows(first(&short), 1..1_000_000).await.unwrap();
     assert_eq!(found.iter().map(|kept| kept.row.seq).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
 }
 
@@ -143,7 +150,7 @@ async fn rows_are_changed_and_what_is_deleted_leaves_no_text_behind() {
     let database = database().await;
     let (store, tea) = (&database.store, room("tea_x7qa"));
     let events = [message(3, "needle one"), message(4, "other")];
-    store.apply(PART, &at(0), &batch(&tea, 0, &events), &at(4)).await.unwrap();
+    store.apply(PART, &at(0), (FIRST, &batch(&tea, 0, &events)), &at(4)).await.unwrap();
 
     let (place, people) = (Place::new(&tea, 1), [UserId::new(), UserId::new()]);
     let (given_by, edited_by) = (MessageId::new(), MessageId::new());
@@ -163,10 +170,10 @@ async fn rows_are_changed_and_what_is_deleted_leaves_no_text_behind() {
         texts: vec![text.clone()],
         ..Batch::default()
     };
-    store.apply(PART, &at(4), &changes, &at(7)).await.unwrap();
-    assert_eq!(store.kept([&place]).await.unwrap()[&place], edited);
-    assert_eq!(store.texts([&(tea.clone(), 3), &(tea.clone(), 4)]).await.unwrap(), [text]);
-    let page = store.shown(&tea, 1, (store.rows(&tea, 1..3).await.unwrap(), &[])).await.unwrap();
+    store.apply(PART, &at(4), (FIRST, &changes), &at(7)).await.unwrap();
+    assert_eq!(store.kept(FIRST, [&place]).await.unwrap()[&place], edited);
+    assert_eq!(store.texts(FIRST, [&(tea.clone(), 3), &(tea.clone(), 4)]).await.unwrap(), [text]);
+    let page = store.shown(first(&tea), 1, (store.rows(first(&tea), 1..3).await.unwrap(), &[])).await.unwrap();
     let What::Message(shown) = &page[0].what else { panic!("{page:?}") };
     let by = vec![people[1], people[0]];
     assert_eq!(shown.reactions, [Reactors { reaction: reaction(people[1]), count: 2, by }]);
@@ -179,8 +186,8 @@ async fn rows_are_changed_and_what_is_deleted_leaves_no_text_behind() {
     assert!(everything(store).await.contains(needle), "{needle}");
 
     let back = Batch { marks: [(mark(people[1]), None)].into(), ..Batch::default() };
-    store.apply(PART, &at(7), &back, &at(8)).await.unwrap();
-    let left = store.marks([&mark(people[0]), &mark(people[1])]).await.unwrap();
+    store.apply(PART, &at(7), (FIRST, &back), &at(8)).await.unwrap();
+    let left = store.marks(FIRST, [&mark(people[0]), &mark(people[1])]).await.unwrap();
     assert_eq!(left.into_iter().collect::<Vec<_>>(), [mark(people[0])]);
 
     let mut erased = edited;
@@ -194,10 +201,10 @@ async fn rows_are_changed_and_what_is_deleted_leaves_no_text_behind() {
         erase: [(5, entry.clone())].into(),
         ..Batch::default()
     };
-    store.apply(PART, &at(8), &deletion, &at(9)).await.unwrap();
-    assert_eq!(store.kept([&place]).await.unwrap()[&place], erased);
-    assert!(store.marks([&mark(people[0])]).await.unwrap().is_empty());
-    assert!(store.texts([&(tea.clone(), 3)]).await.unwrap().is_empty());
+    store.apply(PART, &at(8), (FIRST, &deletion), &at(9)).await.unwrap();
+    assert_eq!(store.kept(FIRST, [&place]).await.unwrap()[&place], erased);
+    assert!(store.marks(FIRST, [&mark(people[0])]).await.unwrap().is_empty());
+    assert!(store.texts(FIRST, [&(tea.clone(), 3)]).await.unwrap().is_empty());
     assert_eq!(store.find(&tea, events[0].event.id()).await.unwrap(), [erased.row]);
     assert!(!everything(store).await.contains(needle));
 
@@ -225,7 +232,7 @@ async fn the_events_with_one_id_are_found_whoever_sent_them() {
     };
     let id = |last: u128| MessageId(uuid::Uuid::from_u128(last));
     let events: Vec<_> = [4, 5, 5, 6].into_iter().zip(1..).map(|(last, seq)| with(id(last), seq)).collect();
-    store.apply(PART, &at(0), &batch(&tea, 0, &events), &at(4)).await.unwrap();
+    store.apply(PART, &at(0), (FIRST, &batch(&tea, 0, &events)), &at(4)).await.unwrap();
     let mut found = store.find(&tea, id(5)).await.unwrap();
     found.sort_unstable_by_key(|row| row.seq);
     assert_eq!(found.iter().map(|row| row.seq).collect::<Vec<_>>(), [2, 3]);
@@ -235,7 +242,7 @@ async fn the_events_with_one_id_are_found_whoever_sent_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_another_layout_is_refused_and_left_alone() {
-    for (layout, advice) in [(3, "start again with an empty one"), (5, "use a newer backchat")] {
+    for (layout, advice) in [(4, "start again with an empty one"), (6, "use a newer backchat")] {
         let database = database().await;
         let other = format!("UPDATE meta:schema SET version = {layout}");
         let variables = surrealdb::types::Variables::new();

@@ -7,10 +7,11 @@ use surrealdb::types::{SurrealValue, Value, Variables};
 use super::change_rows::{ChangeRow, EndedRow, EraseRow, TextRow};
 use super::error::MOVED;
 use super::event_rows::{EventRow, ReactionRow, SentRow, reaction_id};
-use super::rows::{AsideRow, CheckpointRow, RoomRow, checkpoint_id, int, room_range};
+use super::rows::{AsideRow, CheckpointRow, RoomRow, checkpoint_id, int, numbered_range};
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
-use crate::projection::{Batch, Part};
+use crate::edition::Editions;
+use crate::projection::{Batch, Part, Place};
 
 /// Longest wait for a batch to be written.
 const APPLY_MAX: Duration = Duration::from_secs(30);
@@ -19,7 +20,8 @@ const APPLY_MAX: Duration = Duration::from_secs(30);
 const EVENT_CHANGES: &str = "ON DUPLICATE KEY UPDATE kind = $input.kind, by = $input.by, sealed = $input.sealed, \
      edited_ms = $input.edited_ms, hash = $input.hash, given = $input.given";
 const ROOM_CHANGES: &str = "ON DUPLICATE KEY UPDATE count = $input.count, last_seq = $input.last_seq, \
-     last_message = $input.last_message, erased_people = $input.erased_people, erased = $input.erased";
+     last_message = $input.last_message, erased_people = $input.erased_people, erased = $input.erased, \
+     generation = $input.generation";
 const REACTION_CHANGES: &str =
     "ON DUPLICATE KEY UPDATE seq = $input.seq, by = $input.by, sealed = $input.sealed";
 
@@ -33,13 +35,14 @@ impl Store {
         &self,
         part: Part,
         before: &Checkpoint,
-        batch: &Batch,
+        (editions, batch): (Editions<'_>, &Batch),
         after: &Checkpoint,
     ) -> Result<(), StoreError> {
         let mut transaction = Transaction::begin(part, before);
-        transaction.events(batch);
-        transaction.reactions(batch);
-        transaction.texts(part, batch);
+        transaction.events(editions, batch);
+        transaction.reactions(editions, batch);
+        transaction.texts(editions, batch);
+        transaction.to_erase(part, batch);
         let asides = batch.asides.iter().map(|aside| AsideRow::of(part, aside).into_value());
         transaction.insert("aside", "asides", asides.collect(), "");
         let rooms = batch.rooms.iter().map(|(room, state)| RoomRow::of(room, state).into_value());
@@ -70,34 +73,27 @@ impl Transaction {
         Self { statements, variables }
     }
 
-    fn events(&mut self, batch: &Batch) {
-        let rows = batch.rows.iter();
-        self.insert(
-            "event",
-            "events",
-            rows.map(|(p, kept)| EventRow::of(p, kept).into_value()).collect(),
-            "",
-        );
-        let rows = batch.rows.iter();
-        self.insert("sent", "sents", rows.map(|(p, kept)| SentRow::of(p, kept).into_value()).collect(), "");
-        let rows = batch.changed.iter();
-        let changed = rows.map(|(place, kept)| EventRow::of(place, kept).into_value()).collect();
-        self.insert("event", "changed", changed, EVENT_CHANGES);
-        let changes = batch.changes.iter().map(|change| ChangeRow::of(change).into_value()).collect();
-        self.insert("change", "changes", changes, "");
+    fn events(&mut self, editions: Editions<'_>, batch: &Batch) {
+        let event = |(place, kept)| EventRow::of(editions, place, kept).into_value();
+        self.insert("event", "events", batch.rows.iter().map(event).collect(), "");
+        let sent = batch.rows.iter().map(|(place, kept)| SentRow::of(editions, place, kept).into_value());
+        self.insert("sent", "sents", sent.collect(), "");
+        self.insert("event", "changed", batch.changed.iter().map(event).collect(), EVENT_CHANGES);
+        let changes = batch.changes.iter().map(|change| ChangeRow::of(editions, change).into_value());
+        self.insert("change", "changes", changes.collect(), "");
     }
 
-    fn reactions(&mut self, batch: &Batch) {
-        let cleared = batch.cleared.iter();
-        let cleared =
-            cleared.map(|at| room_range("reaction", &at.room, at.number..at.number + 1).into_value());
+    fn reactions(&mut self, editions: Editions<'_>, batch: &Batch) {
+        let cleared = batch.cleared.iter().map(|Place { room, number }| {
+            numbered_range("reaction", editions.of(room), *number..number + 1).into_value()
+        });
         self.delete_ranges("cleared", cleared.collect());
         let mut given = Vec::new();
         let mut taken_back = Vec::new();
         for (mark, given_at) in &batch.marks {
             match given_at {
-                Some(at) => given.push(ReactionRow::of(mark, at).into_value()),
-                None => taken_back.push(reaction_id(mark)),
+                Some(at) => given.push(ReactionRow::of(editions, mark, at).into_value()),
+                None => taken_back.push(reaction_id(editions, mark)),
             }
         }
         self.insert("reaction", "given", given, REACTION_CHANGES);
@@ -107,12 +103,16 @@ impl Transaction {
         }
     }
 
-    fn texts(&mut self, part: Part, batch: &Batch) {
-        let forgotten = batch.forgotten.iter();
-        let forgotten = forgotten.map(|(room, seq)| room_range("text", room, *seq..seq + 1).into_value());
+    fn texts(&mut self, editions: Editions<'_>, batch: &Batch) {
+        let forgotten = batch.forgotten.iter().map(|(room, seq)| {
+            numbered_range("text", editions.of(room), *seq..seq + 1).into_value()
+        });
         self.delete_ranges("forgotten", forgotten.collect());
-        let texts = batch.texts.iter().map(|text| TextRow::of(text).into_value());
+        let texts = batch.texts.iter().map(|text| TextRow::of(editions, text).into_value());
         self.insert("text", "texts", texts.collect(), "");
+    }
+
+    fn to_erase(&mut self, part: Part, batch: &Batch) {
         let erase = batch.erase.values().map(|entry| EraseRow::of(part, entry).into_value());
         let ended = batch.ended.iter().map(|ended| EndedRow::of(part, ended).into_value());
         self.insert("ended", "ended", ended.collect(), "");

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use history_worker::edition::Edition;
 use protocol::subject::Shard;
 
 use super::nats::Nats;
@@ -41,7 +42,7 @@ async fn a_log_made_anew_stops_the_worker_with_a_sentence_and_changes_nothing() 
 
     let address = format!("surrealkv://{}", history.display()).parse().unwrap();
     let store = history_worker::store::Store::open(&address).await.unwrap();
-    let rows = store.rows(&tea, 1..100).await.unwrap();
+    let rows = store.rows(Edition { room: &tea, generation: 0 }, 1..100).await.unwrap();
     assert_eq!(rows.iter().map(|kept| kept.row.seq).collect::<Vec<_>>(), stored);
 }
 

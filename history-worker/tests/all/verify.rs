@@ -94,13 +94,13 @@ async fn what_was_meddled_with_is_named_and_nothing_else() {
 
     meddled_with(
         &database,
-        "UPDATE event:['r_author', 5] SET author = rand::uuid();
-         DELETE event:['r_missing', 7];
-         UPDATE event:['r_stale', 12] SET sealed = event:['r_stale', 3].sealed, edited_ms = NONE;
+        "UPDATE event:['r_author', 0, 5] SET author = rand::uuid();
+         DELETE event:['r_missing', 0, 7];
+         UPDATE event:['r_stale', 0, 12] SET sealed = event:['r_stale', 0, 3].sealed, edited_ms = NONE;
          UPDATE sent SET number = 3 WHERE id[0] = 'r_number' AND number = 4;
-         DELETE reaction:['r_reaction', 12, NONE]..['r_reaction', 13];
-         LET $row = (SELECT * FROM ONLY event:['r_doubled', 9]);
-         CREATE event:['r_doubled', 33] CONTENT object::remove($row, 'id');",
+         DELETE reaction:['r_reaction', 0, 12, NONE]..['r_reaction', 13];
+         LET $row = (SELECT * FROM ONLY event:['r_doubled', 0, 9]);
+         CREATE event:['r_doubled', 0, 33] CONTENT object::remove($row, 'id');",
     )
     .await;
     let address = format!("surrealkv://{}", database.display());
