@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use service::config::{Inside, Settings, Source};
 
+use crate::history::Wanted;
+
 /// Everything that can be set. The services' settings keep their own names (`BACKCHAT_GATEWAY_…`), less those that follow from
 /// running in one process.
 pub struct Config {
@@ -29,6 +31,8 @@ pub enum Command {
     /// The entry at this place, here and below.
     ShowSetAside(String),
     DropSetAside(String),
+    RetrySetAside(String),
+    ReplayHistory(Wanted),
     /// Of one room, or of all.
     VerifyHistory(Option<String>),
     /// Everything of who has this name.
@@ -125,6 +129,12 @@ fn command(source: &mut Source) -> Command {
             "Compares the history of the running backchat with its log, room by room, and names what differs; then the exit code is 1",
         ),
         (
+            "history replay",
+            Command::ReplayHistory(Wanted::All),
+            "Makes the history of the running backchat anew from its log, room by room, while people chat; the exit code is 1 when rooms \
+             stay as they are, since the log does not have all of them",
+        ),
+        (
             "keys check",
             Command::CheckKeys,
             "Says whether the root keys open every key of the data, and which of them are needed",
@@ -149,6 +159,10 @@ fn command(source: &mut Source) -> Command {
     let asked = commands.map(|(words, command, doc)| source.command(words, doc).then_some(command));
     let verified = source.command_on("history verify", "ADDRESS", "The same for one room");
     let verified = verified.map(|room| Command::VerifyHistory(Some(room)));
+    let replayed = source.command_on("history replay", "ADDRESS", "The same for one room");
+    let replayed = replayed.map(|room| Command::ReplayHistory(Wanted::Room(room)));
+    let replayed_shard = source.command_on("history replay-shard", "NUMBER", "The same for one shard");
+    let replayed_shard = replayed_shard.map(|shard| Command::ReplayHistory(Wanted::Shard(shard)));
     let shown = source.command_on(
         "history set-aside show",
         "PLACE",
@@ -156,6 +170,11 @@ fn command(source: &mut Source) -> Command {
     );
     let dropped =
         source.command_on("history set-aside drop", "PLACE", "Forgets such an entry; the log keeps it");
+    let retried = source.command_on(
+        "history set-aside retry",
+        "PLACE",
+        "Gives such an entry its place in the history, if this backchat can read it",
+    );
     let person = source.command_on(
         "erase person",
         "NAME",
@@ -166,8 +185,13 @@ fn command(source: &mut Source) -> Command {
         "ADDRESS",
         "Erases a room with everything in it; ADDRESS is what stands behind /room/ in its link",
     );
-    let aside = [shown.map(Command::ShowSetAside), dropped.map(Command::DropSetAside)];
-    let on_something = [verified, person.map(Command::ErasePerson), room.map(Command::EraseRoom)];
+    let aside = [
+        shown.map(Command::ShowSetAside),
+        dropped.map(Command::DropSetAside),
+        retried.map(Command::RetrySetAside),
+    ];
+    let on_something =
+        [verified, replayed, replayed_shard, person.map(Command::ErasePerson), room.map(Command::EraseRoom)];
     asked.into_iter().chain(aside).chain(on_something).flatten().next().unwrap_or(Command::Chat)
 }
 

@@ -22,6 +22,8 @@ pub enum Error {
     Refused(String),
     /// The history is not what the log says, in so many places.
     Differs(u64),
+    /// So many rooms were not made anew.
+    Left(u64),
     /// No NATS server was found.
     NatsMissing,
     /// The NATS server is too old, or is none.
@@ -51,6 +53,8 @@ impl fmt::Display for Error {
             Self::Roots(why) => formatter.write_str(why),
             Self::Differs(1) => formatter.write_str("the history differs from the log in one place"),
             Self::Differs(places) => write!(formatter, "the history differs from the log in {places} places"),
+            Self::Left(1) => formatter.write_str("one room stays as it is"),
+            Self::Left(rooms) => write!(formatter, "{rooms} rooms stay as they are"),
             Self::NatsMissing => formatter.write_str(
                 "no nats-server was found: put version 2.12 or newer on PATH, or name it with --nats-server",
             ),
@@ -76,7 +80,7 @@ impl Fatal for Error {
     fn is_start_fault(&self) -> bool {
         match self {
             Self::Service { is_start_fault, .. } => *is_start_fault,
-            Self::Differs(_) => false,
+            Self::Differs(_) | Self::Left(_) => false,
             _ => true,
         }
     }

@@ -1,8 +1,10 @@
 //! `backchat history`: what an operator asks the history worker. Here, how far the history is behind the log.
 
+mod replay;
 pub mod set_aside;
 mod verify;
 
+pub use replay::{Wanted, replay};
 pub use verify::verify;
 
 use std::io::IsTerminal;

@@ -37,6 +37,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         Command::ListSetAside => history::set_aside::list(&config).await,
         Command::ShowSetAside(ref place) => history::set_aside::show(&config, place).await,
         Command::DropSetAside(ref place) => history::set_aside::forget(&config, place).await,
+        Command::RetrySetAside(ref place) => history::set_aside::retry(&config, place).await,
+        Command::ReplayHistory(ref wanted) => history::replay(&config, wanted, shutdown).await,
         Command::VerifyHistory(ref room) => history::verify(&config, room.as_deref(), shutdown).await,
         Command::Chat => Box::pin(chat(config, shutdown)).await,
         Command::CheckKeys => Box::pin(keys::check(config, shutdown)).await,

@@ -1,4 +1,5 @@
-//! Taking the texts of deleted messages out of the log, and everything of erased rooms out of log and database.
+//! Taking the texts of deleted messages out of the log, everything of erased rooms out of log and database, and of rooms that were
+//! made anew what was read before.
 //!
 //! What must go is written with the batch in which the deletion is, so a crash between the two forgets nothing; doing it twice does
 //! no harm. It runs beside the projection, which a broker that refuses must not stop.
@@ -7,19 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Broker;
-use protocol::{Event, SealedEvent};
+use protocol::{Event, SealedEvent, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::Error;
 use crate::projection::{Ended, LogEntry, Part};
 use crate::signals::Signals;
-use crate::store::Store;
+use crate::store::{Stale, Store};
 
 /// How often it is looked without being asked: another worker may have left something.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Entries of an erased room that are read at once.
 const BATCH: usize = 500;
+/// Milliseconds after which nobody reads rows any more that are not the room's since then: longer than any question may take.
+const READERS_MAX_MS: i64 = 30_000;
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -56,7 +59,9 @@ impl Erasing {
         loop {
             let entries = self.store.to_erase(self.part).await?;
             if entries.is_empty() {
-                return Ok(erased + self.erase_rooms().await?);
+                erased += self.erase_rooms().await?;
+                self.delete_stale().await?;
+                return Ok(erased);
             }
             let mut gone = Vec::with_capacity(entries.len());
             for entry in &entries {
@@ -78,6 +83,23 @@ impl Erasing {
                 erased += self.erase_room(room).await?;
                 self.store.delete_rows(&room.room, 0..u64::MAX).await?;
                 self.store.nothing_left(self.part, room).await?;
+            }
+        }
+    }
+
+    /// Deletes what was read before of rooms that were made anew.
+    async fn delete_stale(&self) -> Result<(), Error> {
+        loop {
+            let now = Timestamp::now().as_millis();
+            let is_unread = |stale: &Stale| stale.since.as_millis() + READERS_MAX_MS < now;
+            let mut stale = self.store.stale(self.part).await?;
+            stale.retain(is_unread);
+            if stale.is_empty() {
+                return Ok(());
+            }
+            for stale in &stale {
+                self.store.delete_rows(&stale.room, 0..stale.generation).await?;
+                self.store.nothing_stale(self.part, stale).await?;
             }
         }
     }

@@ -13,6 +13,7 @@ mod paging;
 mod projecting;
 pub mod projection;
 mod queries;
+pub mod replay;
 mod shard;
 mod signals;
 pub mod store;
@@ -142,6 +143,7 @@ fn apply_and_answer(
         Box::pin(verify::rounds(verifier, seen.clone(), Arc::clone(signals), verify_every))
     };
     let measuring = lag::watch(part.shard, broker.clone(), seen.clone(), Arc::clone(signals));
+    let (to_erase, to_replay) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let answers = Answers {
         part,
         broker: broker.clone(),
@@ -149,8 +151,8 @@ fn apply_and_answer(
         signals: Arc::clone(signals),
         progress: seen,
         verifying: Arc::default(),
+        to_replay: Arc::clone(&to_replay),
     };
-    let to_erase = Arc::new(Notify::new());
     let erasing = Erasing {
         part,
         broker: broker.clone(),
@@ -160,7 +162,7 @@ fn apply_and_answer(
     };
     let (broker, store, signals) = (broker.clone(), store.clone(), Arc::clone(signals));
     tasks.spawn(answers.serve(stopping.clone()));
-    tasks.spawn(Shard { part, broker, store, signals, progress, to_erase }.run(stopping.clone()));
+    tasks.spawn(Shard { part, broker, store, signals, progress, to_erase, to_replay }.run(stopping.clone()));
     for beside in [Box::pin(measuring) as Beside, Box::pin(erasing.run()), verifying] {
         let stopping = stopping.clone();
         tasks.spawn(async move {

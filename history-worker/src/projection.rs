@@ -19,6 +19,7 @@ use protocol::event::Unreadable;
 use protocol::subject::{Shard, room_of};
 use protocol::view::SealedRow;
 use protocol::{MessageId, RoomSlug, SealedEvent, SealedStored, Target, Timestamp, UserId, limits};
+use serde::{Deserialize, Serialize};
 
 /// Which part of the log is projected, and into how many parts it is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct Part {
 }
 
 /// What is kept of a room beside its rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomState {
     pub creator: UserId,
     /// Rows in the room: they are numbered 1 to `count`, in the order of the log. Changes of rows have no number.

@@ -3,17 +3,19 @@
 mod after;
 mod locate;
 mod page;
+mod replay;
 mod set_aside;
 mod status;
 mod verify;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Question};
 use protocol::query::{HistoryAnswer, HistoryQuery};
 use protocol::{MessageId, RoomSlug, limits, subject};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -42,18 +44,26 @@ pub struct Answers {
     pub progress: watch::Receiver<Option<Progress>>,
     /// What of the shard is compared with its log.
     pub verifying: Arc<Mutex<Option<verify::Job>>>,
+    /// Rung when there is something to make anew.
+    pub to_replay: Arc<Notify>,
 }
 
 /// Why a question has no answer of its own kind.
 enum NoAnswer {
     Behind { applied: u64 },
-    Refused(&'static str),
+    Refused(Cow<'static, str>),
     Failed(StoreError),
 }
 
 impl From<StoreError> for NoAnswer {
     fn from(error: StoreError) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl NoAnswer {
+    fn refused(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Refused(reason.into())
     }
 }
 
@@ -102,7 +112,7 @@ impl Answers {
             Ok(answer) => (QueryOutcome::Answered, answer),
             Err(NoAnswer::Behind { applied }) => (QueryOutcome::Behind, HistoryAnswer::Behind { applied }),
             Err(NoAnswer::Refused(reason)) => {
-                (QueryOutcome::Refused, HistoryAnswer::Refused { reason: reason.into() })
+                (QueryOutcome::Refused, HistoryAnswer::Refused { reason: reason.into_owned() })
             }
             Err(NoAnswer::Failed(error)) => {
                 tracing::warn!(shard = self.part.shard.0, %error, "a question was not answered");
@@ -123,7 +133,8 @@ impl Answers {
             Ok(HistoryQuery::Status) => self.status().await.map(HistoryAnswer::Status),
             Ok(HistoryQuery::SetAside(asked)) => self.set_aside(asked).await,
             Ok(HistoryQuery::Verify(what)) => self.verify(what).await.map(HistoryAnswer::Verified),
-            Err(_) => Err(NoAnswer::Refused("not a question about the history")),
+            Ok(HistoryQuery::Replay(asked)) => self.replay(asked).await,
+            Err(_) => Err(NoAnswer::refused("not a question about the history")),
         }
     }
 
@@ -137,7 +148,7 @@ impl Answers {
 
     async fn last(&self, rooms: &[RoomSlug]) -> Result<HistoryAnswer, NoAnswer> {
         if rooms.len() > ROOMS_MAX {
-            return Err(NoAnswer::Refused("at most 200 rooms in one question"));
+            return Err(NoAnswer::refused("at most 200 rooms in one question"));
         }
         for room in rooms {
             self.check_room(room)?;
@@ -145,7 +156,7 @@ impl Answers {
         let answer = HistoryAnswer::Last { events: self.store.last_messages(rooms).await? };
         let bytes = serde_json::to_vec(&answer).map_or(0, |bytes| bytes.len());
         if bytes > paging::ANSWER_BYTES_MAX {
-            return Err(NoAnswer::Refused(
+            return Err(NoAnswer::refused(
                 "their last messages are too long for one answer: ask for fewer rooms",
             ));
         }
@@ -155,7 +166,7 @@ impl Answers {
     /// The limit of an answer and its room, checked.
     fn check(&self, room: &RoomSlug, limit: usize) -> Result<(), NoAnswer> {
         if limit == 0 || limit > limits::PAGE_EVENTS_MAX {
-            return Err(NoAnswer::Refused("an answer has 1 to 100 rows or events"));
+            return Err(NoAnswer::refused("an answer has 1 to 100 rows or events"));
         }
         self.check_room(room)
     }
@@ -188,7 +199,7 @@ impl Answers {
         if subject::Shard::of(room, self.part.shards) == self.part.shard {
             Ok(())
         } else {
-            Err(NoAnswer::Refused("the room belongs to another shard"))
+            Err(NoAnswer::refused("the room belongs to another shard"))
         }
     }
 

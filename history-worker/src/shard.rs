@@ -4,20 +4,23 @@
 //! database and goes on behind it: there is no other way back, so that there is none that could skip or repeat.
 
 use std::collections::HashMap;
+use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Connection, Follower, Record};
 use protocol::{RoomSlug, StreamIdentity};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::checkpoint::{Checkpoint, LogFacts};
 use crate::edition::Editions;
-use crate::projection::{Part, RoomState};
 use crate::projecting;
+use crate::projection::{Part, RoomState};
+use crate::replay::Replay;
 use crate::signals::Signals;
 use crate::store::{Store, StoreError};
 
@@ -32,6 +35,10 @@ const STAND_BY_LOOK: Duration = Duration::from_millis(500);
 const STAND_BY_LOOKS: u32 = 6;
 /// How long the begin of a life waits for a connection that was lost.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
+/// Between two looks whether another worker was asked to make something anew; it is also the pause after a fault.
+const REPLAY_LOOK: Duration = Duration::from_secs(5);
+/// A life begins with the log: a replay that ends it again and again must not hold it up.
+const REPLAY_AFTER_BEGIN: Duration = Duration::from_secs(1);
 /// Rooms whose state is kept in memory between batches.
 const ROOMS_KEPT_MAX: usize = 10_000;
 
@@ -52,15 +59,8 @@ pub struct Shard {
     pub progress: watch::Sender<Option<Progress>>,
     /// Rung when a batch has left something to be erased from the log.
     pub to_erase: Arc<Notify>,
-}
-
-enum Ended {
-    /// The process stops.
-    Asked,
-    /// Another worker applies the shard.
-    Moved,
-    /// Another transaction was first, of whatever kind.
-    Raced,
+    /// Rung when something is to be made anew.
+    pub to_replay: Arc<Notify>,
 }
 
 impl Shard {
@@ -73,9 +73,11 @@ impl Shard {
         loop {
             let began = Instant::now();
             match Box::pin(self.live(&shutdown)).await {
-                Ok(Ended::Asked) => return Ok(()),
-                Ok(Ended::Moved) => self.stand_by(&shutdown).await,
-                Ok(Ended::Raced) => {
+                Ok(()) => return Ok(()),
+                // Another worker applies the shard.
+                Err(Error::Store(StoreError::Moved)) => self.stand_by(&shutdown).await,
+                // Another transaction was first, of whatever kind.
+                Err(Error::Store(StoreError::Conflict)) => {
                     asked_within(&shutdown, Duration::from_millis(PAUSE_MS)).await;
                 }
                 Err(error) if error.is_passing() => {
@@ -97,33 +99,43 @@ impl Shard {
         }
     }
 
-    async fn live(&self, shutdown: &CancellationToken) -> Result<Ended, Error> {
+    async fn live(&self, shutdown: &CancellationToken) -> Result<(), Error> {
         let mut connection = self.broker.connection();
         connected(&mut connection).await?;
-        let mut life = self.begin().await?;
-        loop {
-            // Inputs: the end, a lost connection (a quiet log would show it late), and the log. The follower reads again what a
-            // cancelled call had read.
-            let records = tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return Ok(Ended::Asked),
-                _ = connection.wait_for(|now| !now.connected) => return Err(broker::Error::Disconnected.into()),
-                records = life.follower.next() => records?,
-            };
+        let (mut follower, mut life) = self.begin().await?;
+        while let Some(records) = self.next(&mut follower, &mut life, (&mut connection, shutdown)).await? {
             life.check_after_reconnect(self).await?;
             match records.last() {
                 None => self.signals.works(self.part.shard),
-                Some(last) => match life.apply(self, &records, last).await {
-                    Ok(()) => {}
-                    Err(Error::Store(StoreError::Moved)) => return Ok(Ended::Moved),
-                    Err(Error::Store(StoreError::Conflict)) => return Ok(Ended::Raced),
-                    Err(error) => return Err(error),
-                },
+                Some(last) => life.apply(self, &records, last).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The next entries of the log; until there are some, what is to be made anew is made, a piece after the other. `None` when the
+    /// end was asked for.
+    async fn next(
+        &self,
+        follower: &mut Follower,
+        life: &mut Life,
+        (connection, shutdown): (&mut watch::Receiver<Connection>, &CancellationToken),
+    ) -> Result<Option<Vec<Record>>, Error> {
+        let mut next = pin!(follower.next());
+        loop {
+            // Inputs: the end, a lost connection (a quiet log would show it late), the log, and what is to be made anew. The read of the
+            // log goes on while a piece is made; when it is cancelled, it is read again.
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(None),
+                () = lost(connection) => return Err(broker::Error::Disconnected.into()),
+                records = &mut next => return Ok(Some(records?)),
+                () = life.anew.due(&self.to_replay) => life.make_anew(self).await?,
             }
         }
     }
 
-    async fn begin(&self) -> Result<Life, Error> {
+    async fn begin(&self) -> Result<(Follower, Life), Error> {
         let shard = self.part.shard;
         let stored = self.store.checkpoint(self.part).await?;
         let applied = stored.as_ref().map_or(0, |checkpoint| checkpoint.applied);
@@ -133,11 +145,12 @@ impl Shard {
             Follower::start(&self.broker, &shard.stream(), &shard.log_all(), &shard.live_all(), applied)
                 .await?;
         let checkpoint = stored.unwrap_or_else(|| Checkpoint::new(follower.identity()));
-        let life = Life { follower, checkpoint, epoch, rooms: HashMap::new() };
+        let anew = Anew { replay: None, due_at: Instant::now() + REPLAY_AFTER_BEGIN };
+        let life = Life { checkpoint, epoch, rooms: HashMap::new(), anew };
         life.check_log(self).await?;
         self.signals.began(shard, &life.checkpoint, self.store.asides(self.part).await?);
         self.tell(&life.checkpoint);
-        Ok(life)
+        Ok((follower, life))
     }
 
     /// Another worker is at it. Waits until its checkpoint stands still, and passes on how far it has come.
@@ -162,15 +175,66 @@ impl Shard {
 
 /// What a shard holds between two checkpoints that it read from the database.
 struct Life {
-    follower: Follower,
     checkpoint: Checkpoint,
     /// The connection's epoch when the log was last compared with the checkpoint.
     epoch: u64,
     /// Rooms as they are at the checkpoint.
     rooms: HashMap<RoomSlug, RoomState>,
+    anew: Anew,
+}
+
+/// What is to be made anew.
+struct Anew {
+    /// Under way, as the database has it.
+    replay: Option<Replay>,
+    /// When to go on with it, or to look whether there is one.
+    due_at: Instant,
+}
+
+impl Anew {
+    async fn due(&self, rung: &Notify) {
+        let rung = async {
+            match self.replay {
+                Some(_) => pending().await,
+                None => rung.notified().await,
+            }
+        };
+        if self.due_at > Instant::now() {
+            tokio::select! {
+                () = rung => {}
+                () = sleep_until(self.due_at) => {}
+            }
+        }
+    }
 }
 
 impl Life {
+    /// Makes a piece of what is to be made anew, if there is something. When it can't be read it is tried again later; when it may have
+    /// been written or not, this life ends.
+    async fn make_anew(&mut self, shard: &Shard) -> Result<(), Error> {
+        self.check_after_reconnect(shard).await?;
+        let replay = match self.anew.replay.take() {
+            None => shard.store.replay(shard.part).await?.filter(Replay::is_under_way),
+            under_way => under_way,
+        };
+        let mut pause = REPLAY_LOOK;
+        if let Some(mut replay) = replay {
+            match replay.step(shard, &self.checkpoint, &mut self.rooms).await {
+                Ok(_) if !replay.is_under_way() => {}
+                Ok(wait) => {
+                    pause = wait;
+                    self.anew.replay = Some(replay);
+                }
+                Err(error @ (Error::Broker(_) | Error::Store(StoreError::Malformed(_)))) => {
+                    shard.signals.replay_stumbled(shard.part.shard, &error, pause);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.anew.due_at = Instant::now() + pause;
+        Ok(())
+    }
+
     /// A server that comes back may hold another log. What it gave is not applied before that is known.
     async fn check_after_reconnect(&mut self, shard: &Shard) -> Result<(), Error> {
         let epoch = shard.broker.connection().borrow().epoch;
@@ -223,6 +287,11 @@ async fn connected(connection: &mut watch::Receiver<Connection>) -> Result<(), E
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(broker::Error::Disconnected.into()),
     }
+}
+
+async fn lost(connection: &mut watch::Receiver<Connection>) {
+    // An end of the client is a loss too.
+    let _ = connection.wait_for(|now| !now.connected).await;
 }
 
 /// Waits, and says whether the end came meanwhile.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use protocol::query::{Difference, LastVerify, SetAside};
+use protocol::query::{Difference, LastVerify, Replaying, RoomLeft, SetAside};
 use protocol::subject::Shard;
 use service::health::{DependencyHandle, Health, Need};
 use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
@@ -29,6 +29,7 @@ pub struct Signals {
     asides: CounterBy,
     ignored: CounterBy,
     erased: Counter,
+    replayed: Counter,
     batch_entries: Histogram,
     batch_seconds: Histogram,
     queries: CounterBy,
@@ -85,6 +86,8 @@ impl Signals {
             ignored: registry.counter_by("ignored_changes", "Changes that change nothing", "reason"),
             erased: registry
                 .counter("erased_entries", "Texts of deleted messages that this worker took out of the log"),
+            replayed: registry
+                .counter("replayed_entries", "Entries of the log read again to make rooms of the history anew"),
             batch_entries: registry.histogram(
                 "batch_entries",
                 "Entries of the log written in one transaction",
@@ -176,6 +179,27 @@ impl Signals {
     pub fn not_erased(&self, shard: Shard, error: &Error) {
         tracing::warn!(shard = shard.0, %error, "texts of deleted messages are still in the log");
         self.view(shard, |view| view.not_erased = Some(error.to_string()));
+    }
+
+    /// A piece of a room was made anew.
+    pub fn replayed_piece(&self, entries: u64) {
+        self.replayed.inc_by(entries);
+    }
+
+    /// A room stays as it is, though it should be made anew.
+    pub fn not_replayed(&self, shard: Shard, left: &RoomLeft) {
+        tracing::warn!(shard = shard.0, room = %left.room, reason = left.reason, "not made anew");
+    }
+
+    /// All is made anew that was asked for.
+    pub fn replayed(&self, shard: Shard, told: &Replaying) {
+        let Replaying { rooms, entries, left, .. } = told;
+        tracing::info!(shard = shard.0, rooms, entries, left, "the history was made anew");
+    }
+
+    /// Making the history anew stumbled, and is tried again after `pause`.
+    pub fn replay_stumbled(&self, shard: Shard, error: &Error, pause: Duration) {
+        tracing::warn!(shard = shard.0, %error, pause_ms = pause.as_millis(), "the history can't be made anew now");
     }
 
     /// A question was answered, or not, in this time.

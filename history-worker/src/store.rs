@@ -13,6 +13,8 @@
 //! | `room:[room]` | creator, how many rows, the last of them, the last message, and the generation that is read |
 //! | `checkpoint:[shard]` | how far the shard's log is applied |
 //! | `aside:[shard, sequence]` | an entry of the log that can't be applied, with its reason |
+//! | `replay:[shard]` | what is made anew, and how far that is |
+//! | `stale:[shard, room]` | a room that was made anew, whose rows under older generations are to be deleted |
 //! | `meta:schema` | the version of this layout |
 
 mod address;
@@ -22,6 +24,7 @@ mod connection;
 mod error;
 mod event_rows;
 mod read;
+mod replay_rows;
 mod rows;
 mod schema;
 mod write;
@@ -30,6 +33,7 @@ pub use address::{BadAddress, DatabaseAddress};
 pub use answer::{Rising, message};
 pub use error::StoreError;
 pub use read::Asides;
+pub use replay_rows::Stale;
 
 use connection::Connection;
 

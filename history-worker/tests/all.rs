@@ -10,6 +10,7 @@ mod all {
     mod other_log;
     mod pages;
     mod poison;
+    mod replay;
     mod verify;
     mod worker;
 }

@@ -14,8 +14,9 @@ use crate::{
         RoomErasuresAnswer, RootSince, Rotation, UnderRoot, Wrapped,
     },
     query::{
-        AfterQuery, AskSetAside, Difference, Events, HistoryAnswer, HistoryQuery, HistoryStatus, LastVerify,
-        LocateQuery, Located, Page, PageQuery, SetAside, Verified, Verify,
+        AfterQuery, AskReplay, AskSetAside, Difference, Events, HistoryAnswer, HistoryQuery, HistoryStatus,
+        LastVerify, LocateQuery, Located, Page, PageQuery, Replay, Replaying, RoomLeft, SetAside, Verified,
+        Verify,
     },
     state::{Edit, MessageState, Room, RoomState},
     view::{Content, Reactors, Row, What},
@@ -247,6 +248,20 @@ fn queries_and_answers_survive_the_broker() {
         "query/set_aside_answer.json",
         &HistoryAnswer::SetAside { entries: vec![oldest.clone()], payload: Some("ew".into()) },
     );
+    both("query/replay.json", &HistoryQuery::Replay(AskReplay::Begin(Replay::Room(tea()))));
+    let left = RoomLeft { room: tea(), reason: "the log has nothing of it".to_owned() };
+    let replaying = Replaying {
+        what: Replay::Shard,
+        began_at: at(),
+        ended_at: None,
+        rooms: 3,
+        entries: 120,
+        done: 120,
+        of: 4_000,
+        left: 1,
+        left_rooms: vec![left],
+    };
+    both("query/replay_answer.json", &HistoryAnswer::Replay { last: Some(replaying) });
     both("query/verify.json", &HistoryQuery::Verify(Verify::Rooms { after: Some(tea()) }));
     let difference = Difference {
         room: tea(),

@@ -23,6 +23,8 @@ pub enum HistoryQuery {
     SetAside(AskSetAside),
     /// Whether the history has what the log says, a part at a time; one asker at a time.
     Verify(Verify),
+    /// Making the history anew from the log.
+    Replay(AskReplay),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +84,10 @@ pub enum HistoryAnswer {
         payload: Option<String>,
     },
     Verified(Verified),
+    Replay {
+        /// The last one of the shard, under way or ended; nothing where there never was one.
+        last: Option<Replaying>,
+    },
     /// The projection has not come to `at_least` in time; it stands at `applied`.
     Behind {
         applied: u64,
@@ -208,6 +214,8 @@ pub enum AskSetAside {
     Show { seq: u64 },
     /// Forget it. The log keeps it, so that a history that is made anew sets it aside again.
     Drop { seq: u64 },
+    /// Make its room anew, if it can be read now.
+    Retry { seq: u64 },
 }
 
 impl AskSetAside {
@@ -224,6 +232,56 @@ pub struct SetAside {
     pub reason: String,
     /// How long it is in the log.
     pub bytes: u64,
+}
+
+/// What is asked about making a shard's history anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskReplay {
+    /// Begin; the same that is under way already goes on.
+    Begin(Replay),
+    /// Say how far it has come.
+    Status,
+}
+
+/// What of a shard's history is made anew from the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replay {
+    Room(RoomSlug),
+    Shard,
+}
+
+/// How far a shard's history has been made anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaying {
+    pub what: Replay,
+    pub began_at: Timestamp,
+    /// When all was done; nothing while it is under way.
+    pub ended_at: Option<Timestamp>,
+    /// Rooms that are read from what was made anew.
+    pub rooms: u64,
+    /// Entries of the log that were read.
+    pub entries: u64,
+    /// How much is done, and of how much: in entries of the log, or of one room in sequences. Entries may have gone from the log
+    /// meanwhile, so that the end may come before.
+    pub done: u64,
+    pub of: u64,
+    /// How many rooms were left as they are.
+    pub left: u64,
+    /// The first of them, at most [`Replaying::NAMED_MAX`].
+    pub left_rooms: Vec<RoomLeft>,
+}
+
+impl Replaying {
+    pub const NAMED_MAX: usize = 100;
+}
+
+/// A room that can't be made anew, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomLeft {
+    pub room: RoomSlug,
+    pub reason: String,
 }
 
 /// Events of a room, with the changes of older messages among them. What was erased is left out, and a message or an edit

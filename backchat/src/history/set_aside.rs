@@ -62,6 +62,22 @@ pub async fn forget(config: &Config, place: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Has the room of one entry made anew, if the entry can be read now, and waits for it.
+pub async fn retry(config: &Config, place: &str) -> Result<(), Error> {
+    let (shard, seq) = place_of(place)?;
+    let operator = Operator::connect(config).await?;
+    let (entries, _) = ask(&operator, shard, AskSetAside::Retry { seq }).await?;
+    if entries.is_empty() {
+        return Err(nothing_at(place));
+    }
+    super::replay::room(operator.broker(), shard).await?;
+    match ask(&operator, shard, AskSetAside::Show { seq }).await?.0.first() {
+        None => say(&format!("{place} has its place in the history now.")),
+        Some(still) => return Err(Error::Refused(format!("{place} is set aside again: {}", still.reason))),
+    }
+    Ok(())
+}
+
 async fn ask(
     operator: &Operator,
     shard: Shard,

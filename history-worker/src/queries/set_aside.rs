@@ -1,9 +1,10 @@
 //! What could not be applied, for the operator who looks through it.
 
 use data_encoding::BASE64_NOPAD;
-use protocol::query::{AskSetAside, HistoryAnswer, SetAside};
+use protocol::query::{AskSetAside, HistoryAnswer, Replay, SetAside};
 
 use super::{Answers, NoAnswer};
+use crate::projection::{self, Entry};
 use crate::store::StoreError;
 
 impl Answers {
@@ -23,8 +24,28 @@ impl Answers {
                 self.signals.asides(self.part.shard, self.store.asides(self.part).await?);
                 (dropped, None)
             }
+            AskSetAside::Retry { seq } => {
+                let retried = self.one_aside(seq).await?;
+                if let Some(entry) = retried.first() {
+                    self.retry(entry).await?;
+                }
+                (retried, None)
+            }
         };
         Ok(HistoryAnswer::SetAside { entries, payload })
+    }
+
+    /// What is an event now gets its place in its room by making the room anew.
+    async fn retry(&self, entry: &SetAside) -> Result<(), NoAnswer> {
+        let found = self.broker.get(&self.part.shard.stream(), entry.seq).await;
+        let found = found.map_err(|_| NoAnswer::refused("the broker can't be asked for it now"))?;
+        let record = found.ok_or_else(|| NoAnswer::refused("the log does not have it any more"))?;
+        match projection::read(self.part, &record) {
+            Entry::Event { room, .. } => self.begin_replay(Replay::Room(room)).await,
+            Entry::Aside(aside) => {
+                Err(NoAnswer::refused(format!("it still can't be read: {}", aside.reason)))
+            }
+        }
     }
 
     async fn one_aside(&self, seq: u64) -> Result<Vec<SetAside>, StoreError> {

@@ -11,7 +11,7 @@ impl Answers {
             return Err(NoAnswer::Behind { applied: 0 });
         };
         let lag = lag::measure(self.part.shard, &self.broker, checkpoint.applied).await;
-        let lag = lag.map_err(|_| NoAnswer::Refused("the broker can't be asked how far the log is"))?;
+        let lag = lag.map_err(|_| NoAnswer::refused("the broker can't be asked how far the log is"))?;
         let asides = self.store.asides(self.part).await?;
         Ok(HistoryStatus {
             stream: checkpoint.stream,

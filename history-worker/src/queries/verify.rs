@@ -1,6 +1,7 @@
 //! Comparing the history with the log, a part at a time: whoever asks goes on where the answer ends, and asks the same again of a part
 //! that takes longer than an answer may.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use protocol::query::{Verified, Verify};
@@ -27,7 +28,7 @@ pub struct Job {
 
 impl Answers {
     pub(super) async fn verify(&self, what: Verify) -> Result<Verified, NoAnswer> {
-        const BUSY: NoAnswer = NoAnswer::Refused("this shard is being verified already");
+        const BUSY: NoAnswer = NoAnswer::Refused(Cow::Borrowed("this shard is being verified already"));
         if let Verify::Room(room) = &what {
             self.check_room(room)?;
         }
@@ -45,9 +46,9 @@ impl Answers {
             Ok(Some(Ok(Ok(verified)))) => Ok(verified),
             Ok(Some(Ok(Err(error)))) => {
                 tracing::warn!(shard = self.part.shard.0, %error, "the history could not be compared with the log");
-                Err(NoAnswer::Refused("log or database can't be read now"))
+                Err(NoAnswer::refused("log or database can't be read now"))
             }
-            Ok(Some(Err(_)) | None) => Err(NoAnswer::Refused("the comparison was cut short")),
+            Ok(Some(Err(_)) | None) => Err(NoAnswer::refused("the comparison was cut short")),
             Err(_) => {
                 *job = Some(Job { what: what.clone(), task, asked_at: Instant::now() });
                 Ok(Verified { next: Some(what), ..Verified::default() })

@@ -131,6 +131,11 @@ pub(super) fn asides_after(part: Part, seq: u64) -> RecordId {
     range("aside", shard_key(part, seq.saturating_add(1)), shard_key(part, u64::MAX))
 }
 
+/// What a shard has set aside from one sequence to another, both included.
+pub(super) fn asides_between(part: Part, first: u64, last: u64) -> RecordId {
+    range("aside", shard_key(part, first), shard_key(part, last.saturating_add(1)))
+}
+
 pub(super) fn checkpoint_id(part: Part) -> RecordId {
     RecordId::new("checkpoint", array([i64::from(part.shard.0).into_value()]))
 }

@@ -173,7 +173,8 @@ async fn rows_are_changed_and_what_is_deleted_leaves_no_text_behind() {
     store.apply(PART, &at(4), (FIRST, &changes), &at(7)).await.unwrap();
     assert_eq!(store.kept(FIRST, [&place]).await.unwrap()[&place], edited);
     assert_eq!(store.texts(FIRST, [&(tea.clone(), 3), &(tea.clone(), 4)]).await.unwrap(), [text]);
-    let page = store.shown(first(&tea), 1, (store.rows(first(&tea), 1..3).await.unwrap(), &[])).await.unwrap();
+    let page =
+        store.shown(first(&tea), 1, (store.rows(first(&tea), 1..3).await.unwrap(), &[])).await.unwrap();
     let What::Message(shown) = &page[0].what else { panic!("{page:?}") };
     let by = vec![people[1], people[0]];
     assert_eq!(shown.reactions, [Reactors { reaction: reaction(people[1]), count: 2, by }]);

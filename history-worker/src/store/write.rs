@@ -7,11 +7,13 @@ use surrealdb::types::{SurrealValue, Value, Variables};
 use super::change_rows::{ChangeRow, EndedRow, EraseRow, TextRow};
 use super::error::MOVED;
 use super::event_rows::{EventRow, ReactionRow, SentRow, reaction_id};
-use super::rows::{AsideRow, CheckpointRow, RoomRow, checkpoint_id, int, numbered_range};
+use super::replay_rows::{ReplayRow, StaleRow, replay_id};
+use super::rows::{AsideRow, CheckpointRow, RoomRow, asides_between, checkpoint_id, int, numbered_range};
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
 use crate::edition::Editions;
 use crate::projection::{Batch, Part, Place};
+use crate::replay::{Piece, Replay};
 
 /// Longest wait for a batch to be written.
 const APPLY_MAX: Duration = Duration::from_secs(30);
@@ -21,7 +23,11 @@ const EVENT_CHANGES: &str = "ON DUPLICATE KEY UPDATE kind = $input.kind, by = $i
      edited_ms = $input.edited_ms, hash = $input.hash, given = $input.given";
 const ROOM_CHANGES: &str = "ON DUPLICATE KEY UPDATE count = $input.count, last_seq = $input.last_seq, \
      last_message = $input.last_message, erased_people = $input.erased_people, erased = $input.erased, \
-     generation = $input.generation";
+     generation = $input.generation, creator = $input.creator";
+/// A room that is made anew meets again what was set aside before.
+const ASIDE_CHANGES: &str = "ON DUPLICATE KEY UPDATE code = $input.code, reason = $input.reason";
+const STALE_CHANGES: &str =
+    "ON DUPLICATE KEY UPDATE generation = $input.generation, since_ms = $input.since_ms";
 const REACTION_CHANGES: &str =
     "ON DUPLICATE KEY UPDATE seq = $input.seq, by = $input.by, sealed = $input.sealed";
 
@@ -39,15 +45,33 @@ impl Store {
         after: &Checkpoint,
     ) -> Result<(), StoreError> {
         let mut transaction = Transaction::begin(part, before);
-        transaction.events(editions, batch);
-        transaction.reactions(editions, batch);
-        transaction.texts(editions, batch);
-        transaction.to_erase(part, batch);
-        let asides = batch.asides.iter().map(|aside| AsideRow::of(part, aside).into_value());
-        transaction.insert("aside", "asides", asides.collect(), "");
+        transaction.batch(part, editions, batch);
         let rooms = batch.rooms.iter().map(|(room, state)| RoomRow::of(room, state).into_value());
         transaction.insert("room", "rooms", rooms.collect(), ROOM_CHANGES);
         let (statements, variables) = transaction.end(after);
+        self.connection.query(&statements, variables, APPLY_MAX).await?;
+        Ok(())
+    }
+
+    /// Writes a piece of a room that is made anew and how far that is, both or neither, if the checkpoint is the one in the database
+    /// and the replay is the one that was begun last. The checkpoint is written again as it is: so of this and a batch that somebody
+    /// else applies meanwhile, one fails.
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    pub async fn make(
+        &self,
+        part: Part,
+        checkpoint: &Checkpoint,
+        piece: Option<&Piece>,
+        replay: &Replay,
+    ) -> Result<(), StoreError> {
+        let mut transaction = Transaction::begin(part, checkpoint);
+        if let Some(piece) = piece {
+            transaction.piece(part, piece);
+        }
+        transaction.replay(part, replay)?;
+        let (statements, variables) = transaction.end(checkpoint);
         self.connection.query(&statements, variables, APPLY_MAX).await?;
         Ok(())
     }
@@ -71,6 +95,44 @@ impl Transaction {
         variables.insert("stream", before.stream.0);
         variables.insert("before", int(before.applied));
         Self { statements, variables }
+    }
+
+    /// All of a batch but its rooms.
+    fn batch(&mut self, part: Part, editions: Editions<'_>, batch: &Batch) {
+        self.events(editions, batch);
+        self.reactions(editions, batch);
+        self.texts(editions, batch);
+        self.erasures(part, batch);
+        let asides = batch.asides.iter().map(|aside| AsideRow::of(part, aside).into_value());
+        self.insert("aside", "asides", asides.collect(), ASIDE_CHANGES);
+    }
+
+    fn piece(&mut self, part: Part, piece: &Piece) {
+        let Piece { room, generation, batch, read, ready } = piece;
+        if let Some((first, last)) = *read {
+            // What is set aside again comes with the batch.
+            self.statements.push_str("DELETE $aside_again WHERE subject = $aside_subject RETURN NONE;");
+            self.variables.insert("aside_again", asides_between(part, first, last));
+            self.variables.insert("aside_subject", part.shard.log(room));
+        }
+        self.batch(part, Editions::Under(*generation), batch);
+        if let Some(state) = ready {
+            self.insert("room", "rooms", vec![RoomRow::of(room, state).into_value()], ROOM_CHANGES);
+            let stale = StaleRow::of(part, room, *generation).into_value();
+            self.insert("stale", "stale", vec![stale], STALE_CHANGES);
+        }
+    }
+
+    fn replay(&mut self, part: Part, replay: &Replay) -> Result<(), StoreError> {
+        let row = ReplayRow::of(replay)?;
+        self.statements.push_str(&format!(
+            "LET $began = SELECT VALUE began_ms FROM ONLY $replay;
+             IF $began != $replay_row.began_ms {{ THROW '{MOVED}' }};
+             UPDATE $replay CONTENT $replay_row RETURN NONE;"
+        ));
+        self.variables.insert("replay", replay_id(part));
+        self.variables.insert("replay_row", row);
+        Ok(())
     }
 
     fn events(&mut self, editions: Editions<'_>, batch: &Batch) {
@@ -104,18 +166,19 @@ impl Transaction {
     }
 
     fn texts(&mut self, editions: Editions<'_>, batch: &Batch) {
-        let forgotten = batch.forgotten.iter().map(|(room, seq)| {
-            numbered_range("text", editions.of(room), *seq..seq + 1).into_value()
-        });
+        let forgotten = batch
+            .forgotten
+            .iter()
+            .map(|(room, seq)| numbered_range("text", editions.of(room), *seq..seq + 1).into_value());
         self.delete_ranges("forgotten", forgotten.collect());
         let texts = batch.texts.iter().map(|text| TextRow::of(editions, text).into_value());
         self.insert("text", "texts", texts.collect(), "");
     }
 
-    fn to_erase(&mut self, part: Part, batch: &Batch) {
+    fn erasures(&mut self, part: Part, batch: &Batch) {
         let erase = batch.erase.values().map(|entry| EraseRow::of(part, entry).into_value());
         let ended = batch.ended.iter().map(|ended| EndedRow::of(part, ended).into_value());
-        self.insert("ended", "ended", ended.collect(), "");
+        self.insert("ended", "ended", ended.collect(), "ON DUPLICATE KEY UPDATE room = $input.room");
         // An entry may wait to be erased already.
         self.insert("erase", "erase", erase.collect(), "ON DUPLICATE KEY UPDATE room = $input.room");
     }

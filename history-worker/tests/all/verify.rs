@@ -19,7 +19,7 @@ const ROOMS: [&str; 7] =
     ["r_author", "r_doubled", "r_missing", "r_number", "r_reaction", "r_right", "r_stale"];
 
 /// A room with everything that can happen: its newest sequence, and the sequence of the message that is edited and reacted to.
-async fn lived_in(broker: &Broker, room: &RoomSlug) -> (u64, u64) {
+pub async fn lived_in(broker: &Broker, room: &RoomSlug) -> (u64, u64) {
     post(broker, SHARD, room, &created()).await;
     // The state that a gateway writes beside it.
     broker.publish(SHARD.room(room), &format!("state {room}"), "{}".into()).await.unwrap();
@@ -38,7 +38,7 @@ async fn lived_in(broker: &Broker, room: &RoomSlug) -> (u64, u64) {
 }
 
 /// Compares everything, as an operator's program does.
-async fn verified(broker: &Broker) -> Verified {
+pub async fn verified(broker: &Broker) -> Verified {
     let mut all = Verified::default();
     let mut next = Some(Verify::Rooms { after: None });
     while let Some(what) = next {
@@ -52,7 +52,7 @@ async fn verified(broker: &Broker) -> Verified {
     all
 }
 
-async fn meddled_with(database: &Path, statements: &str) {
+pub async fn meddled_with(database: &Path, statements: &str) {
     let client: Surreal<Any> = any::connect(format!("surrealkv://{}", database.display())).await.unwrap();
     client.use_ns("backchat").use_db("history").await.unwrap();
     client.query(statements).await.unwrap().check().unwrap();

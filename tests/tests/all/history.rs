@@ -180,3 +180,76 @@ async fn the_history_is_found_right_while_people_write_change_and_delete() {
     let ended = asked(&backchat, "verify").await;
     assert_eq!(ended.code, 0, "{}", ended.output);
 }
+
+#[tokio::test]
+async fn the_history_is_made_anew_while_people_write_and_read() {
+    const KEPT: usize = 300;
+    let backchat = Backchat::without_rate_limit().await;
+    let ann = Person::arrives(&backchat.address(), "Ann").await;
+    let (room, other) = (ann.creates("Busy").await, ann.creates("Another").await);
+    let mut reader = ann.connects(&room).await;
+    reader.caught_up().await;
+    let kept = reader.say_all((0..KEPT).map(|n| format!("kept-{n}"))).await;
+    let until = Instant::now() + Duration::from_secs(12);
+    let mut people = JoinSet::new();
+    for name in ["Ben", "Cleo"] {
+        let person = Person::arrives(&backchat.address(), name).await;
+        person.joins(&room).await;
+        let mut socket = person.connects(&room).await;
+        socket.caught_up().await;
+        people.spawn(async move {
+            let mut count = 0;
+            while Instant::now() < until {
+                let id = socket.send(&format!("m-{count}")).await;
+                socket.acknowledged(id).await;
+                let change = match count % 3 {
+                    0 => socket.edit(id, "edited at once").await,
+                    1 => socket.delete(id).await,
+                    _ => socket.react(id, "👍", true).await,
+                };
+                socket.acknowledged(change).await;
+                count += 1;
+            }
+            count
+        });
+    }
+    // Nobody who pages back meets a hole, whichever rows are read.
+    people.spawn(async move {
+        let mut count = 0;
+        while Instant::now() < until {
+            let whole = reader.whole_history(50).await;
+            let found: Vec<_> = whole.iter().map(|seen| seen.seq).collect();
+            assert!(found.is_sorted(), "{found:?}");
+            let first: Vec<_> = found.iter().filter(|seq| kept.contains(seq)).copied().collect();
+            assert_eq!(first, kept);
+            count += 1;
+        }
+        count
+    });
+    let mut rounds = 0;
+    while Instant::now() < until {
+        let replayed = asked(&backchat, "replay").await;
+        assert_eq!(replayed.code, 0, "round {rounds}: {}", replayed.output);
+        let last = replayed.output.lines().rfind(|line| line.contains("\"ended_at\""));
+        let last: Value = serde_json::from_str(last.unwrap()).unwrap();
+        assert_eq!((&last["rooms"], &last["left"]), (&json!(2), &json!(0)), "{last}");
+        let proved = asked(&backchat, "verify").await;
+        assert_eq!(proved.code, 0, "round {rounds}: {}", proved.output);
+        rounds += 1;
+    }
+    let counts = people.join_all().await;
+    assert!(rounds >= 2 && counts.iter().all(|count| *count > 1), "{rounds} rounds, {counts:?}");
+    assert_eq!(asked(&backchat, &format!("replay {other}")).await.code, 0);
+    assert_eq!(asked(&backchat, "replay-shard 0").await.code, 0);
+    for (words, code, sentence) in [
+        ("replay nowhere_x7qa", 1, "one room stays as it is"),
+        ("replay Not-a-room", 2, "is not the address of a room"),
+        ("replay-shard 7", 2, "they have numbers from 0 to 0"),
+        ("set-aside retry 0.1", 2, "nothing is set aside at 0.1"),
+    ] {
+        let ended = asked(&backchat, words).await;
+        assert!(ended.code == code && ended.output.contains(sentence), "{words}: {}", ended.output);
+    }
+    let ended = asked(&backchat, "verify").await;
+    assert_eq!(ended.code, 0, "{}", ended.output);
+}
