@@ -56,7 +56,7 @@ bin: ## Print the folder with the built programs
 test: build ## Run every test, the ones with a real NATS server and a real browser too
 	@scripts/chromium
 	@command -v curl >/dev/null || scripts/apt-install curl
-	NATS_SERVER=$$(scripts/nats-server) timeout --kill-after=30s $(TEST_TIMEOUT) cargo test --workspace --no-fail-fast
+	NATS_SERVER=$$(scripts/nats-server) SURREALDB_SERVER=$$(scripts/surrealdb-server) timeout --kill-after=30s $(TEST_TIMEOUT) cargo test --workspace --no-fail-fast
 
 bench: ## Run the benchmarks against a gateway built for speed; BENCHMARKS.md says what the figures mean
 	@scripts/compiler
@@ -83,6 +83,7 @@ autobahn: ## Run the Autobahn suite against the gateway's WebSocket; it needs a 
 lint: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY) ## Check form, lints, licences and which crate may use what
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo fmt --manifest-path tests/surrealdb-server/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	scripts/deny $(TOOLS)/bin/cargo-deny-$(CARGO_DENY)
 	! cargo tree --package gateway --edges normal | grep --extended-regexp 'surrealdb|argon2'

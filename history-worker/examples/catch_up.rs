@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p history-worker --example catch_up -- 200000 50` writes 200,000 messages of 100 bytes to 50 rooms on a NATS server
 //! of its own (`NATS_SERVER`, else the one on PATH), then starts the worker and prints the rate. Then it compares pages of one of
-//! these rooms with pages of a room of 100 messages, by turns, and the history with the log.
+//! these rooms with pages of a room of 100 messages, by turns, and the history with the log, makes it anew, and compares again.
 
 use std::error::Error;
 use std::ops::Range;
@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use broker::{Broker, Credentials, setup};
 use history_worker::Config;
-use protocol::query::{HistoryAnswer, HistoryQuery, LocateQuery, PageQuery, Verified, Verify};
+use protocol::query::{
+    AskReplay, HistoryAnswer, HistoryQuery, LocateQuery, PageQuery, Replay, Verified, Verify,
+};
 use protocol::subject::Shard;
 use protocol::{Event, MessageId, RoomSlug, Since, UserId};
 use service::config::load_from;
@@ -77,6 +79,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let all = events + rooms + SMALL + 1;
     say(&format!("{all} events in {took:.2} s: {:.0} events/s", all as f64 / took));
     pages(&broker, rooms, events + rooms).await?;
+    verify(&broker).await?;
+    replay(&broker).await?;
     verify(&broker).await?;
     shutdown.cancel();
     worker.await??;
@@ -193,6 +197,31 @@ async fn page(broker: &Broker, room: &RoomSlug, seq: u64, by: By) -> Result<Dura
     let query = PageQuery { room: room.clone(), before, limit: 50, at_least: 0 };
     ask(broker, &HistoryQuery::Page(query)).await?;
     Ok(began.elapsed())
+}
+
+/// How fast everything is made anew, and how long a page takes at most meanwhile.
+async fn replay(broker: &Broker) -> Result<(), Box<dyn Error>> {
+    let began = Instant::now();
+    let mut asked = AskReplay::Begin(Replay::Shard);
+    let mut slowest = Duration::ZERO;
+    loop {
+        let HistoryAnswer::Replay { last: Some(last) } = ask(broker, &HistoryQuery::Replay(asked)).await?
+        else {
+            return Err("another answer than how far it is".into());
+        };
+        if last.ended_at.is_some() {
+            let (entries, took) = (last.entries, began.elapsed().as_secs_f64());
+            let (rate, slowest) = (entries as f64 / took, slowest.as_secs_f64() * 1e3);
+            say(&format!(
+                "{entries} entries in {} rooms made anew in {took:.2} s: {rate:.0} entries/s; a page meanwhile {slowest:.0} ms at most",
+                last.rooms
+            ));
+            return Ok(());
+        }
+        slowest = slowest.max(page(broker, &room(0), u64::MAX, By::Before).await?);
+        sleep(Duration::from_millis(50)).await;
+        asked = AskReplay::Status;
+    }
 }
 
 async fn verify(broker: &Broker) -> Result<(), Box<dyn Error>> {

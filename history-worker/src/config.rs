@@ -7,7 +7,7 @@ use broker::Credentials;
 use service::config::{Secret, Settings, Source};
 use service::process::DoorAddresses;
 
-use crate::store::DatabaseAddress;
+use crate::databases::Databases;
 
 /// Where the database is when nothing else is said.
 const DATABASE: &str = "surrealkv://data/history?sync=every";
@@ -18,7 +18,7 @@ pub struct Config {
     pub broker: Credentials,
     /// How long the start waits for broker and database.
     pub start_patience: Duration,
-    /// An address of the form of [`DatabaseAddress`]; it may hold a password.
+    /// Of the form of [`Databases`]; it may hold passwords.
     pub database: Secret,
     /// Zero: the history is compared with the log only when somebody asks.
     pub verify_every: Duration,
@@ -64,12 +64,12 @@ fn read_database(source: &mut Source) -> Secret {
     let given = source.secret(
         "database",
         "The database: surrealkv://PATH?sync=every for one inside this process (the default is surrealkv://data/history?sync=every), \
-         or ws://user:password@host:port/namespace/database",
+         or ws://user:password@host:port/namespace/database. For several, each for a range of shards: 0-3=ws://…,4-7=ws://…",
     );
     if given.is_empty() {
         return Secret::new(DATABASE);
     }
-    if let Err(fault) = given.expose().parse::<DatabaseAddress>() {
+    if let Err(fault) = given.expose().parse::<Databases>() {
         source.fault(format!("database: {fault}"));
     }
     given
@@ -88,7 +88,7 @@ mod tests {
     fn the_defaults_are_for_one_machine() {
         let config = read(&[]).unwrap();
         assert_eq!(config.database.expose(), DATABASE);
-        assert!(DATABASE.parse::<DatabaseAddress>().is_ok());
+        assert!(DATABASE.parse::<Databases>().is_ok());
         assert!(config.operations.ip().is_loopback());
     }
 

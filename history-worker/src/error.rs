@@ -28,7 +28,7 @@ impl Error {
         match self {
             Self::Start(_) | Self::Parted { .. } | Self::Lost(_) => false,
             Self::Broker(error) => !matches!(error, broker::Error::Setup(_)),
-            Self::Store(_) => true,
+            Self::Store(error) => !matches!(error, StoreError::Relaid),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 mod config;
+mod databases;
 pub mod edition;
 mod erasing;
 mod error;
@@ -38,6 +39,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use databases::Databases;
 use erasing::Erasing;
 use projection::Part;
 use queries::Answers;
@@ -68,15 +70,19 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
         () = shutdown.cancelled() => return Ok(()),
         started = Box::pin(start(config)) => started?,
     };
-    let Started { broker, store, shards } = started;
+    let Started { broker, stores, shards } = started;
     let stopping = shutdown.child_token();
     let mut tasks = JoinSet::new();
-    for shard in subject::Shard::all(shards) {
-        let part = Part { shard, shards };
-        apply_and_answer(part, (&broker, &store, &signals), verify_every, &stopping, &mut tasks);
+    for (store, of_store) in &stores {
+        for shard in of_store {
+            let part = Part { shard: *shard, shards };
+            apply_and_answer(part, (&broker, store, &signals), verify_every, &stopping, &mut tasks);
+        }
     }
     let ended = until_ended(&mut tasks, &stopping, &health).await;
-    store.close().await;
+    for (store, _) in stores {
+        store.close().await;
+    }
     finished.cancel();
     // The operations listener ends by itself.
     let _ = answering.await;
@@ -86,20 +92,27 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
 /// What the worker works with, once it is there.
 struct Started {
     broker: Broker,
-    store: Store,
+    /// Each database with its shards.
+    stores: Vec<(Store, Vec<subject::Shard>)>,
     shards: u16,
 }
 
 async fn start(config: Config) -> Result<Started, Error> {
-    let address: DatabaseAddress = config
+    let databases: Databases = config
         .database
         .expose()
         .parse()
         .map_err(|fault: store::BadAddress| Error::Start(fault.to_string()))?;
     let broker = Broker::connect(&config.broker, config.start_patience).await.map_err(start_fault)?;
     let installation = broker.installation().await.map_err(start_fault)?;
-    let store = open(&address, config.start_patience).await?;
-    Ok(Started { broker, store, shards: installation.shards })
+    let shards = installation.shards;
+    let mut stores = Vec::new();
+    for (address, of_store) in
+        databases.of_shards(shards).map_err(|why| Error::Start(format!("database: {why}")))?
+    {
+        stores.push((open(address, config.start_patience).await?, of_store));
+    }
+    Ok(Started { broker, stores, shards })
 }
 
 fn start_fault(error: broker::Error) -> Error {

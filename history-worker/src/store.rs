@@ -24,6 +24,7 @@ mod connection;
 mod error;
 mod event_rows;
 mod read;
+mod remote;
 mod replay_rows;
 mod rows;
 mod schema;

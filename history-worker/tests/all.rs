@@ -2,6 +2,9 @@
 
 #[cfg(test)]
 mod all {
+    #[path = "../../../tests/src/small_disk.rs"]
+    mod small_disk;
+
     mod boxes;
     mod changes;
     mod erasing;
@@ -11,6 +14,8 @@ mod all {
     mod pages;
     mod poison;
     mod replay;
+    mod server;
+    mod surreal;
     mod verify;
     mod worker;
 }

@@ -40,6 +40,12 @@ impl fmt::Display for DatabaseAddress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadAddress(&'static str);
 
+impl BadAddress {
+    pub(crate) const fn new(why: &'static str) -> Self {
+        Self(why)
+    }
+}
+
 impl fmt::Display for BadAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)

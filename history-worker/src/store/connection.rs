@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use surrealdb::engine::any::{self, Any};
 use surrealdb::engine::local::Db;
-use surrealdb::opt::auth;
 use surrealdb::types::Variables;
 use surrealdb::{IndexedResults, Surreal};
 use surrealdb_cnf::ConfigMap;
 use surrealdb_engine_local::Datastore;
 use tokio::time::timeout;
 
-use super::address::Login;
+use super::remote::Remote;
 use super::{DatabaseAddress, StoreError};
 
 /// Longest wait for the database to be opened or reached: an embedded one reads its log first.
@@ -31,7 +29,7 @@ const BLOCK_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Clone)]
 pub(super) enum Connection {
     Embedded { client: Surreal<Db>, engine: Arc<Datastore> },
-    Server(Surreal<Any>),
+    Server(Arc<Remote>),
 }
 
 impl Connection {
@@ -41,7 +39,8 @@ impl Connection {
                 DatabaseAddress::Embedded { path, options } => Box::pin(embedded(path, options)).await,
                 DatabaseAddress::Server { endpoint, login, namespace, database } => {
                     let place = (namespace.as_str(), database.as_str());
-                    Box::pin(server(endpoint, login.as_ref(), place)).await
+                    let remote = Box::pin(Remote::open(endpoint, login.as_ref(), place)).await?;
+                    Ok(Self::Server(Arc::new(remote)))
                 }
             }
         };
@@ -55,15 +54,13 @@ impl Connection {
         variables: Variables,
         patience: Duration,
     ) -> Result<IndexedResults, StoreError> {
-        let results = match self {
+        let mut results = match self {
             Self::Embedded { client, .. } => {
-                timeout(patience, client.query(statements).bind(variables).into_future()).await
+                let answered = timeout(patience, client.query(statements).bind(variables).into_future());
+                answered.await.map_err(|_| StoreError::TimedOut)??
             }
-            Self::Server(client) => {
-                timeout(patience, client.query(statements).bind(variables).into_future()).await
-            }
+            Self::Server(remote) => remote.query(statements, variables, patience).await?,
         };
-        let mut results = results.map_err(|_| StoreError::TimedOut)??;
         match worst(results.take_errors().into_values().map(StoreError::from)) {
             None => Ok(results),
             Some(error) => Err(error),
@@ -85,7 +82,7 @@ impl Connection {
 /// In a transaction each statement fails when one does: the one that says most is the reason.
 fn worst(errors: impl Iterator<Item = StoreError>) -> Option<StoreError> {
     errors.min_by_key(|error| match error {
-        StoreError::Moved => 0,
+        StoreError::Moved | StoreError::Relaid => 0,
         StoreError::Conflict => 1,
         StoreError::TimedOut => 2,
         StoreError::Failed(why) if why.contains("not executed") || why.contains("cancelled transaction") => 4,
@@ -113,38 +110,4 @@ async fn embedded(path: &str, options: &str) -> Result<Connection, StoreError> {
     let client = Surreal::<Db>::unstable_from_datastore(Arc::clone(&engine), None).await?;
     client.use_ns(EMBEDDED.0).use_db(EMBEDDED.1).await?;
     Ok(Connection::Embedded { client, engine })
-}
-
-async fn server(
-    endpoint: &str,
-    login: Option<&Login>,
-    place: (&str, &str),
-) -> Result<Connection, StoreError> {
-    let client = any::connect(endpoint).await?;
-    if let Some(login) = login {
-        sign_in(&client, login, place).await?;
-    }
-    client.use_ns(place.0).use_db(place.1).await?;
-    Ok(Connection::Server(client))
-}
-
-/// The user may be one of the database alone, as in production, or one of the whole server.
-async fn sign_in(client: &Surreal<Any>, login: &Login, place: (&str, &str)) -> Result<(), StoreError> {
-    let of_database = auth::Database {
-        namespace: place.0.to_owned(),
-        database: place.1.to_owned(),
-        username: login.user.clone(),
-        password: login.password.clone(),
-    };
-    if client.signin(of_database).await.is_ok() {
-        return Ok(());
-    }
-    let of_server = auth::Root { username: login.user.clone(), password: login.password.clone() };
-    match client.signin(of_server).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.is_not_allowed() => {
-            Err(StoreError::Refused("the history database refuses this user and password".to_owned()))
-        }
-        Err(error) => Err(error.into()),
-    }
 }

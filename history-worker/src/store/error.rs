@@ -7,6 +7,8 @@ use surrealdb::types::QueryError;
 pub enum StoreError {
     /// The database can't be used as it is; a person must look.
     Refused(String),
+    /// Somebody else has given the database another layout: this program must not touch it.
+    Relaid,
     /// Somebody else has moved the checkpoint: read it again.
     Moved,
     /// Another transaction was first; the same may succeed when it is tried again.
@@ -19,13 +21,18 @@ pub enum StoreError {
     Malformed(&'static str),
 }
 
-/// What the transaction of [`super::Store::apply`] throws when the checkpoint is not as expected.
+/// What a transaction throws when the checkpoint is not as expected.
 pub(super) const MOVED: &str = "the checkpoint has moved";
+/// What a transaction throws when the database has another layout than this program.
+pub(super) const RELAID: &str = "the layout is another one";
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(why) => f.write_str(why),
+            Self::Relaid => f.write_str(
+                "the history database has another layout now, of a newer backchat: nothing was changed; use that backchat",
+            ),
             Self::Moved => f.write_str("another worker applies this shard"),
             Self::Conflict => f.write_str("another transaction was first"),
             Self::TimedOut => f.write_str("the database did not answer in time"),
@@ -41,6 +48,9 @@ impl From<surrealdb::Error> for StoreError {
     fn from(error: surrealdb::Error) -> Self {
         if error.is_thrown() && error.message().contains(MOVED) {
             return Self::Moved;
+        }
+        if error.is_thrown() && error.message().contains(RELAID) {
+            return Self::Relaid;
         }
         match error.query_details() {
             Some(QueryError::TransactionConflict) => return Self::Conflict,

@@ -7,7 +7,7 @@ use surrealdb::types::Variables;
 use super::{Store, StoreError};
 
 /// The layout that this code writes and reads.
-const VERSION: i64 = 5;
+pub(super) const LAYOUT: i64 = 5;
 
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -34,16 +34,16 @@ impl Store {
         match self.version().await? {
             None => {
                 let mut variables = Variables::new();
-                variables.insert("version", VERSION);
+                variables.insert("version", LAYOUT);
                 self.connection.query(TABLES, variables, ANSWER_MAX).await?;
                 Ok(())
             }
-            Some(VERSION) => Ok(()),
-            Some(newer) if newer > VERSION => Err(StoreError::Refused(format!(
-                "the history database has layout {newer}, but this backchat knows layout {VERSION}: use a newer backchat"
+            Some(LAYOUT) => Ok(()),
+            Some(newer) if newer > LAYOUT => Err(StoreError::Refused(format!(
+                "the history database has layout {newer}, but this backchat knows layout {LAYOUT}: use a newer backchat"
             ))),
             Some(older) => Err(StoreError::Refused(format!(
-                "the history database has layout {older}, but this backchat knows layout {VERSION}: move the old database away \
+                "the history database has layout {older}, but this backchat knows layout {LAYOUT}: move the old database away \
                  and start again with an empty one, which is filled from the log"
             ))),
         }

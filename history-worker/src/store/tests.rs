@@ -257,6 +257,21 @@ async fn a_database_of_another_layout_is_refused_and_left_alone() {
     }
 }
 
+/// A newer program may have taken over a server's database while this one runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_into_a_database_that_got_another_layout() {
+    let database = database().await;
+    let (store, tea) = (&database.store, room("tea_x7qa"));
+    store.apply(PART, &at(0), (FIRST, &batch(&tea, 0, &[message(3, "first")])), &at(3)).await.unwrap();
+    let patience = std::time::Duration::from_secs(5);
+    let newer = "UPDATE meta:schema SET version += 1";
+    store.connection.query(newer, Default::default(), patience).await.unwrap();
+    let late = batch(&tea, 1, &[message(4, "late")]);
+    assert_eq!(store.apply(PART, &at(3), (FIRST, &late), &at(4)).await, Err(StoreError::Relaid));
+    assert_eq!(store.rows(first(&tea), 1..9).await.unwrap().len(), 1);
+    assert_eq!(store.checkpoint(PART).await, Ok(Some(at(3))));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_in_use_is_refused() {
     let database = database().await;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::change_rows::{ChangeRow, EndedRow, EraseRow, TextRow};
-use super::error::MOVED;
+use super::error::{MOVED, RELAID};
 use super::event_rows::{EventRow, ReactionRow, SentRow, reaction_id};
 use super::replay_rows::{ReplayRow, StaleRow, replay_id};
 use super::rows::{AsideRow, CheckpointRow, RoomRow, asides_between, checkpoint_id, int, numbered_range};
+use super::schema::LAYOUT;
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
 use crate::edition::Editions;
@@ -87,10 +88,12 @@ impl Transaction {
     fn begin(part: Part, before: &Checkpoint) -> Self {
         let statements = format!(
             "BEGIN;
+             IF meta:schema.version != $layout {{ THROW '{RELAID}' }};
              LET $found = SELECT VALUE [stream, applied] FROM ONLY $checkpoint;
              IF ($found ?? [$stream, 0]) != [$stream, $before] {{ THROW '{MOVED}' }};"
         );
         let mut variables = Variables::new();
+        variables.insert("layout", LAYOUT);
         variables.insert("checkpoint", checkpoint_id(part));
         variables.insert("stream", before.stream.0);
         variables.insert("before", int(before.applied));

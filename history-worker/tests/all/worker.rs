@@ -55,10 +55,18 @@ impl Worker {
         self.child.wait().unwrap();
     }
 
+    /// It stands still until [`Worker::resume`].
+    pub fn pause(&self) {
+        signalled(self.child.id(), "STOP");
+    }
+
+    pub fn resume(&self) {
+        signalled(self.child.id(), "CONT");
+    }
+
     /// SIGTERM, and the exit code.
     pub async fn terminate(self) -> i32 {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        signalled(self.child.id(), "TERM");
         self.exit().await.0
     }
 
@@ -87,6 +95,12 @@ impl Drop for Worker {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal to a process.
+pub fn signalled(process: u32, signal: &str) {
+    let sent = Command::new("kill").args([format!("-{signal}"), process.to_string()]).status();
+    assert!(sent.unwrap().success());
 }
 
 /// Looks until there is something, for at most 30 seconds.

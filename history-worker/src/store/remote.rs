@@ -1,0 +1,141 @@
+//! A database on a server.
+//!
+//! The client mends a lost connection by itself, but only with the token that it was given at first, which has run out by then: such
+//! a session stays refused for ever. And it waits for a server that went away without a word as long as TCP does. So a connection
+//! on which a question failed is thrown away, and the next question makes a new one, with user and password.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use surrealdb::engine::any::{self, Any};
+use surrealdb::opt::auth;
+use surrealdb::types::Variables;
+use surrealdb::{IndexedResults, Surreal};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::StoreError;
+use super::address::Login;
+
+/// After a failed try to connect, nobody tries again so soon.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Longest wait for a connection.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+pub(super) struct Remote {
+    endpoint: String,
+    login: Option<Login>,
+    namespace: String,
+    database: String,
+    state: Mutex<State>,
+}
+
+enum State {
+    Connected(Arc<Surreal<Any>>),
+    Away { since: Instant, why: StoreError },
+}
+
+impl Remote {
+    /// Connects for the first time.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a user or a password that the server does not take, others when it can't be reached.
+    pub async fn open(
+        endpoint: &str,
+        login: Option<&Login>,
+        (namespace, database): (&str, &str),
+    ) -> Result<Self, StoreError> {
+        let away = State::Away { since: Instant::now(), why: StoreError::TimedOut };
+        let remote = Self {
+            endpoint: endpoint.to_owned(),
+            login: login.cloned(),
+            namespace: namespace.to_owned(),
+            database: database.to_owned(),
+            state: Mutex::new(away),
+        };
+        let client = remote.connected().await?;
+        *remote.state.lock().await = State::Connected(Arc::new(client));
+        Ok(remote)
+    }
+
+    pub async fn query(
+        &self,
+        statements: &str,
+        variables: Variables,
+        patience: Duration,
+    ) -> Result<IndexedResults, StoreError> {
+        let client = timeout(patience, self.client()).await.unwrap_or(Err(StoreError::TimedOut))?;
+        let answered = timeout(patience, client.query(statements).bind(variables)).await;
+        let answered = answered.map_or(Err(StoreError::TimedOut), |answer| answer.map_err(StoreError::from));
+        if let Err(why) = &answered {
+            self.lose(&client, why).await;
+        }
+        answered
+    }
+
+    /// The connection; who finds none makes it, while the others wait.
+    async fn client(&self) -> Result<Arc<Surreal<Any>>, StoreError> {
+        let mut state = self.state.lock().await;
+        match &*state {
+            State::Connected(client) => return Ok(Arc::clone(client)),
+            State::Away { since, why } if since.elapsed() < PAUSE => return Err(why.clone()),
+            State::Away { .. } => {}
+        }
+        match self.connected().await {
+            Ok(client) => {
+                let client = Arc::new(client);
+                *state = State::Connected(Arc::clone(&client));
+                Ok(client)
+            }
+            Err(why) => {
+                // A server that begins may not know its users yet.
+                let why = match why {
+                    StoreError::Refused(why) => StoreError::Failed(why),
+                    other => other,
+                };
+                *state = State::Away { since: Instant::now(), why: why.clone() };
+                Err(why)
+            }
+        }
+    }
+
+    async fn lose(&self, lost: &Arc<Surreal<Any>>, why: &StoreError) {
+        let mut state = self.state.lock().await;
+        if matches!(&*state, State::Connected(now) if Arc::ptr_eq(now, lost)) {
+            *state = State::Away { since: Instant::now(), why: why.clone() };
+        }
+    }
+
+    async fn connected(&self) -> Result<Surreal<Any>, StoreError> {
+        let connected = async {
+            let client = any::connect(&self.endpoint).await?;
+            if let Some(login) = &self.login {
+                self.sign_in(&client, login).await?;
+            }
+            client.use_ns(&self.namespace).use_db(&self.database).await?;
+            Ok(client)
+        };
+        timeout(CONNECT_MAX, connected).await.unwrap_or(Err(StoreError::TimedOut))
+    }
+
+    /// The user may be one of the database alone, as in production, or one of the whole server.
+    async fn sign_in(&self, client: &Surreal<Any>, login: &Login) -> Result<(), StoreError> {
+        let of_database = auth::Database {
+            namespace: self.namespace.clone(),
+            database: self.database.clone(),
+            username: login.user.clone(),
+            password: login.password.clone(),
+        };
+        if client.signin(of_database).await.is_ok() {
+            return Ok(());
+        }
+        let of_server = auth::Root { username: login.user.clone(), password: login.password.clone() };
+        match client.signin(of_server).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_allowed() => {
+                Err(StoreError::Refused("the history database refuses this user and password".to_owned()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

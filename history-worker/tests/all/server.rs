@@ -1,0 +1,273 @@
+//! A history on a SurrealDB server, which several workers share, and everything that such a server can do to them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use broker::Broker;
+use protocol::RoomSlug;
+use protocol::query::{HistoryAnswer, HistoryQuery, PageQuery};
+use protocol::subject::Shard;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::nats::Nats;
+use super::small_disk::SmallDisk;
+use super::surreal::Surreal;
+use super::verify::{lived_in, verified};
+use super::worker::{Worker, ask, created, edited, eventually, message, post, room, target, whole};
+
+const SHARD: Shard = Shard(0);
+/// Another worker applies the log at latest so long after the one that did it has gone, or has stood still.
+const TAKE_OVER: Duration = Duration::from_secs(15);
+
+/// Two people who write and edit in a room until they are told to stop.
+struct Chat {
+    room: RoomSlug,
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<Vec<u64>>,
+}
+
+impl Chat {
+    fn begin(broker: &Broker, name: &str) -> Self {
+        let (broker, room, stop) = (broker.clone(), room(name), Arc::new(AtomicBool::new(false)));
+        let (of, stopped) = (room.clone(), Arc::clone(&stop));
+        let task = tokio::spawn(async move {
+            let mut rows = vec![post(&broker, SHARD, &of, &created()).await];
+            while !stopped.load(Ordering::Relaxed) {
+                let said = message("something to say");
+                let seq = post(&broker, SHARD, &of, &said).await;
+                rows.push(seq);
+                post(&broker, SHARD, &of, &edited(target(&said, seq), "something else")).await;
+                sleep(Duration::from_millis(5)).await;
+            }
+            rows
+        });
+        Self { room, stop, task }
+    }
+
+    /// Ends it, and looks whether the history has all of it, each event once.
+    async fn end(self, broker: &Broker) {
+        self.stop.store(true, Ordering::Relaxed);
+        let rows = self.task.await.unwrap();
+        let (count, last) = (rows.len(), *rows.last().unwrap());
+        assert!(count > 100, "only {count} messages");
+        applied(broker, last).await;
+        let found = whole(broker, SHARD, &self.room, last).await;
+        assert!(found == rows, "{} rows for {count} messages", found.len());
+        let verified = eventually("it can be compared", async || {
+            let query = HistoryQuery::Verify(protocol::query::Verify::Room(self.room.clone()));
+            match ask(broker, SHARD, &query).await {
+                Ok(HistoryAnswer::Verified(verified)) if verified.next.is_none() => Some(verified),
+                _ => None,
+            }
+        })
+        .await;
+        assert_eq!((verified.rows, verified.different), (count as u64, 0), "{verified:?}");
+    }
+}
+
+/// Waits until the history has come to a sequence; gives the time that this took.
+async fn applied(broker: &Broker, seq: u64) -> Duration {
+    let began = Instant::now();
+    let query = PageQuery { room: room("nowhere"), before: u64::MAX, limit: 1, at_least: seq };
+    eventually("the history comes so far", async || {
+        let answer = ask(broker, SHARD, &HistoryQuery::Page(query.clone())).await;
+        matches!(answer, Ok(HistoryAnswer::Page(_))).then_some(())
+    })
+    .await;
+    began.elapsed()
+}
+
+/// What is stored now, in the history.
+async fn caught_up(broker: &Broker) -> Duration {
+    let head = broker.stream(&SHARD.stream()).await.unwrap().last_seq;
+    applied(broker, head).await
+}
+
+/// How many events a worker has applied.
+async fn count(worker: &Worker) -> u64 {
+    let (_, metrics) = worker.get("/metrics").await;
+    let line = metrics.lines().find(|line| line.starts_with("backchat_history_worker_applied_events_total"));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+/// Which of two workers applies the log now.
+async fn active(workers: &[Worker; 2]) -> usize {
+    eventually("one of them applies the log", async || {
+        let before = [count(&workers[0]).await, count(&workers[1]).await];
+        sleep(Duration::from_millis(300)).await;
+        let after = [count(&workers[0]).await, count(&workers[1]).await];
+        match [after[0] > before[0], after[1] > before[1]] {
+            [true, false] => Some(0),
+            [false, true] => Some(1),
+            _ => None,
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_workers_one_applies_and_the_other_takes_over_when_it_is_killed_or_stands_still() {
+    let folder = tempfile::tempdir().unwrap();
+    let nats = Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let server = Surreal::start(&folder.path().join("surreal")).await;
+    let address = server.address("history");
+    let start = || Worker::start_with(&nats, &address);
+    let mut workers = [start(), start()];
+    for worker in &workers {
+        worker.ready().await;
+    }
+    let chat = Chat::begin(&broker, "tea");
+    for round in 0..4 {
+        let active = active(&workers).await;
+        if round % 2 == 0 {
+            std::mem::replace(&mut workers[active], start()).kill();
+        } else {
+            workers[active].pause();
+        }
+        let took = caught_up(&broker).await;
+        assert!(took < TAKE_OVER, "round {round}: {took:?}");
+        if round % 2 == 1 {
+            // What it had in hand is what another has applied meanwhile.
+            workers[active].resume();
+        }
+    }
+    chat.end(&broker).await;
+    for worker in workers {
+        assert_eq!(worker.terminate().await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_or_stands_still_is_named_and_waited_for_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let nats = Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let store = folder.path().join("surreal");
+    let mut server = Surreal::start(&store).await;
+    let worker = Worker::start_with(&nats, &server.address("history"));
+    worker.ready().await;
+    let chat = Chat::begin(&broker, "tea");
+    caught_up(&broker).await;
+    for _ in 0..2 {
+        server.kill();
+        eventually("the worker says that the database is away", async || {
+            let (status, health) = worker.get("/readyz").await;
+            (status == 503 && health.contains("database")).then_some(())
+        })
+        .await;
+        server = Surreal::start_on(&store, server.port());
+        caught_up(&broker).await;
+        worker.ready().await;
+        // Longer than the worker's token is good for.
+        sleep(Duration::from_secs(2)).await;
+    }
+    server.pause();
+    eventually("the worker says that the database does not answer", async || {
+        let (status, health) = worker.get("/readyz").await;
+        (status == 503 && health.contains("did not answer in time")).then_some(())
+    })
+    .await;
+    server.resume();
+    caught_up(&broker).await;
+    worker.ready().await;
+    chat.end(&broker).await;
+    assert_eq!(worker.terminate().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_of_the_server_is_named_and_what_came_meanwhile_is_applied_when_there_is_room_again() {
+    // A machine that lets nobody mount anything can't have such a disk.
+    let Some(disk) = SmallDisk::of(256) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let nats = Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let store = disk.path().join("surreal");
+    let mut server = Surreal::start(&store).await;
+    let worker = Worker::start_with(&nats, &server.address("history"));
+    worker.ready().await;
+    let chat = Chat::begin(&broker, "tea");
+    caught_up(&broker).await;
+    disk.fill();
+    eventually("the worker says that the database fails", async || {
+        let (status, health) = worker.get("/readyz").await;
+        (status == 503 && health.contains("database")).then_some(())
+    })
+    .await;
+    disk.free();
+    // A database whose log could not be written may need to be started again.
+    server.kill();
+    server = Surreal::start_on(&store, server.port());
+    server.ready().await;
+    caught_up(&broker).await;
+    worker.ready().await;
+    chat.end(&broker).await;
+    assert_eq!(worker.terminate().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_must_mend_is_refused_with_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let nats = Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let server = Surreal::start(&folder.path().join("surreal")).await;
+    let address = server.address("history");
+    let wrong = address.replace("worker:worker", "worker:hunter2");
+    let (code, said) = Worker::start_with(&nats, &wrong).exit().await;
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("refuses this user and password") && !said.contains("hunter2"), "{said}");
+    let other = format!("1={address}");
+    let (code, said) = Worker::start_with(&nats, &other).exit().await;
+    assert!(code == 2 && said.contains("no database is named for shard 0"), "{said}");
+
+    // A newer backchat gives the database another layout while this worker runs.
+    let worker = Worker::start_with(&nats, &address);
+    worker.ready().await;
+    let (last, _) = lived_in(&broker, &room("tea")).await;
+    applied(&broker, last).await;
+    assert_eq!(verified(&broker).await.different, 0);
+    server.asked("USE NS chat DB history; UPDATE meta:schema SET version += 1;").await;
+    post(&broker, SHARD, &room("tea"), &message("after that")).await;
+    let (code, said) = worker.exit().await;
+    assert!(code != 0 && said.contains("has another layout now, of a newer backchat"), "{code}: {said}");
+    let (code, said) = Worker::start_with(&nats, &address).exit().await;
+    assert!(code == 2 && said.contains("use a newer backchat"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_are_spread_over_databases() {
+    let folder = tempfile::tempdir().unwrap();
+    let nats = Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(4).await;
+    let server = Surreal::start(&folder.path().join("surreal")).await;
+    let databases = format!("0-1={},2-3={}", server.address("history"), server.address("more"));
+    let worker = Worker::start_with(&nats, &databases);
+    worker.ready().await;
+    let mut rooms = Vec::new();
+    for n in 0..12 {
+        let room = room(&format!("room_{n}"));
+        let shard = Shard::of(&room, 4);
+        let created = post(&broker, shard, &room, &created()).await;
+        let said = post(&broker, shard, &room, &message("hello")).await;
+        rooms.push((shard, room, [created, said]));
+    }
+    for (shard, room, sequences) in &rooms {
+        assert_eq!(whole(&broker, *shard, room, sequences[1]).await, sequences);
+    }
+    assert_eq!(worker.terminate().await, 0);
+    for (database, shards) in [("history", 0..2), ("more", 2..4)] {
+        let address = server.address(database).parse().unwrap();
+        let store = history_worker::store::Store::open(&address).await.unwrap();
+        let held: Vec<_> = store.rooms_after(None).await.unwrap().into_iter().map(|(room, _)| room).collect();
+        let mut expected: Vec<_> = rooms
+            .iter()
+            .filter(|(shard, ..)| shards.contains(&shard.0))
+            .map(|(_, room, _)| room.clone())
+            .collect();
+        expected.sort();
+        assert_eq!(held, expected, "{database}");
+        assert!(!held.is_empty(), "{database}");
+    }
+}
