@@ -2,9 +2,6 @@
 
 #[cfg(test)]
 mod all {
-    #[path = "../../../tests/src/small_disk.rs"]
-    mod small_disk;
-
     mod boxes;
     mod changes;
     mod erasing;

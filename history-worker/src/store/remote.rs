@@ -1,8 +1,8 @@
 //! A database on a server.
 //!
-//! The client mends a lost connection by itself, but only with the token that it was given at first, which has run out by then: such
-//! a session stays refused for ever. And it waits for a server that went away without a word as long as TCP does. So a connection
-//! on which a question failed is thrown away, and the next question makes a new one, with user and password.
+//! The client mends a connection that was closed. But it waits for one that went silent, as when the server's machine dies, as long as
+//! TCP does: a quarter of an hour. So a connection on which a question failed or was not answered in time is thrown away, and the next
+//! question makes a new one.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,8 +16,8 @@ use crate::edition::Editions;
 use crate::projection::{Batch, Part, Place};
 use crate::replay::{Piece, Replay};
 
-/// Longest wait for a batch to be written.
-const APPLY_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for a batch to be written. It may be written all the same; the checkpoint tells.
+const APPLY_MAX: Duration = Duration::from_secs(10);
 
 /// What changes in a row that is there.
 const EVENT_CHANGES: &str = "ON DUPLICATE KEY UPDATE kind = $input.kind, by = $input.by, sealed = $input.sealed, \

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker::Broker;
+use history_worker::projection::Part;
+use history_worker::store::Store;
 use protocol::RoomSlug;
 use protocol::query::{HistoryAnswer, HistoryQuery, PageQuery};
 use protocol::subject::Shard;
+use tests::proxy::Proxy;
+use tests::small_disk::SmallDisk;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::nats::Nats;
-use super::small_disk::SmallDisk;
 use super::surreal::Surreal;
 use super::verify::{lived_in, verified};
 use super::worker::{Worker, ask, created, edited, eventually, message, post, room, target, whole};
@@ -85,6 +88,17 @@ async fn caught_up(broker: &Broker) -> Duration {
     applied(broker, head).await
 }
 
+/// Waits until the database says that the log is applied so far; gives the time that this took.
+async fn checkpoint_at(store: &Store, seq: u64) -> Duration {
+    let (began, part) = (Instant::now(), Part { shard: SHARD, shards: 1 });
+    eventually("the checkpoint comes so far", async || {
+        let now = store.checkpoint(part).await.unwrap();
+        now.is_some_and(|now| now.applied >= seq).then_some(())
+    })
+    .await;
+    began.elapsed()
+}
+
 /// How many events a worker has applied.
 async fn count(worker: &Worker) -> u64 {
     let (_, metrics) = worker.get("/metrics").await;
@@ -115,6 +129,7 @@ async fn of_two_workers_one_applies_and_the_other_takes_over_when_it_is_killed_o
     let server = Surreal::start(&folder.path().join("surreal")).await;
     let address = server.address("history");
     let start = || Worker::start_with(&nats, &address);
+    let store = Store::open(&address.parse().unwrap()).await.unwrap();
     let mut workers = [start(), start()];
     for worker in &workers {
         worker.ready().await;
@@ -127,8 +142,10 @@ async fn of_two_workers_one_applies_and_the_other_takes_over_when_it_is_killed_o
         } else {
             workers[active].pause();
         }
-        let took = caught_up(&broker).await;
+        let took = checkpoint_at(&store, broker.stream(&SHARD.stream()).await.unwrap().last_seq).await;
         assert!(took < TAKE_OVER, "round {round}: {took:?}");
+        // Either of them answers questions; one that stands still lets its asker wait.
+        caught_up(&broker).await;
         if round % 2 == 1 {
             // What it had in hand is what another has applied meanwhile.
             workers[active].resume();
@@ -173,6 +190,35 @@ async fn a_server_that_is_killed_or_stands_still_is_named_and_waited_for_and_not
     server.resume();
     caught_up(&broker).await;
     worker.ready().await;
+    chat.end(&broker).await;
+    assert_eq!(worker.terminate().await, 0);
+}
+
+/// As when the server's machine dies, or a firewall forgets: nothing is closed, nothing is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_went_silent_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let nats = Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let server = Surreal::start(&folder.path().join("surreal")).await;
+    let network = Proxy::to(&format!("127.0.0.1:{}", server.port())).await;
+    let address =
+        server.address("history").replace(&format!("127.0.0.1:{}", server.port()), network.address());
+    let worker = Worker::start_with(&nats, &address);
+    worker.ready().await;
+    let chat = Chat::begin(&broker, "tea");
+    caught_up(&broker).await;
+    network.black_hole();
+    sleep(Duration::from_millis(500)).await;
+    // What was connected stays silent for ever.
+    network.mend();
+    let took = caught_up(&broker).await;
+    assert!(took < TAKE_OVER, "{took:?}");
+    network.cut_off();
+    sleep(Duration::from_secs(1)).await;
+    network.mend();
+    let took = caught_up(&broker).await;
+    assert!(took < TAKE_OVER, "{took:?}");
     chat.end(&broker).await;
     assert_eq!(worker.terminate().await, 0);
 }
@@ -259,7 +305,7 @@ async fn shards_are_spread_over_databases() {
     assert_eq!(worker.terminate().await, 0);
     for (database, shards) in [("history", 0..2), ("more", 2..4)] {
         let address = server.address(database).parse().unwrap();
-        let store = history_worker::store::Store::open(&address).await.unwrap();
+        let store = Store::open(&address).await.unwrap();
         let held: Vec<_> = store.rooms_after(None).await.unwrap().into_iter().map(|(room, _)| room).collect();
         let mut expected: Vec<_> = rooms
             .iter()
