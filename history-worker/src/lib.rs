@@ -10,6 +10,7 @@ pub mod edition;
 mod erasing;
 mod error;
 mod lag;
+mod layout;
 mod paging;
 mod projecting;
 pub mod projection;
@@ -41,9 +42,10 @@ use tokio_util::sync::CancellationToken;
 
 use databases::Databases;
 use erasing::Erasing;
+use layout::Layout;
 use projection::Part;
 use queries::Answers;
-use shard::Shard;
+use shard::{Progress, Shard};
 use signals::Signals;
 use store::{DatabaseAddress, Store, StoreError};
 use verify::Verifier;
@@ -73,14 +75,21 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     let Started { broker, stores, shards } = started;
     let stopping = shutdown.child_token();
     let mut tasks = JoinSet::new();
-    for (store, of_store) in &stores {
+    for (store, of_store, older) in &stores {
+        let (is_read, read) = watch::channel(older.is_none());
+        let mut parts = Vec::new();
         for shard in of_store {
             let part = Part { shard: *shard, shards };
-            apply_and_answer(part, (&broker, store, &signals), verify_every, &stopping, &mut tasks);
+            let with = (&broker, store, &signals);
+            let progress = apply_and_answer(part, with, (verify_every, &read), &stopping, &mut tasks);
+            parts.push((part, progress));
         }
+        let (store, broker, signals) = (store.clone(), broker.clone(), Arc::clone(&signals));
+        let layout = Layout { store, broker, signals, parts, is_read };
+        beside(Box::pin(layout.run(*older)), &stopping, &mut tasks);
     }
     let ended = until_ended(&mut tasks, &stopping, &health).await;
-    for (store, _) in stores {
+    for (store, ..) in stores {
         store.close().await;
     }
     finished.cancel();
@@ -92,8 +101,8 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
 /// What the worker works with, once it is there.
 struct Started {
     broker: Broker,
-    /// Each database with its shards.
-    stores: Vec<(Store, Vec<subject::Shard>)>,
+    /// Each database with its shards, and the layout from which this worker's has to take over.
+    stores: Vec<(Store, Vec<subject::Shard>, Option<i64>)>,
     shards: u16,
 }
 
@@ -110,7 +119,9 @@ async fn start(config: Config) -> Result<Started, Error> {
     for (address, of_store) in
         databases.of_shards(shards).map_err(|why| Error::Start(format!("database: {why}")))?
     {
-        stores.push((open(address, config.start_patience).await?, of_store));
+        let store = open(address, config.start_patience).await?;
+        let older = store.older_layout().await?;
+        stores.push((store, of_store, older));
     }
     Ok(Started { broker, stores, shards })
 }
@@ -144,10 +155,10 @@ type Beside = Pin<Box<dyn Future<Output = ()> + Send>>;
 fn apply_and_answer(
     part: Part,
     (broker, store, signals): (&Broker, &Store, &Arc<Signals>),
-    verify_every: Duration,
+    (verify_every, read): (Duration, &watch::Receiver<bool>),
     stopping: &CancellationToken,
     tasks: &mut JoinSet<Result<(), Error>>,
-) {
+) -> watch::Receiver<Option<Progress>> {
     let (progress, seen) = watch::channel(None);
     let verifier = Verifier { part, broker: broker.clone(), store: store.clone() };
     let verifying: Beside = if verify_every.is_zero() {
@@ -162,7 +173,7 @@ fn apply_and_answer(
         broker: broker.clone(),
         store: store.clone(),
         signals: Arc::clone(signals),
-        progress: seen,
+        progress: seen.clone(),
         verifying: Arc::default(),
         to_replay: Arc::clone(&to_replay),
     };
@@ -174,15 +185,33 @@ fn apply_and_answer(
         to_erase: Arc::clone(&to_erase),
     };
     let (broker, store, signals) = (broker.clone(), store.clone(), Arc::clone(signals));
-    tasks.spawn(answers.serve(stopping.clone()));
+    tasks.spawn(serve_when_read(answers, read.clone(), stopping.clone()));
     tasks.spawn(Shard { part, broker, store, signals, progress, to_erase, to_replay }.run(stopping.clone()));
-    for beside in [Box::pin(measuring) as Beside, Box::pin(erasing.run()), verifying] {
-        let stopping = stopping.clone();
-        tasks.spawn(async move {
-            stopping.run_until_cancelled(beside).await;
-            Ok(())
-        });
+    for other in [Box::pin(measuring) as Beside, Box::pin(erasing.run()), verifying] {
+        beside(other, stopping, tasks);
     }
+    seen
+}
+
+fn beside(other: Beside, stopping: &CancellationToken, tasks: &mut JoinSet<Result<(), Error>>) {
+    let stopping = stopping.clone();
+    tasks.spawn(async move {
+        stopping.run_until_cancelled(other).await;
+        Ok(())
+    });
+}
+
+/// Until then, workers of the older layout answer.
+async fn serve_when_read(
+    answers: Answers,
+    mut read: watch::Receiver<bool>,
+    stopping: CancellationToken,
+) -> Result<(), Error> {
+    match stopping.run_until_cancelled(read.wait_for(|is_read| *is_read)).await {
+        Some(Ok(_)) => {}
+        Some(Err(_)) | None => return Ok(()),
+    }
+    answers.serve(stopping).await
 }
 
 /// Waits for the tasks, which end when they are asked to; the first that fails stops the others, and is the reason.

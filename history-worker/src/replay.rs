@@ -20,6 +20,8 @@ use crate::shard::Shard;
 use crate::{Error, projecting};
 use rooms::{Found, Rooms};
 
+pub use rooms::is_a_beginning;
+
 /// Entries of the log that are projected at once. The projection waits so long.
 const PIECE: usize = 500;
 /// Pause when a replica of the log does not have yet what the leader has.

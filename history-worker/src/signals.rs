@@ -48,6 +48,7 @@ struct ShardView {
     missing: Option<String>,
     not_erased: Option<String>,
     stopped: Option<String>,
+    makes_layout: Option<String>,
 }
 
 /// How far the projection is behind the log.
@@ -130,6 +131,24 @@ impl Signals {
     /// The shard stops for good.
     pub fn stopped(&self, shard: Shard, error: &Error) {
         self.view(shard, |view| view.stopped = Some(error.to_string()));
+    }
+
+    /// The tables of this worker's layout are not read yet, and why; or they are.
+    pub fn makes_layout(&self, shard: Shard, why: Option<&str>) {
+        let words = |why| {
+            format!("shard {}: the tables of this backchat's layout are made from the log: {why}", shard.0)
+        };
+        let why = why.map(words);
+        self.view(shard, |view| {
+            if view.makes_layout != why {
+                tracing::info!(
+                    shard = shard.0,
+                    why = why.as_deref().unwrap_or("they are read now"),
+                    "layout"
+                );
+            }
+            view.makes_layout = why;
+        });
     }
 
     /// Another worker applies the shard; this one stands by.
@@ -259,10 +278,11 @@ impl Signals {
         self.verified_at.set(longest_ago.unwrap_or(0));
         let different = verified().flatten().map(|last| last.different).sum::<u64>();
         self.different.set(i64::try_from(different).unwrap_or(i64::MAX));
-        let stopped: Vec<_> = shards.values().filter_map(|view| view.stopped.clone()).collect();
+        let failed = |view: &ShardView| view.stopped.clone().or_else(|| view.makes_layout.clone());
+        let failed: Vec<_> = shards.values().filter_map(failed).collect();
         let warnings: Vec<_> = shards.iter().flat_map(|(shard, view)| view.warnings(*shard)).collect();
-        if !stopped.is_empty() {
-            self.history.failed(stopped.join("; "));
+        if !failed.is_empty() {
+            self.history.failed(failed.join("; "));
         } else if !warnings.is_empty() {
             self.history.warning(warnings.join("; "));
         } else {

@@ -28,6 +28,7 @@ mod remote;
 mod replay_rows;
 mod rows;
 mod schema;
+pub mod tables;
 mod write;
 
 pub use address::{BadAddress, DatabaseAddress};
@@ -45,7 +46,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database and makes its tables where it is empty.
+    /// Opens the database and makes its tables where they are missing.
     ///
     /// # Errors
     /// [`StoreError::Refused`] when it can't be used as it is, others of [`StoreError`] when it can't be reached.

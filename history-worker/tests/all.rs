@@ -6,6 +6,7 @@ mod all {
     mod changes;
     mod erasing;
     mod kill;
+    mod layout;
     mod nats;
     mod other_log;
     mod pages;

@@ -132,7 +132,7 @@ async fn looked_at(shard: &Shard, room: RoomSlug) -> Result<Option<Found>, Error
 }
 
 /// A room begins with its creation; of an erased one nothing but the erasure is left.
-fn is_a_beginning(payload: &[u8]) -> bool {
+pub fn is_a_beginning(payload: &[u8]) -> bool {
     SealedEvent::decode(payload)
         .is_ok_and(|event| matches!(event, Event::Created { .. }) || event.ends_room())
 }

@@ -9,6 +9,7 @@ use protocol::{Event, MessageId, RoomSlug, SealedStored, UserId};
 use super::change_rows::ChangeRow;
 use super::event_rows::{EventRow, ReactionRow, SentRow, event_id, mark, sent_range};
 use super::rows::{natural, numbered_range};
+use super::tables::{CHANGE, EVENT, REACTION};
 use super::{Store, StoreError};
 use crate::edition::{Edition, Editions};
 use crate::projection::{Change, GivenAt, Kept, Mark, Place};
@@ -37,7 +38,7 @@ impl Store {
         edition: Edition<'_>,
         numbers: Range<u64>,
     ) -> Result<Vec<(u64, Kept)>, StoreError> {
-        let range = numbered_range("event", edition, numbers);
+        let range = numbered_range(EVENT, edition, numbers);
         let rows: Vec<EventRow> = self.select_range("SELECT * FROM $range", range).await?;
         rows.into_iter().map(|row| row.kept().map(|(place, kept)| (place.number, kept))).collect()
     }
@@ -69,7 +70,7 @@ impl Store {
         edition: Edition<'_>,
         numbers: Range<u64>,
     ) -> Result<HashMap<u64, Vec<(GivenAt, Mark)>>, StoreError> {
-        let range = numbered_range("reaction", edition, numbers);
+        let range = numbered_range(REACTION, edition, numbers);
         let rows: Vec<ReactionRow> = self.select_range("SELECT * FROM $range", range).await?;
         let mut marks: HashMap<_, Vec<_>> = HashMap::new();
         for row in rows {
@@ -106,7 +107,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Change>, StoreError> {
         let statement = format!("SELECT * FROM $range LIMIT {limit}");
-        let range = numbered_range("change", edition, sequences);
+        let range = numbered_range(CHANGE, edition, sequences);
         let rows: Vec<ChangeRow> = self.select_range(&statement, range).await?;
         rows.into_iter().map(ChangeRow::change).collect()
     }

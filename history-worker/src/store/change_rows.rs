@@ -9,6 +9,7 @@ use super::StoreError;
 use super::rows::{
     int, natural, number_in, numbered_key, room_in, row_key, sealed_bytes, sealed_text, shard_key,
 };
+use super::tables::{CHANGE, ENDED, ERASE, TEXT};
 use crate::edition::Editions;
 use crate::projection::{Change, Changed, Ended, LogEntry, Part, Text};
 
@@ -57,17 +58,17 @@ pub(super) struct EndedRow {
 }
 
 pub(super) fn ended_id(part: Part, seq: u64) -> RecordId {
-    RecordId::new("ended", shard_key(part, seq))
+    RecordId::new(ENDED, shard_key(part, seq))
 }
 
 pub(super) fn erase_id(part: Part, seq: u64) -> RecordId {
-    RecordId::new("erase", shard_key(part, seq))
+    RecordId::new(ERASE, shard_key(part, seq))
 }
 
 impl ChangeRow {
     pub fn of(editions: Editions<'_>, change: &Change) -> Self {
         let mut row = Self {
-            id: RecordId::new("change", numbered_key(editions.of(&change.room), change.seq)),
+            id: RecordId::new(CHANGE, numbered_key(editions.of(&change.room), change.seq)),
             at_ms: change.at.as_millis(),
             kind: "edited".to_owned(),
             author: change.author.0,
@@ -136,7 +137,7 @@ impl TextRow {
     pub fn of(editions: Editions<'_>, Text { message, entry }: &Text) -> Self {
         let rest = [int(*message).into_value(), int(entry.seq).into_value()];
         let key = row_key(editions.of(&entry.room), rest);
-        Self { id: RecordId::new("text", key), author: entry.author.0, message_id: entry.id.0 }
+        Self { id: RecordId::new(TEXT, key), author: entry.author.0, message_id: entry.id.0 }
     }
 
     pub fn text(self) -> Result<Text, StoreError> {

@@ -9,6 +9,7 @@ use super::StoreError;
 use super::rows::{
     int, natural, number_in, numbered_key, parts, range, room_in, row_key, sealed_bytes, sealed_text, text,
 };
+use super::tables::{EVENT, REACTION, SENT};
 use crate::edition::{Edition, Editions};
 use crate::projection::{Given, GivenAt, Kept, Mark, Place, Sent, SentKey};
 
@@ -54,22 +55,22 @@ pub(super) struct ReactionRow {
 }
 
 pub(super) fn event_id(edition: Edition<'_>, number: u64) -> RecordId {
-    RecordId::new("event", numbered_key(edition, number))
+    RecordId::new(EVENT, numbered_key(edition, number))
 }
 
 pub(super) fn sent_id(edition: Edition<'_>, id: MessageId, author: UserId) -> RecordId {
-    RecordId::new("sent", row_key(edition, [id.0.into_value(), author.0.into_value()]))
+    RecordId::new(SENT, row_key(edition, [id.0.into_value(), author.0.into_value()]))
 }
 
 /// Everybody's events with one id: an array is greater than any author.
 pub(super) fn sent_range(edition: Edition<'_>, id: MessageId) -> RecordId {
     let end = [id.0.into_value(), Value::Array(Vec::<Value>::new().into())];
-    range("sent", row_key(edition, [id.0.into_value()]), row_key(edition, end))
+    range(SENT, row_key(edition, [id.0.into_value()]), row_key(edition, end))
 }
 
 pub(super) fn reaction_id(editions: Editions<'_>, mark: &Mark) -> RecordId {
     let rest = [int(mark.place.number).into_value(), text(&mark.tag), mark.user.0.into_value()];
-    RecordId::new("reaction", row_key(editions.of(&mark.place.room), rest))
+    RecordId::new(REACTION, row_key(editions.of(&mark.place.room), rest))
 }
 
 pub(super) fn mark(id: &RecordId) -> Result<Mark, StoreError> {

@@ -11,9 +11,10 @@ use surrealdb::types::{Bytes, RecordId, SurrealValue, Variables};
 use super::change_rows::{EndedRow, EraseRow, TextRow, ended_id, erase_id};
 use super::event_rows::{EventRow, SentRow, event_id, mark, reaction_id, sent_id};
 use super::rows::{
-    AsideHead, CheckpointRow, RoomRow, aside_id, asides_after, checkpoint_id, generations_range, natural,
-    numbered_range, range, room_id, rooms_after, shard_key,
+    AsideHead, CheckpointRow, RoomRow, aside_id, asides_after, behind_room, checkpoint_id, generations_range,
+    natural, numbered_range, range, room_id, shard_key,
 };
+use super::tables::{CHANGE, ENDED, ERASE, EVENT, REACTION, ROOM, SENT, TEXT};
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
 use crate::edition::Editions;
@@ -56,7 +57,7 @@ impl Store {
         after: Option<&RoomSlug>,
     ) -> Result<Vec<(RoomSlug, RoomState)>, StoreError> {
         let rows: Vec<RoomRow> =
-            self.select_range("SELECT * FROM $range LIMIT 100", rooms_after(after)).await?;
+            self.select_range("SELECT * FROM $range LIMIT 100", behind_room(ROOM, after)).await?;
         rows.into_iter().map(RoomRow::room).collect()
     }
 
@@ -102,7 +103,7 @@ impl Store {
         messages: impl IntoIterator<Item = &(RoomSlug, u64)>,
     ) -> Result<Vec<Text>, StoreError> {
         let messages = messages.into_iter();
-        let ranges = messages.map(|(room, seq)| numbered_range("text", editions.of(room), *seq..seq + 1));
+        let ranges = messages.map(|(room, seq)| numbered_range(TEXT, editions.of(room), *seq..seq + 1));
         let mut texts = Vec::new();
         for range in ranges {
             let rows: Vec<TextRow> = self.select_range("SELECT * FROM $range", range).await?;
@@ -114,7 +115,7 @@ impl Store {
 
     /// The first of what must go from the shard's log, at most 100 entries.
     pub async fn to_erase(&self, part: Part) -> Result<Vec<LogEntry>, StoreError> {
-        let all = range("erase", shard_key(part, 0), shard_key(part, u64::MAX));
+        let all = range(ERASE, shard_key(part, 0), shard_key(part, u64::MAX));
         let rows: Vec<EraseRow> = self.select_range("SELECT * FROM $range LIMIT 100", all).await?;
         rows.into_iter().map(EraseRow::entry).collect()
     }
@@ -163,14 +164,14 @@ impl Store {
 
     /// Rooms of the shard that were erased, of which log or database still have something: at most 10.
     pub async fn ended(&self, part: Part) -> Result<Vec<Ended>, StoreError> {
-        let all = range("ended", shard_key(part, 0), shard_key(part, u64::MAX));
+        let all = range(ENDED, shard_key(part, 0), shard_key(part, u64::MAX));
         let rows: Vec<EndedRow> = self.select_range("SELECT * FROM $range LIMIT 10", all).await?;
         rows.into_iter().map(EndedRow::ended).collect()
     }
 
     /// Whether log or database still have something of a room that was erased.
     pub async fn is_ending(&self, part: Part, room: &RoomSlug) -> Result<bool, StoreError> {
-        let all = range("ended", shard_key(part, 0), shard_key(part, u64::MAX));
+        let all = range(ENDED, shard_key(part, 0), shard_key(part, u64::MAX));
         let rooms: Vec<String> = self.select_range("SELECT VALUE room FROM $range", all).await?;
         Ok(rooms.iter().any(|ended| ended == room.as_str()))
     }
@@ -183,7 +184,7 @@ impl Store {
 
     /// Deletes all rows of a room under these generations, a few at a time.
     pub async fn delete_rows(&self, room: &RoomSlug, generations: Range<u64>) -> Result<(), StoreError> {
-        for table in ["event", "sent", "reaction", "change", "text"] {
+        for table in [EVENT, SENT, REACTION, CHANGE, TEXT] {
             loop {
                 let range = generations_range(table, room, generations.clone());
                 let some: Vec<RecordId> =

@@ -6,6 +6,7 @@ use protocol::{RoomSlug, Timestamp};
 use surrealdb::types::{RecordId, SurrealValue, Value, Variables};
 
 use super::rows::{array, int, natural, parts, range, text};
+use super::tables::{REPLAY, STALE};
 use super::{Store, StoreError};
 use crate::projection::Part;
 use crate::replay::Replay;
@@ -38,17 +39,17 @@ pub struct Stale {
 }
 
 pub(super) fn replay_id(part: Part) -> RecordId {
-    RecordId::new("replay", array([i64::from(part.shard.0).into_value()]))
+    RecordId::new(REPLAY, array([i64::from(part.shard.0).into_value()]))
 }
 
 fn stale_id(part: Part, room: &RoomSlug) -> RecordId {
-    RecordId::new("stale", array([i64::from(part.shard.0).into_value(), text(room)]))
+    RecordId::new(STALE, array([i64::from(part.shard.0).into_value(), text(room)]))
 }
 
 /// All of a shard: an array is greater than any text.
 fn all_stale(part: Part) -> RecordId {
     let shard = || i64::from(part.shard.0).into_value();
-    range("stale", array([shard()]), array([shard(), Value::Array(Vec::<Value>::new().into())]))
+    range(STALE, array([shard()]), array([shard(), Value::Array(Vec::<Value>::new().into())]))
 }
 
 impl ReplayRow {

@@ -8,6 +8,7 @@ use surrealdb::types::{Array, Bytes, RecordId, RecordIdKey, RecordIdKeyRange, Su
 use uuid::Uuid;
 
 use super::StoreError;
+use super::tables::{ASIDE, CHECKPOINT, ROOM};
 use crate::checkpoint::{Checkpoint, Totals};
 use crate::edition::Edition;
 use crate::projection::{Aside, Part, RoomState};
@@ -22,6 +23,12 @@ pub(super) struct RoomRow {
     pub erased_people: Vec<Uuid>,
     pub erased: bool,
     pub generation: i64,
+}
+
+/// A room in any layout.
+#[derive(Debug, SurrealValue)]
+pub(super) struct RoomHead {
+    id: RecordId,
 }
 
 #[derive(Debug, SurrealValue)]
@@ -112,32 +119,32 @@ pub(super) fn range(table: &str, from: RecordIdKey, to: RecordIdKey) -> RecordId
 }
 
 pub(super) fn room_id(room: &RoomSlug) -> RecordId {
-    RecordId::new("room", array([text(room)]))
+    RecordId::new(ROOM, array([text(room)]))
 }
 
-/// All rooms behind this one: an array is greater than any text.
-pub(super) fn rooms_after(after: Option<&RoomSlug>) -> RecordId {
+/// All rooms of a table behind this one: an array is greater than any text.
+pub(super) fn behind_room(table: &str, after: Option<&RoomSlug>) -> RecordId {
     let end = || Value::Array(Vec::<Value>::new().into());
     let from = after.map_or_else(|| array([]), |after| array([text(after), end()]));
-    range("room", from, array([end()]))
+    range(table, from, array([end()]))
 }
 
 pub(super) fn aside_id(part: Part, seq: u64) -> RecordId {
-    RecordId::new("aside", shard_key(part, seq))
+    RecordId::new(ASIDE, shard_key(part, seq))
 }
 
 /// What a shard has set aside behind a sequence.
 pub(super) fn asides_after(part: Part, seq: u64) -> RecordId {
-    range("aside", shard_key(part, seq.saturating_add(1)), shard_key(part, u64::MAX))
+    range(ASIDE, shard_key(part, seq.saturating_add(1)), shard_key(part, u64::MAX))
 }
 
 /// What a shard has set aside from one sequence to another, both included.
 pub(super) fn asides_between(part: Part, first: u64, last: u64) -> RecordId {
-    range("aside", shard_key(part, first), shard_key(part, last.saturating_add(1)))
+    range(ASIDE, shard_key(part, first), shard_key(part, last.saturating_add(1)))
 }
 
 pub(super) fn checkpoint_id(part: Part) -> RecordId {
-    RecordId::new("checkpoint", array([i64::from(part.shard.0).into_value()]))
+    RecordId::new(CHECKPOINT, array([i64::from(part.shard.0).into_value()]))
 }
 
 /// The key of what a shard has with a sequence.
@@ -198,6 +205,12 @@ impl RoomRow {
             generation: natural(self.generation, "generation")?,
         };
         Ok((room_in(&self.id)?, state))
+    }
+}
+
+impl RoomHead {
+    pub fn room(&self) -> Result<RoomSlug, StoreError> {
+        room_in(&self.id)
     }
 }
 

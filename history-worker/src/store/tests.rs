@@ -216,7 +216,7 @@ async fn rows_are_changed_and_what_is_deleted_leaves_no_text_behind() {
 
 /// All rows of all tables, as text.
 async fn everything(store: &Store) -> String {
-    let statement = "SELECT * FROM event, sent, reaction, change, text, erase, room, checkpoint, aside";
+    let statement = &format!("SELECT * FROM {}", tables::ALL.join(", "));
     let patience = std::time::Duration::from_secs(5);
     let mut found = store.connection.query(statement, Default::default(), patience).await.unwrap();
     let found: surrealdb::types::Value = found.take(0).unwrap();
@@ -241,20 +241,43 @@ async fn the_events_with_one_id_are_found_whoever_sent_them() {
     assert!(store.find(&room("tea"), id(5)).await.unwrap().is_empty());
 }
 
+/// What a program has made of this database, which knew another layout.
+async fn as_of(layout: i64, statements: &str) -> Database {
+    let database = database().await;
+    let statements = format!("UPDATE meta:schema SET version = {layout}; {statements}");
+    let patience = std::time::Duration::from_secs(5);
+    database.store.connection.query(&statements, Default::default(), patience).await.unwrap();
+    database
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_of_another_layout_is_refused_and_left_alone() {
-    for (layout, advice) in [(4, "start again with an empty one"), (6, "use a newer backchat")] {
-        let database = database().await;
-        let other = format!("UPDATE meta:schema SET version = {layout}");
-        let variables = surrealdb::types::Variables::new();
-        let patience = std::time::Duration::from_secs(5);
-        database.store.connection.query(&other, variables, patience).await.unwrap();
-        database.store.close().await;
-        let Err(StoreError::Refused(why)) = open(database.folder.path()).await else {
-            panic!("it was opened")
-        };
-        assert!(why.contains(&format!("layout {layout}")) && why.contains(advice), "{why}");
-    }
+async fn a_database_of_a_newer_layout_is_refused_and_left_alone() {
+    let Database { store, folder } = as_of(tables::LAYOUT + 1, "").await;
+    store.close().await;
+    let Err(StoreError::Refused(why)) = open(folder.path()).await else { panic!("it was opened") };
+    assert!(why.contains("has layout 6") && why.contains("use a newer backchat"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_layout_is_read_until_this_one_takes_over() {
+    let rooms =
+        "DEFINE TABLE room SCHEMALESS; DEFINE TABLE event_6 SCHEMALESS; DEFINE TABLE theirs SCHEMALESS;
+         CREATE room:['tea'] SET count = 1; CREATE room:['gone'] SET erased = true; CREATE room:['chai'];";
+    let Database { store, folder } = as_of(4, rooms).await;
+    store.close().await;
+    let store = open(folder.path()).await.unwrap();
+    assert_eq!(store.older_layout().await, Ok(Some(4)));
+    assert_eq!(store.older_rooms(4, None).await.unwrap(), [room("chai"), room("tea")]);
+    assert_eq!(store.older_rooms(4, Some(&room("chai"))).await.unwrap(), [room("tea")]);
+    store.take_over(3).await.unwrap();
+    assert_eq!(store.older_layout().await, Ok(Some(4)), "another one took over from another");
+    store.take_over(4).await.unwrap();
+    assert_eq!(store.older_layout().await, Ok(None));
+    store.remove_older_layouts().await.unwrap();
+    assert_eq!(store.older_rooms(4, None).await.unwrap(), []);
+    let patience = std::time::Duration::from_secs(5);
+    let others = "SELECT * FROM event_6, theirs";
+    store.connection.query(others, Default::default(), patience).await.unwrap();
 }
 
 /// A newer program may have taken over a server's database while this one runs.

@@ -9,7 +9,7 @@ use super::error::{MOVED, RELAID};
 use super::event_rows::{EventRow, ReactionRow, SentRow, reaction_id};
 use super::replay_rows::{ReplayRow, StaleRow, replay_id};
 use super::rows::{AsideRow, CheckpointRow, RoomRow, asides_between, checkpoint_id, int, numbered_range};
-use super::schema::LAYOUT;
+use super::tables::{ASIDE, CHANGE, ENDED, ERASE, EVENT, LAYOUT, REACTION, ROOM, SENT, STALE, TEXT};
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
 use crate::edition::Editions;
@@ -48,7 +48,7 @@ impl Store {
         let mut transaction = Transaction::begin(part, before);
         transaction.batch(part, editions, batch);
         let rooms = batch.rooms.iter().map(|(room, state)| RoomRow::of(room, state).into_value());
-        transaction.insert("room", "rooms", rooms.collect(), ROOM_CHANGES);
+        transaction.insert(ROOM, "rooms", rooms.collect(), ROOM_CHANGES);
         let (statements, variables) = transaction.end(after);
         self.connection.query(&statements, variables, APPLY_MAX).await?;
         Ok(())
@@ -88,7 +88,7 @@ impl Transaction {
     fn begin(part: Part, before: &Checkpoint) -> Self {
         let statements = format!(
             "BEGIN;
-             IF meta:schema.version != $layout {{ THROW '{RELAID}' }};
+             IF meta:schema.version > $layout {{ THROW '{RELAID}' }};
              LET $found = SELECT VALUE [stream, applied] FROM ONLY $checkpoint;
              IF ($found ?? [$stream, 0]) != [$stream, $before] {{ THROW '{MOVED}' }};"
         );
@@ -107,7 +107,7 @@ impl Transaction {
         self.texts(editions, batch);
         self.erasures(part, batch);
         let asides = batch.asides.iter().map(|aside| AsideRow::of(part, aside).into_value());
-        self.insert("aside", "asides", asides.collect(), ASIDE_CHANGES);
+        self.insert(ASIDE, "asides", asides.collect(), ASIDE_CHANGES);
     }
 
     fn piece(&mut self, part: Part, piece: &Piece) {
@@ -120,9 +120,9 @@ impl Transaction {
         }
         self.batch(part, Editions::Under(*generation), batch);
         if let Some(state) = ready {
-            self.insert("room", "rooms", vec![RoomRow::of(room, state).into_value()], ROOM_CHANGES);
+            self.insert(ROOM, "rooms", vec![RoomRow::of(room, state).into_value()], ROOM_CHANGES);
             let stale = StaleRow::of(part, room, *generation).into_value();
-            self.insert("stale", "stale", vec![stale], STALE_CHANGES);
+            self.insert(STALE, "stale", vec![stale], STALE_CHANGES);
         }
     }
 
@@ -140,17 +140,17 @@ impl Transaction {
 
     fn events(&mut self, editions: Editions<'_>, batch: &Batch) {
         let event = |(place, kept)| EventRow::of(editions, place, kept).into_value();
-        self.insert("event", "events", batch.rows.iter().map(event).collect(), "");
+        self.insert(EVENT, "events", batch.rows.iter().map(event).collect(), "");
         let sent = batch.rows.iter().map(|(place, kept)| SentRow::of(editions, place, kept).into_value());
-        self.insert("sent", "sents", sent.collect(), "");
-        self.insert("event", "changed", batch.changed.iter().map(event).collect(), EVENT_CHANGES);
+        self.insert(SENT, "sents", sent.collect(), "");
+        self.insert(EVENT, "changed", batch.changed.iter().map(event).collect(), EVENT_CHANGES);
         let changes = batch.changes.iter().map(|change| ChangeRow::of(editions, change).into_value());
-        self.insert("change", "changes", changes.collect(), "");
+        self.insert(CHANGE, "changes", changes.collect(), "");
     }
 
     fn reactions(&mut self, editions: Editions<'_>, batch: &Batch) {
         let cleared = batch.cleared.iter().map(|Place { room, number }| {
-            numbered_range("reaction", editions.of(room), *number..number + 1).into_value()
+            numbered_range(REACTION, editions.of(room), *number..number + 1).into_value()
         });
         self.delete_ranges("cleared", cleared.collect());
         let mut given = Vec::new();
@@ -161,7 +161,7 @@ impl Transaction {
                 None => taken_back.push(reaction_id(editions, mark)),
             }
         }
-        self.insert("reaction", "given", given, REACTION_CHANGES);
+        self.insert(REACTION, "given", given, REACTION_CHANGES);
         if !taken_back.is_empty() {
             self.statements.push_str("DELETE $taken_back RETURN NONE;");
             self.variables.insert("taken_back", taken_back);
@@ -172,18 +172,18 @@ impl Transaction {
         let forgotten = batch
             .forgotten
             .iter()
-            .map(|(room, seq)| numbered_range("text", editions.of(room), *seq..seq + 1).into_value());
+            .map(|(room, seq)| numbered_range(TEXT, editions.of(room), *seq..seq + 1).into_value());
         self.delete_ranges("forgotten", forgotten.collect());
         let texts = batch.texts.iter().map(|text| TextRow::of(editions, text).into_value());
-        self.insert("text", "texts", texts.collect(), "");
+        self.insert(TEXT, "texts", texts.collect(), "");
     }
 
     fn erasures(&mut self, part: Part, batch: &Batch) {
         let erase = batch.erase.values().map(|entry| EraseRow::of(part, entry).into_value());
         let ended = batch.ended.iter().map(|ended| EndedRow::of(part, ended).into_value());
-        self.insert("ended", "ended", ended.collect(), "ON DUPLICATE KEY UPDATE room = $input.room");
+        self.insert(ENDED, "ended", ended.collect(), "ON DUPLICATE KEY UPDATE room = $input.room");
         // An entry may wait to be erased already.
-        self.insert("erase", "erase", erase.collect(), "ON DUPLICATE KEY UPDATE room = $input.room");
+        self.insert(ERASE, "erase", erase.collect(), "ON DUPLICATE KEY UPDATE room = $input.room");
     }
 
     fn insert(&mut self, table: &str, name: &str, rows: Vec<Value>, clause: &str) {

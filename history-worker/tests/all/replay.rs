@@ -69,14 +69,14 @@ async fn a_room_that_was_meddled_with_is_as_the_log_says_when_it_is_made_anew() 
     assert_eq!(worker.terminate().await, 0);
     meddled_with(
         &database,
-        "UPDATE event:['r_author', 0, 5] SET author = rand::uuid();
-         DELETE event:['r_missing', 0, 7];
-         UPDATE event:['r_stale', 0, 12] SET sealed = event:['r_stale', 0, 3].sealed, edited_ms = NONE;
-         UPDATE sent SET number = 3 WHERE id[0] = 'r_number' AND number = 4;
-         DELETE reaction:['r_reaction', 0, 12, NONE]..['r_reaction', 0, 13];
-         LET $row = (SELECT * FROM ONLY event:['r_doubled', 0, 9]);
-         CREATE event:['r_doubled', 0, 33] CONTENT object::remove($row, 'id');
-         DELETE room:['r_unknown'];",
+        "UPDATE event_5:['r_author', 0, 5] SET author = rand::uuid();
+         DELETE event_5:['r_missing', 0, 7];
+         UPDATE event_5:['r_stale', 0, 12] SET sealed = event_5:['r_stale', 0, 3].sealed, edited_ms = NONE;
+         UPDATE sent_5 SET number = 3 WHERE id[0] = 'r_number' AND number = 4;
+         DELETE reaction_5:['r_reaction', 0, 12, NONE]..['r_reaction', 0, 13];
+         LET $row = (SELECT * FROM ONLY event_5:['r_doubled', 0, 9]);
+         CREATE event_5:['r_doubled', 0, 33] CONTENT object::remove($row, 'id');
+         DELETE room_5:['r_unknown'];",
     )
     .await;
 
@@ -227,10 +227,10 @@ async fn what_was_set_aside_gets_its_place_when_it_can_be_read() {
     meddled_with(
         &database,
         &format!(
-            "DELETE event:['tea', 0, 3];
-             DELETE sent WHERE number = 3;
-             LET $aside = object::remove((SELECT * FROM ONLY aside:[0, {bad}]), 'id');
-             CREATE aside:[0, {missed}] CONTENT $aside;"
+            "DELETE event_5:['tea', 0, 3];
+             DELETE sent_5 WHERE number = 3;
+             LET $aside = object::remove((SELECT * FROM ONLY aside_5:[0, {bad}]), 'id');
+             CREATE aside_5:[0, {missed}] CONTENT $aside;"
         ),
     )
     .await;
@@ -274,7 +274,7 @@ async fn the_rows_of_before_go() {
     replayed(&broker, Replay::Room(tea.clone())).await;
     assert_eq!(worker.terminate().await, 0);
     // As if a minute had passed.
-    meddled_with(&database, "UPDATE stale SET since_ms = since_ms - 60000").await;
+    meddled_with(&database, "UPDATE stale_5 SET since_ms = since_ms - 60000").await;
     let worker = Worker::start(&nats, &database);
     worker.ready().await;
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -94,13 +94,13 @@ async fn what_was_meddled_with_is_named_and_nothing_else() {
 
     meddled_with(
         &database,
-        "UPDATE event:['r_author', 0, 5] SET author = rand::uuid();
-         DELETE event:['r_missing', 0, 7];
-         UPDATE event:['r_stale', 0, 12] SET sealed = event:['r_stale', 0, 3].sealed, edited_ms = NONE;
-         UPDATE sent SET number = 3 WHERE id[0] = 'r_number' AND number = 4;
-         DELETE reaction:['r_reaction', 0, 12, NONE]..['r_reaction', 13];
-         LET $row = (SELECT * FROM ONLY event:['r_doubled', 0, 9]);
-         CREATE event:['r_doubled', 0, 33] CONTENT object::remove($row, 'id');",
+        "UPDATE event_5:['r_author', 0, 5] SET author = rand::uuid();
+         DELETE event_5:['r_missing', 0, 7];
+         UPDATE event_5:['r_stale', 0, 12] SET sealed = event_5:['r_stale', 0, 3].sealed, edited_ms = NONE;
+         UPDATE sent_5 SET number = 3 WHERE id[0] = 'r_number' AND number = 4;
+         DELETE reaction_5:['r_reaction', 0, 12, NONE]..['r_reaction', 13];
+         LET $row = (SELECT * FROM ONLY event_5:['r_doubled', 0, 9]);
+         CREATE event_5:['r_doubled', 0, 33] CONTENT object::remove($row, 'id');",
     )
     .await;
     let address = format!("surrealkv://{}", database.display());
@@ -136,7 +136,7 @@ async fn what_was_meddled_with_is_named_and_nothing_else() {
     assert_eq!(one.differences.iter().collect::<Vec<_>>(), found_in(&wrong, "r_stale"));
     assert_eq!(worker.terminate().await, 0);
 
-    meddled_with(&database, "DELETE room:['r_right'];").await;
+    meddled_with(&database, "DELETE room_5:['r_right'];").await;
     let worker = Worker::start(&nats, &database);
     worker.ready().await;
     // A room of which the history knows nothing has no row there, and the log has 31.

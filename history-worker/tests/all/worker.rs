@@ -86,7 +86,17 @@ impl Worker {
     }
 
     pub async fn ready(&self) {
-        eventually("the worker is ready", async || (self.get("/readyz").await.0 == 200).then_some(())).await;
+        let mut health = String::new();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            let (status, said) = self.get("/readyz").await;
+            if status == 200 {
+                return;
+            }
+            health = said;
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not ready within 30 s: {health}");
     }
 }
 
