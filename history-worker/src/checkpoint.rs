@@ -14,6 +14,8 @@ pub struct Checkpoint {
     pub stream: StreamIdentity,
     /// Everything up to this sequence has been applied; 0 when nothing has.
     pub applied: u64,
+    /// Rises with every transaction, also with those that make rooms anew: what a worker holds in memory is of one turn.
+    pub turn: u64,
     /// When the broker stored the entry with that sequence.
     pub applied_at: Option<Timestamp>,
     /// Events written (changes of rows among them), copies passed over and entries set aside, since the beginning.
@@ -52,7 +54,7 @@ impl Checkpoint {
     /// The checkpoint of a log of which nothing was applied.
     pub const fn new(stream: StreamIdentity) -> Self {
         let totals = Totals { events: 0, duplicates: 0, asides: 0 };
-        Self { stream, applied: 0, applied_at: None, totals }
+        Self { stream, applied: 0, turn: 0, applied_at: None, totals }
     }
 
     /// The checkpoint after a batch whose last entry is `last`.
@@ -60,6 +62,7 @@ impl Checkpoint {
         Self {
             stream: self.stream,
             applied: last.seq,
+            turn: self.turn + 1,
             applied_at: Some(last.at),
             totals: Totals {
                 events: self.totals.events + batch.events(),
@@ -67,6 +70,11 @@ impl Checkpoint {
                 asides: self.totals.asides + batch.asides.len() as u64,
             },
         }
+    }
+
+    /// The checkpoint after something was made anew.
+    pub fn after_replay(&self) -> Self {
+        Self { turn: self.turn + 1, ..self.clone() }
     }
 
     /// Whether the log continues what was applied.
@@ -117,6 +125,7 @@ mod tests {
 
     fn checkpoint() -> Checkpoint {
         Checkpoint {
+            turn: 7,
             applied: 17,
             applied_at: Some(Timestamp::from_millis(1_000)),
             ..Checkpoint::new(StreamIdentity(1))

@@ -94,7 +94,7 @@ impl Replay {
     pub async fn step(
         &mut self,
         shard: &Shard,
-        checkpoint: &Checkpoint,
+        checkpoint: &mut Checkpoint,
         rooms: &mut HashMap<RoomSlug, RoomState>,
     ) -> Result<Duration, Error> {
         match self.making.take() {
@@ -111,7 +111,7 @@ impl Replay {
                 }
                 None => {
                     self.told.ended_at = Some(Timestamp::now());
-                    shard.store.make(shard.part, checkpoint, None, self).await?;
+                    self.write(shard, checkpoint, None).await?;
                     shard.signals.replayed(shard.part.shard, &self.told);
                     Ok(Duration::ZERO)
                 }
@@ -129,7 +129,7 @@ impl Replay {
     async fn make(
         &mut self,
         shard: &Shard,
-        checkpoint: &Checkpoint,
+        checkpoint: &mut Checkpoint,
         rooms: &mut HashMap<RoomSlug, RoomState>,
         mut making: Making,
     ) -> Result<Duration, Error> {
@@ -162,7 +162,7 @@ impl Replay {
         };
         self.making = Some(making).filter(|_| !is_last);
         self.told.rooms += u64::from(ready.is_some());
-        shard.store.make(shard.part, checkpoint, Some(&piece), self).await?;
+        self.write(shard, checkpoint, Some(&piece)).await?;
         shard.signals.replayed_piece(records.len() as u64);
         if let Some(state) = ready {
             // One that is not held is read when it is needed.
@@ -173,6 +173,19 @@ impl Replay {
             shard.signals.asides(shard.part.shard, shard.store.asides(shard.part).await?);
         }
         Ok(Duration::ZERO)
+    }
+
+    /// Every piece moves the checkpoint, so that another worker which was of the same turn knows that it must look again.
+    async fn write(
+        &self,
+        shard: &Shard,
+        checkpoint: &mut Checkpoint,
+        piece: Option<&Piece>,
+    ) -> Result<(), Error> {
+        let after = checkpoint.after_replay();
+        shard.store.make(shard.part, checkpoint, (piece, self), &after).await?;
+        *checkpoint = after;
+        Ok(())
     }
 
     fn count(&mut self, records: &[Record]) {

@@ -161,8 +161,8 @@ impl Shard {
         while still < STAND_BY_LOOKS && !asked_within(shutdown, STAND_BY_LOOK).await {
             // A database that fails here fails again at the begin of the next life, where it is told.
             let Ok(Some(checkpoint)) = self.store.checkpoint(self.part).await else { return };
-            still = if seen == Some(checkpoint.applied) { still + 1 } else { 0 };
-            seen = Some(checkpoint.applied);
+            still = if seen == Some(checkpoint.turn) { still + 1 } else { 0 };
+            seen = Some(checkpoint.turn);
             self.tell(&checkpoint);
         }
     }
@@ -219,7 +219,7 @@ impl Life {
         };
         let mut pause = REPLAY_LOOK;
         if let Some(mut replay) = replay {
-            match replay.step(shard, &self.checkpoint, &mut self.rooms).await {
+            match replay.step(shard, &mut self.checkpoint, &mut self.rooms).await {
                 Ok(_) if !replay.is_under_way() => {}
                 Ok(wait) => {
                     pause = wait;

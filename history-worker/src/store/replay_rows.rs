@@ -17,7 +17,6 @@ const BEGIN_MAX: Duration = Duration::from_secs(5);
 /// The state is JSON: nobody asks the database for a part of it.
 #[derive(Debug, SurrealValue)]
 pub(super) struct ReplayRow {
-    pub began_ms: i64,
     pub under_way: bool,
     pub state: String,
 }
@@ -55,7 +54,6 @@ fn all_stale(part: Part) -> RecordId {
 impl ReplayRow {
     pub fn of(replay: &Replay) -> Result<Self, StoreError> {
         Ok(Self {
-            began_ms: replay.told.began_at.as_millis(),
             under_way: replay.is_under_way(),
             state: serde_json::to_string(replay).map_err(|_| StoreError::Malformed("replay"))?,
         })

@@ -56,6 +56,7 @@ pub(super) struct AsideHead {
 pub(super) struct CheckpointRow {
     pub stream: i64,
     pub applied: i64,
+    pub turn: i64,
     pub applied_at_ms: Option<i64>,
     pub events: i64,
     pub duplicates: i64,
@@ -245,6 +246,7 @@ impl CheckpointRow {
         Self {
             stream: checkpoint.stream.0,
             applied: int(checkpoint.applied),
+            turn: int(checkpoint.turn),
             applied_at_ms: checkpoint.applied_at.map(Timestamp::as_millis),
             events: int(checkpoint.totals.events),
             duplicates: int(checkpoint.totals.duplicates),
@@ -256,6 +258,7 @@ impl CheckpointRow {
         Ok(Checkpoint {
             stream: StreamIdentity(self.stream),
             applied: natural(self.applied, "sequence")?,
+            turn: natural(self.turn, "turn")?,
             applied_at: self.applied_at_ms.map(Timestamp::from_millis),
             totals: Totals {
                 events: natural(self.events, "count")?,

@@ -65,7 +65,7 @@ fn rows(events: &[SealedStored]) -> Vec<Kept> {
 
 fn at(applied: u64) -> Checkpoint {
     let applied_at = (applied > 0).then(|| Timestamp::from_millis(1_000));
-    Checkpoint { applied, applied_at, ..Checkpoint::new(StreamIdentity(7)) }
+    Checkpoint { applied, turn: applied, applied_at, ..Checkpoint::new(StreamIdentity(7)) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +100,8 @@ async fn a_batch_after_another_checkpoint_is_refused_whole() {
     let store = &database.store;
     store.apply(PART, &at(0), (FIRST, &batch(&tea, 0, &[message(3, "first")])), &at(3)).await.unwrap();
     let late = batch(&tea, 1, &[message(4, "late")]);
-    for before in [at(0), at(2), Checkpoint { stream: StreamIdentity(8), ..at(3) }] {
+    let elsewhere = Checkpoint { stream: StreamIdentity(8), ..at(3) };
+    for before in [at(0), at(2), elsewhere, Checkpoint { turn: 4, ..at(3) }] {
         assert_eq!(store.apply(PART, &before, (FIRST, &late), &at(4)).await, Err(StoreError::Moved));
     }
     assert_eq!(store.rows(first(&tea), 1..9).await.unwrap().len(), 1);

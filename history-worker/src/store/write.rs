@@ -54,25 +54,24 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a piece of a room that is made anew and how far that is, both or neither, if the checkpoint is the one in the database
-    /// and the replay is the one that was begun last. The checkpoint is written again as it is: so of this and a batch that somebody
-    /// else applies meanwhile, one fails.
+    /// Writes a piece of a room that is made anew, how far that is and the checkpoint after it, all or nothing, if the checkpoint in the
+    /// database is `before`.
     ///
     /// # Errors
     /// As [`Store::apply`].
     pub async fn make(
         &self,
         part: Part,
-        checkpoint: &Checkpoint,
-        piece: Option<&Piece>,
-        replay: &Replay,
+        before: &Checkpoint,
+        (piece, replay): (Option<&Piece>, &Replay),
+        after: &Checkpoint,
     ) -> Result<(), StoreError> {
-        let mut transaction = Transaction::begin(part, checkpoint);
+        let mut transaction = Transaction::begin(part, before);
         if let Some(piece) = piece {
             transaction.piece(part, piece);
         }
         transaction.replay(part, replay)?;
-        let (statements, variables) = transaction.end(checkpoint);
+        let (statements, variables) = transaction.end(after);
         self.connection.query(&statements, variables, APPLY_MAX).await?;
         Ok(())
     }
@@ -89,14 +88,15 @@ impl Transaction {
         let statements = format!(
             "BEGIN;
              IF meta:schema.version > $layout {{ THROW '{RELAID}' }};
-             LET $found = SELECT VALUE [stream, applied] FROM ONLY $checkpoint;
-             IF ($found ?? [$stream, 0]) != [$stream, $before] {{ THROW '{MOVED}' }};"
+             LET $found = SELECT VALUE [stream, applied, turn] FROM ONLY $checkpoint;
+             IF ($found ?? [$stream, 0, 0]) != [$stream, $before, $turn] {{ THROW '{MOVED}' }};"
         );
         let mut variables = Variables::new();
         variables.insert("layout", LAYOUT);
         variables.insert("checkpoint", checkpoint_id(part));
         variables.insert("stream", before.stream.0);
         variables.insert("before", int(before.applied));
+        variables.insert("turn", int(before.turn));
         Self { statements, variables }
     }
 
@@ -128,11 +128,7 @@ impl Transaction {
 
     fn replay(&mut self, part: Part, replay: &Replay) -> Result<(), StoreError> {
         let row = ReplayRow::of(replay)?;
-        self.statements.push_str(&format!(
-            "LET $began = SELECT VALUE began_ms FROM ONLY $replay;
-             IF $began != $replay_row.began_ms {{ THROW '{MOVED}' }};
-             UPDATE $replay CONTENT $replay_row RETURN NONE;"
-        ));
+        self.statements.push_str("UPSERT $replay CONTENT $replay_row RETURN NONE;");
         self.variables.insert("replay", replay_id(part));
         self.variables.insert("replay_row", row);
         Ok(())

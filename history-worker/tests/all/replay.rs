@@ -32,7 +32,7 @@ async fn replay(broker: &Broker, asked: AskReplay) -> Option<Replaying> {
 }
 
 /// Makes it anew, and waits for the end.
-async fn replayed(broker: &Broker, what: Replay) -> Replaying {
+pub async fn replayed(broker: &Broker, what: Replay) -> Replaying {
     let begun = eventually("it begins", async || replay(broker, AskReplay::Begin(what.clone())).await).await;
     assert_eq!(begun.what, what);
     ended(broker).await

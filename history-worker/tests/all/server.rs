@@ -8,7 +8,7 @@ use broker::Broker;
 use history_worker::projection::Part;
 use history_worker::store::Store;
 use protocol::RoomSlug;
-use protocol::query::{HistoryAnswer, HistoryQuery, PageQuery};
+use protocol::query::{HistoryAnswer, HistoryQuery, PageQuery, Replay};
 use protocol::subject::Shard;
 use tests::proxy::Proxy;
 use tests::small_disk::SmallDisk;
@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::nats::Nats;
+use super::replay::replayed;
 use super::surreal::Surreal;
 use super::verify::{lived_in, verified};
 use super::worker::{Worker, ask, created, edited, eventually, message, post, room, target, whole};
@@ -152,6 +153,49 @@ async fn of_two_workers_one_applies_and_the_other_takes_over_when_it_is_killed_o
         }
     }
     chat.end(&broker).await;
+    for worker in workers {
+        assert_eq!(worker.terminate().await, 0);
+    }
+}
+
+/// Under which generation the rows of the room are that are read.
+async fn generation(store: &Store) -> u64 {
+    store.rooms([&room("tea")]).await.unwrap()[&room("tea")].generation
+}
+
+/// In a quiet shard several workers are as far as each other: none of them may write behind what another has made anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_worker_makes_anew_another_one_goes_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let nats = Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let server = Surreal::start(&folder.path().join("surreal")).await;
+    let address = server.address("history");
+    let workers = [Worker::start_with(&nats, &address), Worker::start_with(&nats, &address)];
+    for worker in &workers {
+        worker.ready().await;
+    }
+    let store = Store::open(&address.parse().unwrap()).await.unwrap();
+    let (mut last, _) = lived_in(&broker, &room("tea")).await;
+    for round in 0..5 {
+        applied(&broker, last).await;
+        // So long that whoever stands by thinks that nobody applies the log.
+        sleep(Duration::from_millis(4_500)).await;
+        let ended = replayed(&broker, Replay::Shard).await;
+        assert_eq!((ended.rooms, ended.left), (1, 0));
+        let made = generation(&store).await;
+        for text in ["at once", "and again"] {
+            last = post(&broker, SHARD, &room("tea"), &message(text)).await;
+        }
+        applied(&broker, last).await;
+        assert_eq!(
+            generation(&store).await,
+            made,
+            "round {round}: somebody wrote behind what was read before"
+        );
+        let verified = verified(&broker).await;
+        assert_eq!(verified.different, 0, "round {round}: {verified:?}");
+    }
     for worker in workers {
         assert_eq!(worker.terminate().await, 0);
     }
