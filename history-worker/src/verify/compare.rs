@@ -107,7 +107,9 @@ impl<'a> Comparison<'a> {
     /// The changes of the database. Of a message that was erased, only the deletion counts: the log has lost the others.
     pub fn changes(&mut self, held: &BTreeMap<u64, Changing>) {
         let is_lost = |seq: u64, changing: &Changing| {
-            self.said.deletions.get(&changing.target.seq).is_some_and(|deletion| deletion.seq != seq)
+            let message = changing.target.seq;
+            let deleted = self.said.deletions.get(&message).is_some_and(|deletion| deletion.seq != seq);
+            deleted || self.said.changed_later.contains(&message)
         };
         let counts = |seq: &u64, changing: &Changing| *seq >= self.log_begins && !is_lost(*seq, changing);
         let mut found = Vec::new();

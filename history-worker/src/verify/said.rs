@@ -1,7 +1,7 @@
 //! What a room's log says of its rows and their changes, without the texts: fingerprints stand for them, so that a room of a million
 //! messages fits in memory. Pure; the rules are the projection's, and tested against it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use protocol::{Event, MessageId, SealedStored, SealedText, Tag, Target, Timestamp, UserId, limits};
 
@@ -79,6 +79,8 @@ pub struct Said {
     pub is_erased: bool,
     /// The room was erased after what is compared.
     pub ends_later: bool,
+    /// Messages, by their sequences, that are changed after what is compared: of a deleted one the log may have lost texts already.
+    pub changed_later: HashSet<u64>,
     places: HashMap<(MessageId, UserId), u32>,
 }
 
