@@ -11,6 +11,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use broker::Broker;
+use protocol::RoomSlug;
 use protocol::query::{HistoryAnswer, HistoryQuery, HistoryStatus};
 use protocol::subject::Shard;
 use serde_json::json;
@@ -64,6 +65,13 @@ async fn ask<T>(
         Ok(answer) => wanted(answer).ok_or_else(|| "it answers something else".to_owned()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// A room as an operator names it, and its shard.
+fn room_at(address: &str, shards: u16) -> Result<(Shard, RoomSlug), Error> {
+    let room = RoomSlug::parse(address)
+        .map_err(|_| Error::Refused(format!("{address:?} is not the address of a room")))?;
+    Ok((Shard::of(&room, shards), room))
 }
 
 fn says_nothing(shard: Shard, why: &str) -> Error {

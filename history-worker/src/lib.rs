@@ -19,6 +19,7 @@ pub mod replay;
 mod shard;
 mod signals;
 pub mod store;
+mod unknown;
 mod verify;
 
 pub use config::Config;

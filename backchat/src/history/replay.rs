@@ -4,7 +4,6 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use broker::Broker;
-use protocol::RoomSlug;
 use protocol::query::{AskReplay, HistoryAnswer, HistoryQuery, Replay, Replaying};
 use protocol::subject::Shard;
 use serde_json::json;
@@ -58,11 +57,6 @@ pub async fn replay(config: &Config, wanted: &Wanted, shutdown: CancellationToke
     if left > 0 { Err(Error::Left(left)) } else { Ok(()) }
 }
 
-/// Has a room made anew, and waits for the end.
-pub async fn room(broker: &Broker, shard: Shard) -> Result<(), Error> {
-    until_ended(broker, shard).await.map(drop)
-}
-
 fn parts(wanted: &Wanted, shards: u16) -> Result<Vec<(Shard, Replay)>, Error> {
     match wanted {
         Wanted::All => Ok(Shard::all(shards).map(|shard| (shard, Replay::Shard)).collect()),
@@ -74,9 +68,8 @@ fn parts(wanted: &Wanted, shards: u16) -> Result<Vec<(Shard, Replay)>, Error> {
             Ok(vec![(shard, Replay::Shard)])
         }
         Wanted::Room(room) => {
-            let room = RoomSlug::parse(room)
-                .map_err(|_| Error::Refused(format!("{room:?} is not the address of a room")))?;
-            Ok(vec![(Shard::of(&room, shards), Replay::Room(room))])
+            let (shard, room) = super::room_at(room, shards)?;
+            Ok(vec![(shard, Replay::Room(room))])
         }
     }
 }
@@ -107,7 +100,8 @@ async fn ask(broker: &Broker, shard: Shard, asked: AskReplay) -> Result<Replayin
     super::ask(broker, shard, HistoryQuery::Replay(asked), super::PATIENCE, last).await
 }
 
-async fn until_ended(broker: &Broker, shard: Shard) -> Result<Replaying, Error> {
+/// Waits for the end of what is made anew in a shard, and says how far it is.
+pub async fn until_ended(broker: &Broker, shard: Shard) -> Result<Replaying, Error> {
     let (mut said, mut heard) = (Instant::now(), Instant::now());
     let mut first = None;
     loop {

@@ -70,7 +70,7 @@ pub async fn retry(config: &Config, place: &str) -> Result<(), Error> {
     if entries.is_empty() {
         return Err(nothing_at(place));
     }
-    super::replay::room(operator.broker(), shard).await?;
+    super::replay::until_ended(operator.broker(), shard).await?;
     match ask(&operator, shard, AskSetAside::Show { seq }).await?.0.first() {
         None => say(&format!("{place} has its place in the history now.")),
         Some(still) => return Err(Error::Refused(format!("{place} is set aside again: {}", still.reason))),

@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use broker::Broker;
-use protocol::RoomSlug;
 use protocol::query::{Difference, HistoryAnswer, HistoryQuery, Verified, Verify};
 use protocol::subject::Shard;
 use serde_json::json;
@@ -35,9 +34,8 @@ pub async fn verify(config: &Config, room: Option<&str>, shutdown: CancellationT
     let shards = operator.broker().installation().await.map_err(fault)?.shards;
     let wanted: Vec<(Shard, Verify)> = match room {
         Some(room) => {
-            let room = RoomSlug::parse(room)
-                .map_err(|_| Error::Refused(format!("{room:?} is not the address of a room")))?;
-            vec![(Shard::of(&room, shards), Verify::Room(room))]
+            let (shard, room) = super::room_at(room, shards)?;
+            vec![(shard, Verify::Room(room))]
         }
         None => Shard::all(shards).map(|shard| (shard, Verify::Rooms { after: None })).collect(),
     };

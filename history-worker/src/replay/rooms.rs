@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::shard::Shard;
-
-/// Rooms of the log that are looked for at once.
-const ROOMS: usize = 1_000;
+use crate::unknown::{self, Unknown};
 
 /// The rooms that are still to be made anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,18 +92,10 @@ impl Rooms {
     }
 
     async fn unknown(&mut self, shard: &Shard, after: u64, applied: u64) -> Result<(), Error> {
-        let id = shard.part.shard;
-        let batch = shard.broker.read_after(&id.stream(), &id.room_all(), after, ROOMS).await?;
-        self.left = match batch.records.last() {
-            Some(last) if batch.more => Cursor::Unknown { after: last.seq },
-            _ => Cursor::Done,
-        };
-        let said = batch.records.iter().filter(|record| record.seq <= applied);
-        let said: Vec<_> =
-            said.filter_map(|record| Some((record.seq, subject::room_of(&record.subject)?))).collect();
-        let held = shard.store.rooms(said.iter().map(|(_, room)| room)).await?;
-        let unknown = said.into_iter().filter(|(_, room)| !held.contains_key(room));
-        self.ahead.extend(unknown.map(|(seq, room)| (room, Cursor::Unknown { after: seq })));
+        let with = (&shard.broker, &shard.store);
+        let Unknown { rooms, next } = unknown::rooms(shard.part, with, after, applied).await?;
+        self.left = next.map_or(Cursor::Done, |after| Cursor::Unknown { after });
+        self.ahead.extend(rooms.into_iter().map(|(seq, room)| (room, Cursor::Unknown { after: seq })));
         Ok(())
     }
 }

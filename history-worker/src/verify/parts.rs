@@ -8,11 +8,10 @@ use tokio::time::Instant;
 
 use super::Verifier;
 use crate::Error;
+use crate::unknown::{self, Unknown};
 
 /// After this time no further room is begun.
 const WHILE: Duration = Duration::from_secs(1);
-/// Rooms of the log that are looked for at once.
-const ROOMS: usize = 1_000;
 
 impl Verifier {
     /// Compares a part of the shard as it was when the log was applied up to `applied`.
@@ -50,22 +49,17 @@ impl Verifier {
     }
 
     async fn unknown_rooms(&self, after: u64, applied: u64) -> Result<Verified, Error> {
-        let shard = self.part.shard;
-        let batch = self.broker.read_after(&shard.stream(), &shard.room_all(), after, ROOMS).await?;
+        let with = (&self.broker, &self.store);
+        let Unknown { rooms, next } = unknown::rooms(self.part, with, after, applied).await?;
         let mut all = Verified::default();
-        let said = batch.records.iter().filter(|record| record.seq <= applied);
-        let said: Vec<_> =
-            said.filter_map(|record| Some((record.seq, subject::room_of(&record.subject)?))).collect();
-        let held = self.store.rooms(said.iter().map(|(_, room)| room)).await?;
-        for (seq, room) in said.iter().filter(|(_, room)| !held.contains_key(room)) {
+        for (seq, room) in &rooms {
             all.add(self.room(room, applied).await?);
             if all.different > 0 {
                 all.next = Some(Verify::Unknown { after: *seq });
                 return Ok(all);
             }
         }
-        all.next =
-            batch.records.last().filter(|_| batch.more).map(|last| Verify::Unknown { after: last.seq });
+        all.next = next.map(|after| Verify::Unknown { after });
         Ok(all)
     }
 }

@@ -52,6 +52,15 @@ pub async fn verified(broker: &Broker) -> Verified {
     all
 }
 
+/// A fault in each of the rooms that are named after one.
+pub const MEDDLING: &str = "UPDATE event_5:['r_author', 0, 5] SET author = rand::uuid();
+     DELETE event_5:['r_missing', 0, 7];
+     UPDATE event_5:['r_stale', 0, 12] SET sealed = event_5:['r_stale', 0, 3].sealed, edited_ms = NONE;
+     UPDATE sent_5 SET number = 3 WHERE id[0] = 'r_number' AND number = 4;
+     DELETE reaction_5:['r_reaction', 0, 12, NONE]..['r_reaction', 13];
+     LET $row = (SELECT * FROM ONLY event_5:['r_doubled', 0, 9]);
+     CREATE event_5:['r_doubled', 0, 33] CONTENT object::remove($row, 'id');";
+
 pub async fn meddled_with(database: &Path, statements: &str) {
     let client: Surreal<Any> = any::connect(format!("surrealkv://{}", database.display())).await.unwrap();
     client.use_ns("backchat").use_db("history").await.unwrap();
@@ -92,17 +101,7 @@ async fn what_was_meddled_with_is_named_and_nothing_else() {
     assert_eq!((right.rooms, right.rows), (ROOMS.len() as u64, 32 * ROOMS.len() as u64));
     assert_eq!(worker.terminate().await, 0);
 
-    meddled_with(
-        &database,
-        "UPDATE event_5:['r_author', 0, 5] SET author = rand::uuid();
-         DELETE event_5:['r_missing', 0, 7];
-         UPDATE event_5:['r_stale', 0, 12] SET sealed = event_5:['r_stale', 0, 3].sealed, edited_ms = NONE;
-         UPDATE sent_5 SET number = 3 WHERE id[0] = 'r_number' AND number = 4;
-         DELETE reaction_5:['r_reaction', 0, 12, NONE]..['r_reaction', 13];
-         LET $row = (SELECT * FROM ONLY event_5:['r_doubled', 0, 9]);
-         CREATE event_5:['r_doubled', 0, 33] CONTENT object::remove($row, 'id');",
-    )
-    .await;
+    meddled_with(&database, MEDDLING).await;
     let address = format!("surrealkv://{}", database.display());
     let worker = Worker::start_set(&nats, &address, &[("VERIFY_EVERY_H", "1")]);
     worker.ready().await;
