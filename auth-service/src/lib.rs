@@ -10,6 +10,7 @@ mod answer;
 mod asker;
 mod config;
 mod cookies;
+mod copies;
 mod error;
 mod fields;
 mod hashing;
@@ -28,6 +29,7 @@ mod store;
 mod vault;
 
 pub use config::Config;
+pub use copies::restore;
 pub use error::Error;
 
 use accounts::Accounts;
@@ -96,6 +98,7 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
 /// What runs once the broker and the database are there.
 struct Started {
     app: Arc<App>,
+    broker: Broker,
     store: Store,
     outbox: Arc<Outbox>,
     vault: Arc<Vault>,
@@ -112,7 +115,7 @@ async fn start(config: Config, signals: &Arc<Signals>) -> Result<Started, Error>
     let outbox = Arc::new(Outbox::new(store.clone(), broker.clone(), Arc::clone(&signals), lives.token_s));
     let parts = (store.clone(), Arc::clone(&outbox), Arc::clone(&signals));
     let vault = Arc::new(Vault::start(broker.clone(), &config.roots, parts).await?);
-    let keys = Arc::new(Keys::start(store.clone(), broker, Arc::clone(&signals), lives).await?);
+    let keys = Arc::new(Keys::start(store.clone(), broker.clone(), Arc::clone(&signals), lives).await?);
     let parts = (store.clone(), Arc::clone(&outbox), Arc::clone(&vault), Arc::clone(&signals));
     let accounts = Accounts::start(parts, Pool::new(config.hashing), config.login_failures_max).await?;
     let sessions = Sessions {
@@ -131,7 +134,7 @@ async fn start(config: Config, signals: &Arc<Signals>) -> Result<Started, Error>
         public_origins: config.public_origins,
         trusted_proxies: config.trusted_proxies,
     };
-    Ok(Started { app: Arc::new(app), store, outbox, vault })
+    Ok(Started { app: Arc::new(app), broker, store, outbox, vault })
 }
 
 fn start_fault(error: broker::Error) -> Error {
@@ -147,6 +150,7 @@ impl Started {
         background.spawn(Arc::clone(&self.app.keys).run(shutdown.clone()));
         background.spawn(Arc::clone(&self.outbox).run(shutdown.clone()));
         background.spawn(Arc::clone(&self.vault).serve(shutdown.clone()));
+        background.spawn(copies::serve(self.store.clone(), self.broker.clone(), shutdown.clone()));
         background.spawn(look_after_database(
             self.store.clone(),
             Arc::clone(&self.app.signals),

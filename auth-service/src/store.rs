@@ -6,6 +6,7 @@
 
 mod accounts;
 mod connect;
+mod copies;
 mod error;
 mod keys;
 mod outbox;

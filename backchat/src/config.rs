@@ -39,6 +39,11 @@ pub enum Command {
     ErasePerson(String),
     /// The room at this address.
     EraseRoom(String),
+    /// Everything, or the history alone, to or from this place.
+    BackUp(String),
+    Restore(String),
+    SnapshotHistory(String),
+    RestoreHistory(String),
     CheckKeys,
     ExportKeys,
     ImportKeys,
@@ -185,6 +190,34 @@ fn command(source: &mut Source) -> Command {
         "ADDRESS",
         "Erases a room with everything in it; ADDRESS is what stands behind /room/ in its link",
     );
+    let backup = source.command_on(
+        "backup",
+        "PLACE",
+        "Backs up everything of the running backchat but its root keys, while people chat: PLACE is a new folder, or s3://BUCKET/PREFIX \
+         with the store's address and keys in AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    );
+    let restored = source.command_on(
+        "restore",
+        "PLACE",
+        "Makes a new data folder of such a backup; run it with the root keys of that time",
+    );
+    let snapshot = source.command_on(
+        "history snapshot",
+        "PLACE",
+        "Backs up the history of the running backchat alone, without its log",
+    );
+    let restored_history = source.command_on(
+        "history restore",
+        "PLACE",
+        "Makes the history of such a snapshot, or of a backup, while backchat does not run: its log must continue it, and DATA/history must \
+         be gone",
+    );
+    let copies = [
+        backup.map(Command::BackUp),
+        restored.map(Command::Restore),
+        snapshot.map(Command::SnapshotHistory),
+        restored_history.map(Command::RestoreHistory),
+    ];
     let aside = [
         shown.map(Command::ShowSetAside),
         dropped.map(Command::DropSetAside),
@@ -192,7 +225,7 @@ fn command(source: &mut Source) -> Command {
     ];
     let on_something =
         [verified, replayed, replayed_shard, person.map(Command::ErasePerson), room.map(Command::EraseRoom)];
-    asked.into_iter().chain(aside).chain(on_something).flatten().next().unwrap_or(Command::Chat)
+    asked.into_iter().chain(aside).chain(copies).chain(on_something).flatten().next().unwrap_or(Command::Chat)
 }
 
 /// `./data` has its root keys in `./data-roots`.

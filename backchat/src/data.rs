@@ -112,6 +112,37 @@ impl Data {
     }
 }
 
+/// Says so when a folder holds anything: what is restored needs a place of its own.
+///
+/// # Errors
+/// [`Error::Data`], also when it can't be read.
+pub fn refuse_unless_free(path: &Path) -> Result<(), Error> {
+    let fault = |why: String| Error::Data { path: path.to_owned(), why };
+    match fs::read_dir(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(fault(describe(&error))),
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(fault(
+                "it is not empty: a backup is restored into a new folder; nothing was changed".to_owned(),
+            )),
+        },
+    }
+}
+
+/// Removes what a restore that was cut short has left, if it is that.
+///
+/// # Errors
+/// [`Error::Data`] when it is something else, or can't be removed.
+pub fn clear(path: &Path) -> Result<(), Error> {
+    let fault = |why: String| Error::Data { path: path.to_owned(), why };
+    inspect(path)?;
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(fault(describe(&error))),
+        _ => Ok(()),
+    }
+}
+
 /// Looks without touching: whether the folder is set up. A missing or empty one is not, and is fine.
 fn inspect(path: &Path) -> Result<bool, Error> {
     let fault = |why: String| Error::Data { path: path.to_owned(), why };

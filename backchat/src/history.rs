@@ -22,7 +22,10 @@ use crate::operator::Operator;
 use crate::{Config, Error};
 
 /// How long a history worker may take for one shard.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why there is no answer about a shard whose log has nothing yet.
+pub const NOTHING_APPLIED: &str = "nothing is applied yet";
 
 /// Says of each shard how far its history is: a table for a person, lines of JSON for a program.
 ///
@@ -52,7 +55,7 @@ async fn of_shard(operator: &Operator, shard: Shard) -> Result<HistoryStatus, Er
 }
 
 /// Asks the history worker of a shard, and takes the answer if it is of the wanted kind; else says why there is none.
-async fn ask<T>(
+pub async fn ask<T>(
     broker: &Broker,
     shard: Shard,
     query: HistoryQuery,
@@ -60,7 +63,7 @@ async fn ask<T>(
     wanted: impl FnOnce(HistoryAnswer) -> Option<T>,
 ) -> Result<T, String> {
     match broker.ask(shard.history_queries(), &query, patience).await {
-        Ok(HistoryAnswer::Behind { .. }) => Err("nothing is applied yet".to_owned()),
+        Ok(HistoryAnswer::Behind { .. }) => Err(NOTHING_APPLIED.to_owned()),
         Ok(HistoryAnswer::Refused { reason }) => Err(reason),
         Ok(answer) => wanted(answer).ok_or_else(|| "it answers something else".to_owned()),
         Err(error) => Err(error.to_string()),
@@ -74,7 +77,7 @@ fn room_at(address: &str, shards: u16) -> Result<(Shard, RoomSlug), Error> {
     Ok((Shard::of(&room, shards), room))
 }
 
-fn says_nothing(shard: Shard, why: &str) -> Error {
+pub fn says_nothing(shard: Shard, why: &str) -> Error {
     Error::Refused(format!("the history worker says nothing of shard {}: {why}", shard.0))
 }
 
@@ -89,11 +92,18 @@ fn row(shard: Shard, status: &HistoryStatus) -> String {
             format!("{}, the oldest is {} of {}: {}", status.set_aside, oldest.seq, oldest.at, oldest.reason)
         }
     };
+    let snapshot = match status.last_snapshot {
+        None => String::new(),
+        Some(last) => format!("; snapshot of {}", last.at),
+    };
     let verified = match status.last_verify {
         None => String::new(),
         Some(last) => format!("; {} differ from the log of {}", last.different, last.at),
     };
-    format!("{:>5} {:>11} {:>11}   {behind:<13} {aside}{verified}", shard.0, status.applied, status.events)
+    format!(
+        "{:>5} {:>11} {:>11}   {behind:<13} {aside}{verified}{snapshot}",
+        shard.0, status.applied, status.events
+    )
 }
 
 fn line(shard: Shard, status: &HistoryStatus) -> String {
@@ -121,6 +131,7 @@ mod tests {
             set_aside: 0,
             oldest_set_aside: None,
             last_verify: None,
+            last_snapshot: None,
         };
         let said = row(Shard(0), &status);
         assert_eq!(said, "    0          42          40   nothing       nothing");

@@ -2,6 +2,7 @@
 //! embedded, and a real NATS server as a supervised child. It calls the same three `run()`s as the separate programs; nothing
 //! here stands in for anything.
 
+mod backup;
 mod config;
 mod data;
 mod erase;
@@ -11,6 +12,7 @@ mod history;
 mod keys;
 mod nats;
 mod operator;
+mod restore;
 mod roots;
 mod rotate;
 mod run;

@@ -15,10 +15,10 @@ use crate::data::Data;
 use crate::ground::{self, Ground};
 use crate::run_file::Addresses;
 use crate::services::Services;
-use crate::{Config, Error, erase, history, keys, nats, roots, rotate, run_file};
+use crate::{Config, Error, backup, erase, history, keys, nats, restore, roots, rotate, run_file};
 
 /// One machine, one copy, one shard.
-const LAYOUT: Layout = Layout { shards: 1, replicas: 1 };
+pub const LAYOUT: Layout = Layout { shards: 1, replicas: 1 };
 
 /// Pauses between two looks at `/readyz`, the time one may take, and when it is time to say what is missing.
 const READY_PAUSE: Duration = Duration::from_millis(50);
@@ -41,6 +41,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         Command::ReplayHistory(ref wanted) => history::replay(&config, wanted, shutdown).await,
         Command::VerifyHistory(ref room) => history::verify(&config, room.as_deref(), shutdown).await,
         Command::Chat => Box::pin(chat(config, shutdown)).await,
+        Command::BackUp(ref place) => backup::everything(&config, place, shutdown).await,
+        Command::SnapshotHistory(ref place) => backup::snapshot(&config, place, shutdown).await,
+        Command::Restore(ref place) => {
+            let place = place.clone();
+            Box::pin(restore::everything(config, &place, shutdown)).await
+        }
+        Command::RestoreHistory(ref place) => {
+            let place = place.clone();
+            Box::pin(restore::history(config, &place, shutdown)).await
+        }
         Command::CheckKeys => Box::pin(keys::check(config, shutdown)).await,
         Command::ExportKeys => keys::export(&config.roots),
         Command::ImportKeys => keys::import(&config, shutdown).await,

@@ -61,20 +61,21 @@ impl Services {
             worker_operations: address(&worker_operations)?,
             auth_operations: address(&auth_operations)?,
         };
-        let (gateway_config, worker_config, auth_config) = configured(config, data, conf, addresses.auth);
+        let Config { mut gateway, worker, auth: accounts, .. } = inside(config, data, conf);
+        gateway.auth_upstream = Some(addresses.auth);
         Ok(Self {
             addresses,
             auth: Running::start("auth service", |shutdown| {
                 let doors = Doors { public: Some(auth), operations: auth_operations };
-                auth_service::run(auth_config, doors, shutdown)
+                auth_service::run(accounts, doors, shutdown)
             }),
             worker: Running::start("history worker", |shutdown| {
                 let doors = Doors { public: None, operations: worker_operations };
-                history_worker::run(worker_config, doors, shutdown)
+                history_worker::run(worker, doors, shutdown)
             }),
             gateway: Running::start("gateway", |shutdown| {
                 let doors = Doors { public: Some(public), operations: gateway_operations };
-                gateway::run(gateway_config, doors, shutdown)
+                gateway::run(gateway, doors, shutdown)
             }),
         })
     }
@@ -139,22 +140,16 @@ impl Running {
     }
 }
 
-fn configured(
-    config: Config,
-    data: &Data,
-    conf: &Conf,
-    auth: SocketAddr,
-) -> (gateway::Config, history_worker::Config, auth_service::Config) {
-    let Config { mut gateway, mut worker, auth: mut accounts, roots, .. } = config;
-    gateway.roots = RootSource::Folder(roots.clone());
-    accounts.roots = RootSource::Folder(roots);
-    gateway.broker = credentials(conf, "gateway", "gateway");
-    gateway.auth_upstream = Some(auth);
-    worker.broker = credentials(conf, "worker", "history-worker");
-    worker.database = database(&data.path("history"));
-    accounts.broker = credentials(conf, "auth", "auth-service");
-    accounts.database = database(&data.path("auth"));
-    (gateway, worker, accounts)
+/// The settings of services that run on this data and this broker.
+pub fn inside(mut config: Config, data: &Data, conf: &Conf) -> Config {
+    config.gateway.roots = RootSource::Folder(config.roots.clone());
+    config.gateway.broker = credentials(conf, "gateway", "gateway");
+    config.worker.broker = credentials(conf, "worker", "history-worker");
+    config.worker.database = database(&data.path("history"));
+    config.auth.roots = RootSource::Folder(config.roots.clone());
+    config.auth.broker = credentials(conf, "auth", "auth-service");
+    config.auth.database = database(&data.path("auth"));
+    config
 }
 
 /// An embedded database whose every commit is on the disk before it is acknowledged.

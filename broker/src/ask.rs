@@ -32,10 +32,23 @@ impl Broker {
         question: &impl Serialize,
         patience: Duration,
     ) -> Result<A, Error> {
+        let answer = self.ask_for_bytes(subject, question, patience).await?;
+        serde_json::from_slice(&answer).map_err(|_| Error::Malformed("answer of this kind"))
+    }
+
+    /// The same, for an answer that is not JSON.
+    ///
+    /// # Errors
+    /// As [`Broker::ask`].
+    pub async fn ask_for_bytes(
+        &self,
+        subject: String,
+        question: &impl Serialize,
+        patience: Duration,
+    ) -> Result<Bytes, Error> {
         let payload = serde_json::to_vec(question).map_err(|_| Error::Malformed("question"))?;
         let answer = timeout(patience, self.request(subject, None, payload.into())).await;
-        let answer = answer.unwrap_or(Err(Error::TimedOut))?;
-        serde_json::from_slice(&answer.payload).map_err(|_| Error::Malformed("answer of this kind"))
+        Ok(answer.unwrap_or(Err(Error::TimedOut))?.payload)
     }
 
     /// Serves a subject as one of the queue `queue`: each question reaches one of its members.
@@ -65,7 +78,12 @@ impl Question {
     /// Answers. An asker that is gone or a broken connection loses the answer: askers have time-outs.
     pub async fn answer(self, answer: &impl Serialize) {
         let Ok(payload) = serde_json::to_vec(answer) else { return };
-        let sent = self.broker.client.publish(self.reply, payload.into());
+        self.answer_with_bytes(payload.into()).await;
+    }
+
+    /// The same, with what is not JSON.
+    pub async fn answer_with_bytes(self, payload: Bytes) {
+        let sent = self.broker.client.publish(self.reply, payload);
         if !matches!(timeout(Duration::from_secs(5), sent).await, Ok(Ok(()))) {
             tracing::debug!("an answer could not be sent");
         }

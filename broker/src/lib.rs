@@ -5,9 +5,10 @@
 //! [`Broker::subscribe`] hears what is being stored, [`Follower`] keeps up with a stream through all
 //! faults, [`Broker::ask`] and [`Broker::serve`] are
 //! questions between services, [`Broker::tell`] and [`Broker::hear`] what they say in passing.
-//! Nothing here creates a stream but [`setup`].
+//! Nothing here creates a stream but [`setup`], and [`Broker::restore`] from a backup.
 
 mod ask;
+mod backup;
 mod connection;
 mod error;
 mod follow;
@@ -20,6 +21,7 @@ mod soft;
 mod write;
 
 pub use ask::{Question, Questions};
+pub use backup::{StreamBackup, StreamRestore};
 pub use connection::{Broker, Connection, Credentials};
 pub use error::Error;
 pub use follow::Follower;

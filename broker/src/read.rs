@@ -53,6 +53,19 @@ pub struct StreamInfo {
     pub last_seq: u64,
 }
 
+impl StreamInfo {
+    /// What the API says of a stream.
+    pub(crate) fn of(info: &serde_json::Value) -> Result<Self, Error> {
+        let created = info["created"].as_str().and_then(nanoseconds);
+        let number = |field: &str| info["state"][field].as_u64();
+        Ok(Self {
+            identity: created.map(StreamIdentity).ok_or(Error::Malformed("creation time"))?,
+            first_seq: number("first_seq").ok_or(Error::Malformed("first sequence"))?,
+            last_seq: number("last_seq").ok_or(Error::Malformed("last sequence"))?,
+        })
+    }
+}
+
 impl Record {
     pub(crate) fn of(headers: &HeaderMap, payload: Bytes) -> Result<Self, Error> {
         Ok(Self {
@@ -302,14 +315,7 @@ impl Broker {
     /// # Errors
     /// Any of [`Error`]; [`Error::NobodyThere`] when there is no such stream.
     pub async fn stream(&self, stream: &str) -> Result<StreamInfo, Error> {
-        let info = self.api(&format!("STREAM.INFO.{stream}"), &json!({})).await?;
-        let created = info["created"].as_str().and_then(nanoseconds);
-        let number = |field: &str| info["state"][field].as_u64();
-        Ok(StreamInfo {
-            identity: created.map(StreamIdentity).ok_or(Error::Malformed("creation time"))?,
-            first_seq: number("first_seq").ok_or(Error::Malformed("first sequence"))?,
-            last_seq: number("last_seq").ok_or(Error::Malformed("last sequence"))?,
-        })
+        StreamInfo::of(&self.api(&format!("STREAM.INFO.{stream}"), &json!({})).await?)
     }
 }
 

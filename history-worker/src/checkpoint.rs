@@ -4,11 +4,12 @@ use std::fmt;
 
 use broker::Record;
 use protocol::{StreamIdentity, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::projection::Batch;
 
 /// How far a shard has been applied. It is written in one transaction with the rows of what was applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Of which life of the stream the sequences are.
     pub stream: StreamIdentity,
@@ -22,7 +23,7 @@ pub struct Checkpoint {
     pub totals: Totals,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     pub events: u64,
     pub duplicates: u64,

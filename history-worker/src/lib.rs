@@ -11,6 +11,7 @@ mod erasing;
 mod error;
 mod lag;
 mod layout;
+mod opened;
 mod paging;
 mod projecting;
 pub mod projection;
@@ -18,6 +19,7 @@ mod queries;
 pub mod replay;
 mod shard;
 mod signals;
+pub mod snapshot;
 pub mod store;
 mod unknown;
 mod verify;
@@ -30,7 +32,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Broker;
-use protocol::subject;
 use service::health::Health;
 use service::http::{self, HttpLimits};
 use service::metrics::Registry;
@@ -38,21 +39,17 @@ use service::operations;
 use service::process::Doors;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use databases::Databases;
 use erasing::Erasing;
 use layout::Layout;
+use opened::Opened;
 use projection::Part;
 use queries::Answers;
 use shard::{Progress, Shard};
 use signals::Signals;
-use store::{DatabaseAddress, Store, StoreError};
+use store::Store;
 use verify::Verifier;
-
-/// Pause between two tries to reach the database at the start.
-const OPEN_AGAIN: Duration = Duration::from_millis(500);
 
 /// Applies the log and answers questions until `shutdown`; the batch in hand is finished first.
 ///
@@ -69,11 +66,11 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     let answering =
         tokio::spawn(http::serve(doors.operations, router, HttpLimits::default(), finished.clone()));
     let verify_every = config.verify_every;
-    let started = tokio::select! {
+    let opened = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
-        started = Box::pin(start(config)) => started?,
+        opened = Box::pin(opened::all(config)) => opened?,
     };
-    let Started { broker, stores, shards } = started;
+    let Opened { broker, stores, shards } = opened;
     let stopping = shutdown.child_token();
     let mut tasks = JoinSet::new();
     for (store, of_store, older) in &stores {
@@ -97,57 +94,6 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     // The operations listener ends by itself.
     let _ = answering.await;
     ended
-}
-
-/// What the worker works with, once it is there.
-struct Started {
-    broker: Broker,
-    /// Each database with its shards, and the layout from which this worker's has to take over.
-    stores: Vec<(Store, Vec<subject::Shard>, Option<i64>)>,
-    shards: u16,
-}
-
-async fn start(config: Config) -> Result<Started, Error> {
-    let databases: Databases = config
-        .database
-        .expose()
-        .parse()
-        .map_err(|fault: store::BadAddress| Error::Start(fault.to_string()))?;
-    let broker = Broker::connect(&config.broker, config.start_patience).await.map_err(start_fault)?;
-    let installation = broker.installation().await.map_err(start_fault)?;
-    let shards = installation.shards;
-    let mut stores = Vec::new();
-    for (address, of_store) in
-        databases.of_shards(shards).map_err(|why| Error::Start(format!("database: {why}")))?
-    {
-        let store = open(address, config.start_patience).await?;
-        let older = store.older_layout().await?;
-        stores.push((store, of_store, older));
-    }
-    Ok(Started { broker, stores, shards })
-}
-
-fn start_fault(error: broker::Error) -> Error {
-    match error {
-        broker::Error::Setup(why) => Error::Start(why),
-        other => Error::Broker(other),
-    }
-}
-
-/// A server may come up later than the worker; what is refused will be refused again.
-async fn open(address: &DatabaseAddress, patience: Duration) -> Result<Store, Error> {
-    let deadline = Instant::now() + patience;
-    loop {
-        match Store::open(address).await {
-            Ok(store) => return Ok(store),
-            Err(StoreError::Refused(why)) => return Err(Error::Start(why)),
-            Err(error) if Instant::now() >= deadline => return Err(error.into()),
-            Err(error) => {
-                tracing::debug!(%error, "the database is not there yet");
-                sleep(OPEN_AGAIN).await;
-            }
-        }
-    }
 }
 
 /// What goes on beside a shard until the worker stops.
@@ -176,6 +122,7 @@ fn apply_and_answer(
         signals: Arc::clone(signals),
         progress: seen.clone(),
         verifying: Arc::default(),
+        giving: Arc::default(),
         to_replay: Arc::clone(&to_replay),
     };
     let erasing = Erasing {

@@ -5,6 +5,7 @@ mod locate;
 mod page;
 mod replay;
 mod set_aside;
+mod snapshot;
 mod status;
 mod verify;
 
@@ -44,6 +45,8 @@ pub struct Answers {
     pub progress: watch::Receiver<Option<Progress>>,
     /// What of the shard is compared with its log.
     pub verifying: Arc<Mutex<Option<verify::Job>>>,
+    /// Held while a snapshot of the shard is given.
+    pub giving: Arc<Mutex<()>>,
     /// Rung when there is something to make anew.
     pub to_replay: Arc<Notify>,
 }
@@ -134,6 +137,7 @@ impl Answers {
             Ok(HistoryQuery::SetAside(asked)) => self.set_aside(asked).await,
             Ok(HistoryQuery::Verify(what)) => self.verify(what).await.map(HistoryAnswer::Verified),
             Ok(HistoryQuery::Replay(asked)) => self.replay(asked).await,
+            Ok(HistoryQuery::Snapshot) => self.snapshot().await,
             Err(_) => Err(NoAnswer::refused("not a question about the history")),
         }
     }

@@ -149,6 +149,7 @@ impl Shard {
         let life = Life { checkpoint, epoch, rooms: HashMap::new(), anew };
         life.check_log(self).await?;
         self.signals.began(shard, &life.checkpoint, self.store.asides(self.part).await?);
+        self.signals.last_snapshot(shard, self.store.last_snapshot(self.part).await?);
         self.tell(&life.checkpoint);
         Ok((follower, life))
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use protocol::query::{Difference, LastVerify, Replaying, RoomLeft, SetAside};
+use protocol::Timestamp;
+use protocol::query::{Difference, LastSnapshot, LastVerify, Replaying, RoomLeft, SetAside};
 use protocol::subject::Shard;
 use service::health::{DependencyHandle, Health, Need};
 use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
@@ -37,6 +38,8 @@ pub struct Signals {
     lag_events: Gauge,
     lag_seconds: Gauge,
     verified_at: Gauge,
+    snapshot_at: Gauge,
+    oldest_aside_at: Gauge,
     different: Gauge,
 }
 
@@ -45,6 +48,7 @@ struct ShardView {
     asides: Asides,
     lag: Lag,
     verified: Option<LastVerify>,
+    snapshot: Option<LastSnapshot>,
     missing: Option<String>,
     not_erased: Option<String>,
     stopped: Option<String>,
@@ -104,6 +108,14 @@ impl Signals {
             verified_at: registry.gauge(
                 "verified_timestamp_seconds",
                 "When a shard was last compared with its log in full, of the one where that is longest ago; 0: not yet",
+            ),
+            snapshot_at: registry.gauge(
+                "snapshot_timestamp_seconds",
+                "When the last snapshot was taken, of the shard where that is longest ago; 0: never",
+            ),
+            oldest_aside_at: registry.gauge(
+                "set_aside_oldest_timestamp_seconds",
+                "When the oldest entry that can't be applied was stored; 0: there is none",
             ),
             different: registry.gauge(
                 "verify_different",
@@ -261,6 +273,17 @@ impl Signals {
         shards.get(&shard).and_then(|view| view.verified)
     }
 
+    /// A snapshot of the shard was given to its end.
+    pub fn snapshot_taken(&self, shard: Shard, last: LastSnapshot) {
+        tracing::info!(shard = shard.0, applied = last.applied, "a snapshot was taken");
+        self.last_snapshot(shard, Some(last));
+    }
+
+    /// When the shard's last snapshot was taken, by whichever worker.
+    pub fn last_snapshot(&self, shard: Shard, last: Option<LastSnapshot>) {
+        self.view(shard, |view| view.snapshot = last);
+    }
+
     /// What of the shard's log is set aside now.
     pub fn asides(&self, shard: Shard, asides: Asides) {
         self.view(shard, |view| view.asides = asides);
@@ -274,8 +297,11 @@ impl Signals {
         self.lag_events.set(i64::try_from(lag_events).unwrap_or(i64::MAX));
         self.lag_seconds.set(i64::try_from(lag_seconds).unwrap_or(i64::MAX));
         let verified = || shards.values().map(|view| view.verified);
-        let longest_ago = verified().map(|last| last.map_or(0, |last| last.at.as_millis() / 1_000)).min();
-        self.verified_at.set(longest_ago.unwrap_or(0));
+        self.verified_at.set(first_second(verified().map(|last| last.map(|last| last.at))));
+        let snapshots = shards.values().map(|view| view.snapshot);
+        self.snapshot_at.set(first_second(snapshots.map(|last| last.map(|last| last.at))));
+        let oldest = shards.values().filter_map(|view| view.asides.oldest.as_ref());
+        self.oldest_aside_at.set(first_second(oldest.map(|aside| Some(aside.at))));
         let different = verified().flatten().map(|last| last.different).sum::<u64>();
         self.different.set(i64::try_from(different).unwrap_or(i64::MAX));
         let failed = |view: &ShardView| view.stopped.clone().or_else(|| view.makes_layout.clone());
@@ -289,6 +315,11 @@ impl Signals {
             self.history.ok();
         }
     }
+}
+
+/// The first of these times in seconds since 1970; 0 when there is none, or one of them never came.
+fn first_second(times: impl Iterator<Item = Option<Timestamp>>) -> i64 {
+    times.map(|at| at.map_or(0, |at| at.as_millis() / 1_000)).min().unwrap_or(0)
 }
 
 impl ShardView {

@@ -16,6 +16,7 @@
 //! | `replay:[shard]` | what is made anew, and how far that is |
 //! | `stale:[shard, room]` | a room that was made anew, whose rows under older generations are to be deleted |
 //! | `meta:schema` | the version of this layout |
+//! | `meta:['snapshot', shard]` | when the last snapshot was taken |
 
 mod address;
 mod answer;
@@ -28,6 +29,7 @@ mod remote;
 mod replay_rows;
 mod rows;
 mod schema;
+mod snapshot_rows;
 pub mod tables;
 mod write;
 
@@ -55,6 +57,30 @@ impl Store {
         let store = Self { connection };
         store.prepare().await?;
         Ok(store)
+    }
+
+    /// Opens a database into which a snapshot is to be restored.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_to_restore(address: &DatabaseAddress) -> Result<Self, StoreError> {
+        let connection = Box::pin(Connection::open(address)).await?;
+        let store = Self { connection };
+        store.make_tables().await?;
+        Ok(store)
+    }
+
+    /// The history as it is at this moment, whatever is written meanwhile; nothing can be written through it.
+    ///
+    /// # Errors
+    /// Any of [`StoreError`].
+    pub async fn moment(&self) -> Result<Self, StoreError> {
+        Ok(Self { connection: self.connection.moment().await? })
+    }
+
+    /// Lets such a moment go.
+    pub async fn pass(self) {
+        self.connection.pass().await;
     }
 
     /// Lets the database go. An embedded one can be opened again afterwards.

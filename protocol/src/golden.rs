@@ -4,6 +4,7 @@
 use crate::{
     Body, Cursor, Event, MessageId, PagePlace, Reaction, RoomSlug, Sealed, SealedEvent, SealedText, Since,
     Spot, StoredEvent, StreamIdentity, Tag, Target, Timestamp, UserId,
+    accounts::{AccountLine, AccountTable, AccountsAnswer, AskAccounts},
     event::SealedReaction,
     frame::{
         Aim, ClientFrame, EventFrame, EventHead, MessageFrame, Person, PresenceFrame, ReactionFrame, Refusal,
@@ -14,11 +15,12 @@ use crate::{
         RoomErasuresAnswer, RootSince, Rotation, UnderRoot, Wrapped,
     },
     query::{
-        AfterQuery, AskReplay, AskSetAside, Difference, Events, HistoryAnswer, HistoryQuery, HistoryStatus,
-        LastVerify, LocateQuery, Located, Page, PageQuery, Replay, Replaying, RoomLeft, SetAside, Verified,
-        Verify,
+        AfterQuery, AskPiece, AskReplay, AskSetAside, Difference, Events, HistoryAnswer, HistoryQuery,
+        HistoryStatus, LastSnapshot, LastVerify, LocateQuery, Located, Page, PageQuery, Replay, Replaying,
+        RoomLeft, SetAside, Verified, Verify,
     },
     state::{Edit, MessageState, Room, RoomState},
+    subject::Shard,
     view::{Content, Reactors, Row, What},
 };
 use serde::Serialize;
@@ -241,6 +243,7 @@ fn queries_and_answers_survive_the_broker() {
         set_aside: 1,
         oldest_set_aside: Some(oldest.clone()),
         last_verify: Some(LastVerify { at: at(), rows: 40, different: 0 }),
+        last_snapshot: Some(LastSnapshot { at: at(), applied: 41 }),
     };
     both("query/status_answer.json", &HistoryAnswer::Status(status));
     both("query/set_aside.json", &HistoryQuery::SetAside(AskSetAside::Show { seq: 7 }));
@@ -262,6 +265,10 @@ fn queries_and_answers_survive_the_broker() {
         left_rooms: vec![left],
     };
     both("query/replay_answer.json", &HistoryAnswer::Replay { last: Some(replaying) });
+    both("query/snapshot.json", &HistoryQuery::Snapshot);
+    let pieces = Shard(0).snapshot_pieces(uuid::Uuid::nil());
+    both("query/snapshot_answer.json", &HistoryAnswer::Snapshot { pieces, applied: 42 });
+    both("query/snapshot_piece.json", &AskPiece { piece: 7 });
     both("query/verify.json", &HistoryQuery::Verify(Verify::Rooms { after: Some(tea()) }));
     let difference = Difference {
         room: tea(),
@@ -300,6 +307,18 @@ fn keys_and_rooms_are_as_the_broker_keeps_them() {
     both("state/key_erased.json", &KeyState::Erased { erased_at: at() });
     both("state/erasure.json", &Erasure { erased_at: at(), done: true });
     both("state/root_since.json", &RootSince { since: at() });
+    let account = AccountLine::Account {
+        user: alice(),
+        name: "Alice".into(),
+        password: "$argon2id$…".into(),
+        created_at: at(),
+    };
+    let names = AskAccounts { table: AccountTable::Names, after: Some("alice".into()) };
+    both("query/accounts.json", &names);
+    written_is(
+        "query/accounts_answer.json",
+        &AccountsAnswer::Rows { lines: vec![account], next: Some(names) },
+    );
     both("query/key.json", &KeyRequest { room: tea() });
     both("query/key_answer.json", &KeyAnswer::Stored);
     both("query/key_admin.json", &KeyAdmin::Erase { holder: Holder::User(alice()) });

@@ -3,6 +3,7 @@
 //! Types and pure functions only. Nothing here opens a socket, reads a clock other than through
 //! [`Timestamp::now`], or knows which broker or database stands behind a contract.
 
+pub mod accounts;
 pub mod chain;
 pub mod cookie;
 pub mod event;

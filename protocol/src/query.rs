@@ -25,6 +25,8 @@ pub enum HistoryQuery {
     Verify(Verify),
     /// Making the history anew from the log.
     Replay(AskReplay),
+    /// Everything that the shard's history holds at this moment, to be kept elsewhere.
+    Snapshot,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,13 @@ pub enum HistoryAnswer {
     Replay {
         /// The last one of the shard, under way or ended; nothing where there never was one.
         last: Option<Replaying>,
+    },
+    /// A snapshot begins: its pieces are asked for one by one ([`AskPiece`]).
+    Snapshot {
+        /// Where they are asked for.
+        pieces: String,
+        /// Up to which sequence the log is in it.
+        applied: u64,
     },
     /// The projection has not come to `at_least` in time; it stands at `applied`.
     Behind {
@@ -194,6 +203,53 @@ pub struct HistoryStatus {
     pub oldest_set_aside: Option<SetAside>,
     /// How the history last compared with the log, if the worker does so by itself.
     pub last_verify: Option<LastVerify>,
+    /// The last snapshot that was given to its end.
+    pub last_snapshot: Option<LastSnapshot>,
+}
+
+/// When a snapshot was taken, and up to which sequence the log is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastSnapshot {
+    pub at: Timestamp,
+    pub applied: u64,
+}
+
+/// The next piece of a snapshot is wanted. The same one may be asked for again, for whom its answer was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskPiece {
+    /// From 0 on.
+    pub piece: u64,
+}
+
+/// An answer to [`AskPiece`], which is not JSON: a letter, and what comes with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotPiece {
+    /// Compressed lines of JSON.
+    Lines(Vec<u8>),
+    /// The pieces before this one are the snapshot.
+    End,
+    /// It can't be ended, and why; or this piece is not the next one.
+    Failed(String),
+}
+
+impl SnapshotPiece {
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Lines(lines) => [b"l", lines.as_slice()].concat(),
+            Self::End => b"e".to_vec(),
+            Self::Failed(why) => [b"f", why.as_bytes()].concat(),
+        }
+    }
+
+    /// `None` for what is no such answer.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (b'l', lines) => Some(Self::Lines(lines.to_vec())),
+            (b'e', []) => Some(Self::End),
+            (b'f', why) => Some(Self::Failed(String::from_utf8_lossy(why).into_owned())),
+            _ => None,
+        }
+    }
 }
 
 /// When the history was compared with the log, and what came of it.
@@ -294,4 +350,24 @@ pub struct Events {
     pub events: Vec<SealedStored>,
     /// Everything of the room after the asked sequence and up to here is in `events`.
     pub reached: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_of_a_snapshot_is_read_as_it_was_written() {
+        for piece in [
+            SnapshotPiece::Lines(vec![0, 1, 255]),
+            SnapshotPiece::Lines(Vec::new()),
+            SnapshotPiece::End,
+            SnapshotPiece::Failed("no".to_owned()),
+        ] {
+            assert_eq!(SnapshotPiece::decode(&piece.encode()), Some(piece));
+        }
+        for none in [&b""[..], b"ex", b"x", b"{}"] {
+            assert_eq!(SnapshotPiece::decode(none), None);
+        }
+    }
 }

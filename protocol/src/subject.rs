@@ -42,6 +42,8 @@ pub fn root_of_since(subject: &str) -> Option<u16> {
 }
 /// Where an operator's tool asks the auth service about all keys.
 pub const KEY_ADMIN: &str = "keys.admin";
+/// Where an operator's tool asks the auth service for all accounts, for a backup.
+pub const ACCOUNT_COPIES: &str = "accounts.copies";
 
 /// A stream that keeps the last value of each of its subjects, and shows it elsewhere as soon as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +152,10 @@ impl Shard {
     /// The queue of workers that answer for this shard's history.
     pub fn history_queries(self) -> String {
         format!("chat.query.history.{}", self.0)
+    }
+    /// Where one worker gives the pieces of one snapshot.
+    pub fn snapshot_pieces(self, snapshot: uuid::Uuid) -> String {
+        format!("chat.query.snapshot.{}.{}", self.0, snapshot.simple())
     }
 }
 

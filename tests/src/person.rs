@@ -74,6 +74,17 @@ impl Person {
         other
     }
 
+    /// The same person on another machine that knows them: logged in, with nothing of the session here.
+    ///
+    /// # Panics
+    /// When they can't come in.
+    pub async fn comes_in_at(&self, address: &str) -> Self {
+        let there = Self { name: self.name.clone(), ..Self::stranger(address) };
+        let logged_in = there.log_in(&there.name, PASSWORD, "/").await;
+        assert_eq!(logged_in.status, 303, "{} can't log in: {}", there.name, logged_in.body);
+        there
+    }
+
     /// The same browser, through another way in.
     pub fn through(&self, address: &str) -> Self {
         Self { address: address.to_owned(), ..self.clone() }

@@ -29,7 +29,7 @@ const ERASE: &str = "
 const FIND: &str = "
     SELECT record::id(id) AS user, name, password FROM ONLY ($key.account ?? account:nobody);
 ";
-const NOBODY: &str = "nobody";
+pub(super) const NOBODY: &str = "nobody";
 
 /// An account that is to be made.
 #[derive(Debug, Clone)]
@@ -58,9 +58,9 @@ struct FoundRow {
 }
 
 #[derive(SurrealValue)]
-struct NameRow {
-    id: RecordId,
-    account: RecordId,
+pub(super) struct NameRow {
+    pub id: RecordId,
+    pub account: RecordId,
 }
 
 impl Store {

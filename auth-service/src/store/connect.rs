@@ -14,6 +14,8 @@ use tokio::time::{Instant, timeout};
 
 /// The layout of tables that this program writes and reads.
 const SCHEMA_VERSION: i64 = 1;
+/// The version of a database into which a backup is being restored: every auth service takes it for a newer one, and keeps off.
+pub(super) const RESTORING: i64 = i64::MAX;
 /// The longest wait for one try to open: an embedded database reads its journal first.
 const OPEN: Duration = Duration::from_secs(60);
 /// The pause between two tries to open.
@@ -103,6 +105,27 @@ impl Store {
     /// [`Error::Setup`] for an address that is none, or a database of a newer version; others when it can't
     /// be opened.
     pub async fn open(url: &str, patience: Duration) -> Result<Self, Error> {
+        let store = Self::open_to_restore(url, patience).await?;
+        match store.version().await {
+            Ok(Some(RESTORING)) => {
+                store.close().await;
+                Err(Error::Setup(
+                    "a backup was restored into the auth database by half: restore it again, or empty the database".into(),
+                ))
+            }
+            Ok(_) => Ok(store),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The same for a database into which a backup is to be restored, also where that was cut short.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_to_restore(url: &str, patience: Duration) -> Result<Self, Error> {
         let address =
             Address::parse(url).map_err(|why| Error::Setup(format!("the database's address {why}")))?;
         let deadline = Instant::now() + patience;
@@ -131,13 +154,27 @@ impl Store {
         }
     }
 
+    /// Ends a restore: what was restored are the accounts.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn end_restore(&self) -> Result<(), Error> {
+        self.mark(SCHEMA_VERSION).await
+    }
+
+    async fn version(&self) -> Result<Option<i64>, Error> {
+        let mut values = Variables::new();
+        values.insert("schema", record("schema", "auth"));
+        let found = self.retried(|| self.run(VERSION, values.clone())).await;
+        found?.take(2).map_err(|error| Error::of(&error))
+    }
+
     async fn prepare(&self) -> Result<(), Error> {
         let mut values = Variables::new();
         values.insert("schema", record("schema", "auth"));
         values.insert("version", SCHEMA_VERSION);
-        let found = self.retried(|| self.run(VERSION, values.clone())).await;
-        let found: Option<i64> = found?.take(2).map_err(|error| Error::of(&error))?;
-        match found {
+        match self.version().await? {
+            Some(RESTORING) => Ok(()),
             Some(version) if version > SCHEMA_VERSION => Err(Error::Setup(format!(
                 "the auth database has version {version}, but this backchat knows versions up to {SCHEMA_VERSION}: \
                  use a newer backchat"

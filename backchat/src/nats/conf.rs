@@ -67,7 +67,7 @@ const USERS: [User; 4] = [
             "$JS.API.STREAM.MSG.DELETE.KEYS",
             "$JS.API.STREAM.MSG.DELETE.PROFILES",
         ],
-        subscribe: &["chat.sessionlive.>", "keys.room", "keys.admin"],
+        subscribe: &["chat.sessionlive.>", "keys.room", "keys.admin", "accounts.copies"],
     },
     User { user: "setup", name: "setup", publish: &[], subscribe: &[] },
 ];

@@ -7,6 +7,7 @@ use protocol::view::{Reactors, SealedRow, What};
 use protocol::{
     Event, MessageId, RoomSlug, SealedEvent, SealedStored, SealedText, Tag, Target, Timestamp, UserId, limits,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Aside, RoomState, SentKey};
 
@@ -25,7 +26,7 @@ pub struct Sent {
 }
 
 /// A row as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// Without the people who reacted: each has a row of their own.
     pub row: SealedRow,
@@ -39,7 +40,7 @@ pub struct Kept {
 }
 
 /// How many people gave a reaction to a message. Which it is, the worker can't read: equal ones have equal tags.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
     pub tag: Tag,
     pub count: u64,
@@ -54,14 +55,14 @@ pub struct Mark {
 }
 
 /// When a reaction was given, and its sealed text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenAt {
     pub seq: u64,
     pub text: SealedText,
 }
 
 /// An event that changed a row, as it is kept: without a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub room: RoomSlug,
     pub seq: u64,
@@ -74,7 +75,8 @@ pub struct Change {
     pub what: Changed,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Changed {
     Edited,
     Deleted { of: Timestamp, hash: String },
@@ -82,7 +84,7 @@ pub enum Changed {
 }
 
 /// A message or an edit where the log holds it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LogEntry {
     pub room: RoomSlug,
     pub seq: u64,
@@ -91,7 +93,7 @@ pub struct LogEntry {
 }
 
 /// Where the log holds a text of a message beside the message itself: an edit, or a copy.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Text {
     /// The sequence of the message.
     pub message: u64,
@@ -99,7 +101,7 @@ pub struct Text {
 }
 
 /// A room that was erased, and the event that says so: what the log and the database have of the room before it must go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     pub room: RoomSlug,
     pub seq: u64,

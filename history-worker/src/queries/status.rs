@@ -24,6 +24,7 @@ impl Answers {
             set_aside: asides.count,
             last_verify: self.signals.last_verify(self.part.shard),
             oldest_set_aside: asides.oldest,
+            last_snapshot: self.store.last_snapshot(self.part).await?,
         })
     }
 }

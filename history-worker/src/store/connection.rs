@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use surrealdb::engine::any::Any;
 use surrealdb::engine::local::Db;
+use surrealdb::method::Transaction;
 use surrealdb::types::Variables;
 use surrealdb::{IndexedResults, Surreal};
 use surrealdb_cnf::ConfigMap;
@@ -17,6 +19,8 @@ use super::{DatabaseAddress, StoreError};
 const OPEN_MAX: Duration = Duration::from_secs(60);
 /// Longest wait for an embedded database to be closed.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for a transaction to begin or to end.
+const BEGIN_MAX: Duration = Duration::from_secs(10);
 /// Namespace and database of an embedded one.
 const EMBEDDED: (&str, &str) = ("backchat", "history");
 
@@ -28,8 +32,19 @@ const BLOCK_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 #[derive(Clone)]
 pub(super) enum Connection {
-    Embedded { client: Surreal<Db>, engine: Arc<Datastore> },
+    Embedded {
+        client: Surreal<Db>,
+        engine: Arc<Datastore>,
+    },
     Server(Arc<Remote>),
+    /// The database as it was at one moment, whatever is written meanwhile.
+    Moment(Arc<Moment>),
+}
+
+/// A transaction in which nothing is written.
+pub(super) enum Moment {
+    Embedded(Transaction<Db>),
+    Server(Transaction<Any>),
 }
 
 impl Connection {
@@ -60,10 +75,46 @@ impl Connection {
                 answered.await.map_err(|_| StoreError::TimedOut)??
             }
             Self::Server(remote) => remote.query(statements, variables, patience).await?,
+            Self::Moment(moment) => {
+                let answered = timeout(patience, moment.query(statements, variables));
+                answered.await.map_err(|_| StoreError::TimedOut)??
+            }
         };
         match worst(results.take_errors().into_values().map(StoreError::from)) {
             None => Ok(results),
             Some(error) => Err(error),
+        }
+    }
+
+    /// The database as it is now.
+    pub async fn moment(&self) -> Result<Self, StoreError> {
+        let begun = async {
+            let moment = match self {
+                Self::Embedded { client, .. } => Moment::Embedded(client.clone().begin().await?),
+                Self::Server(remote) => {
+                    let client = remote.client().await?;
+                    Moment::Server(Surreal::clone(&client).begin().await?)
+                }
+                Self::Moment(moment) => return Ok(Self::Moment(Arc::clone(moment))),
+            };
+            Ok(Self::Moment(Arc::new(moment)))
+        };
+        timeout(BEGIN_MAX, begun).await.unwrap_or(Err(StoreError::TimedOut))
+    }
+
+    /// Lets a moment go, which nobody else reads any more.
+    pub async fn pass(self) {
+        let Self::Moment(moment) = self else { return };
+        let Some(moment) = Arc::into_inner(moment) else { return };
+        let ended = async {
+            match moment {
+                Moment::Embedded(transaction) => transaction.cancel().await.map(drop),
+                Moment::Server(transaction) => transaction.cancel().await.map(drop),
+            }
+        };
+        // A server forgets it with the connection at the latest.
+        if !matches!(timeout(BEGIN_MAX, ended).await, Ok(Ok(()))) {
+            tracing::debug!("a transaction in which nothing was written could not be ended");
         }
     }
 
@@ -75,6 +126,19 @@ impl Connection {
                 Ok(Err(error)) => tracing::warn!(%error, "the database was not closed in order"),
                 Err(_) => tracing::warn!("the database took too long to close"),
             }
+        }
+    }
+}
+
+impl Moment {
+    async fn query(
+        &self,
+        statements: &str,
+        variables: Variables,
+    ) -> Result<IndexedResults, surrealdb::Error> {
+        match self {
+            Self::Embedded(transaction) => transaction.query(statements).bind(variables).await,
+            Self::Server(transaction) => transaction.query(statements).bind(variables).await,
         }
     }
 }

@@ -74,7 +74,7 @@ impl Remote {
     }
 
     /// The connection; who finds none makes it, while the others wait.
-    async fn client(&self) -> Result<Arc<Surreal<Any>>, StoreError> {
+    pub async fn client(&self) -> Result<Arc<Surreal<Any>>, StoreError> {
         let mut state = self.state.lock().await;
         match &*state {
             State::Connected(client) => return Ok(Arc::clone(client)),

@@ -6,7 +6,7 @@ use protocol::RoomSlug;
 use surrealdb::types::{Value, Variables};
 
 use super::rows::{RoomHead, behind_room};
-use super::tables::{ALL, LAYOUT, is_older, rooms_of};
+use super::tables::{ALL, LAYOUT, RESTORING, is_older, rooms_of};
 use super::{Store, StoreError};
 
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -15,7 +15,18 @@ impl Store {
     /// Makes the tables of this layout where they are missing, and refuses a database whose layout is newer without touching it. In an
     /// empty database this layout is read from now on, in another one only when it takes over.
     pub(super) async fn prepare(&self) -> Result<(), StoreError> {
-        if let Some(newer) = self.layout().await?.filter(|found| *found > LAYOUT) {
+        if self.is_restoring().await? {
+            return Err(StoreError::Refused(
+                "a snapshot was restored into the history database by half: restore it again, or empty the database".to_owned(),
+            ));
+        }
+        self.make_tables().await
+    }
+
+    /// The same, also where a snapshot is being restored.
+    pub(super) async fn make_tables(&self) -> Result<(), StoreError> {
+        let newer = self.layout().await?.filter(|found| *found > LAYOUT && *found != RESTORING);
+        if let Some(newer) = newer {
             return Err(StoreError::Refused(format!(
                 "the history database has layout {newer}, but this backchat knows layout {LAYOUT}: use a newer backchat"
             )));
@@ -27,6 +38,16 @@ impl Store {
             tables.collect::<String>()
         );
         self.asked(&statements, [("layout", Value::from_t(LAYOUT))]).await
+    }
+
+    /// Whether a restore is under way, or was cut short.
+    pub(super) async fn is_restoring(&self) -> Result<bool, StoreError> {
+        Ok(self.layout().await? == Some(RESTORING))
+    }
+
+    pub(super) async fn set_layout(&self, layout: i64) -> Result<(), StoreError> {
+        let statement = "UPDATE meta:schema SET version = $layout RETURN NONE";
+        self.asked(statement, [("layout", Value::from_t(layout))]).await
     }
 
     /// The layout that is read, when it is older than this one.

@@ -4,6 +4,9 @@
 /// The layout that this code writes and reads.
 pub const LAYOUT: i64 = 5;
 
+/// The layout of a database into which a snapshot is being restored: every worker takes it for a newer one, and keeps off.
+pub const RESTORING: i64 = i64::MAX;
+
 macro_rules! of_layout {
     ($($table:ident = $name:literal;)*) => {
         $(pub const $table: &str = concat!($name, "_5");)*

@@ -78,7 +78,7 @@ impl Store {
 }
 
 /// The statements of a transaction, with their values.
-struct Transaction {
+pub(super) struct Transaction {
     statements: String,
     variables: Variables,
 }
@@ -100,8 +100,24 @@ impl Transaction {
         Self { statements, variables }
     }
 
+    /// One that asks no checkpoint: where nobody else writes.
+    pub(super) fn bare() -> Self {
+        Self { statements: "BEGIN;".to_owned(), variables: Variables::new() }
+    }
+
+    pub(super) fn commit(mut self) -> (String, Variables) {
+        self.statements.push_str("COMMIT;");
+        (self.statements, self.variables)
+    }
+
+    /// From now on this layout is read.
+    pub(super) fn layout(&mut self, layout: i64) {
+        self.statements.push_str("UPDATE meta:schema SET version = $layout RETURN NONE;");
+        self.variables.insert("layout", layout);
+    }
+
     /// All of a batch but its rooms.
-    fn batch(&mut self, part: Part, editions: Editions<'_>, batch: &Batch) {
+    pub(super) fn batch(&mut self, part: Part, editions: Editions<'_>, batch: &Batch) {
         self.events(editions, batch);
         self.reactions(editions, batch);
         self.texts(editions, batch);
@@ -182,7 +198,7 @@ impl Transaction {
         self.insert(ERASE, "erase", erase.collect(), "ON DUPLICATE KEY UPDATE room = $input.room");
     }
 
-    fn insert(&mut self, table: &str, name: &str, rows: Vec<Value>, clause: &str) {
+    pub(super) fn insert(&mut self, table: &str, name: &str, rows: Vec<Value>, clause: &str) {
         if !rows.is_empty() {
             self.statements.push_str(&format!("INSERT INTO {table} ${name} {clause} RETURN NONE;"));
             self.variables.insert(name, rows);
@@ -198,7 +214,7 @@ impl Transaction {
 
     fn end(mut self, after: &Checkpoint) -> (String, Variables) {
         self.variables.insert("after", CheckpointRow::of(after));
-        self.statements.push_str("UPSERT $checkpoint CONTENT $after RETURN NONE; COMMIT;");
-        (self.statements, self.variables)
+        self.statements.push_str("UPSERT $checkpoint CONTENT $after RETURN NONE;");
+        self.commit()
     }
 }

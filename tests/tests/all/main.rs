@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod accounts;
+mod backup;
 mod broker_faults;
 mod browser;
 mod changes;

@@ -1,0 +1,146 @@
+//! `backchat restore`: a data folder is made of a backup. `backchat history restore`: the history of one that has lost it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use archive::{Archive, Opened, names};
+use broker::Broker;
+use broker::setup::{self, Layout};
+use futures_util::TryStreamExt;
+use protocol::subject::{self, Shard};
+use service::process::{Fatal, say};
+use tokio_util::sync::CancellationToken;
+
+use crate::backup::refused;
+use crate::data::{self, Data};
+use crate::ground::{Ground, fault};
+use crate::{Config, Error, nats, services};
+
+/// Makes the data folder of a backup. It is made beside its place and moved there at the end, so that there is a whole one or none.
+///
+/// # Errors
+/// When there is a chat already, when the backup is damaged or of something else: then nothing was changed.
+pub async fn everything(config: Config, place: &str, shutdown: CancellationToken) -> Result<(), Error> {
+    let backup = open(place).await?;
+    data::refuse_unless_free(&config.data)?;
+    let program = nats::find(config.nats_server.as_deref()).await?;
+    let beside = beside(&config.data);
+    data::clear(&beside)?;
+    let data = Data::take(&beside).await?;
+    let (wanted, roots) = (config.data.clone(), config.roots.clone());
+    let making = Box::pin(make(config, program, data, &backup));
+    shutdown.run_until_cancelled(making).await.unwrap_or_else(|| Err(stopped()))?;
+    let moved = fs::rename(&beside, &wanted);
+    moved.map_err(|error| Error::Data { path: wanted.clone(), why: error.to_string() })?;
+    say(&format!(
+        "Restored to {}. It needs the root keys of {}, which are in no backup; everybody has to log in again.",
+        wanted.display(),
+        roots.display()
+    ));
+    Ok(())
+}
+
+/// Makes the history of a data folder of a snapshot, while its backchat does not run. Its log must continue the snapshot.
+///
+/// # Errors
+/// When there is a history already, or the log is another one: then nothing was changed.
+pub async fn history(config: Config, place: &str, shutdown: CancellationToken) -> Result<(), Error> {
+    let backup = open(place).await?;
+    let program = nats::find(config.nats_server.as_deref()).await?;
+    let data = Data::take_set_up(&config.data).await?;
+    let ground = Ground::start(program, data).await?;
+    let restoring = async {
+        ground.connect().await?;
+        restore_history(&services::inside(config, &ground.data, &ground.conf).worker, &backup).await
+    };
+    let restored = shutdown.run_until_cancelled(Box::pin(restoring)).await;
+    ground.stop().await;
+    restored.unwrap_or_else(|| Err(stopped()))
+}
+
+fn stopped() -> Error {
+    Error::Refused("stopped before the end: restore it again".to_owned())
+}
+
+/// Everything is read once before anything is made of it.
+async fn open(place: &str) -> Result<Opened, Error> {
+    let backup = Archive::at(place).map_err(refused)?.open().await.map_err(refused)?;
+    backup.check().await.map_err(refused)?;
+    let manifest = backup.manifest();
+    say(&format!(
+        "A backup of {}: {} files, {} bytes, none of them damaged.",
+        manifest.made_at,
+        manifest.files.len(),
+        manifest.bytes()
+    ));
+    Ok(backup)
+}
+
+async fn make(config: Config, program: PathBuf, data: Data, backup: &Opened) -> Result<(), Error> {
+    let ground = Ground::start(program, data).await?;
+    let made = Box::pin(fill(config, &ground, backup)).await;
+    ground.stop().await;
+    made
+}
+
+async fn fill(config: Config, ground: &Ground, backup: &Opened) -> Result<(), Error> {
+    let broker = ground.connect().await?;
+    restore_streams(&broker, backup).await?;
+    let config = services::inside(config, &ground.data, &ground.conf);
+    let accounts = Box::pin(auth_service::restore(&config.auth, backup)).await;
+    let accounts = accounts.map_err(|error| failed("auth service", &error))?;
+    say(&format!("{accounts} accounts."));
+    restore_history(&config.worker, backup).await?;
+    ground.data.mark_set_up()
+}
+
+async fn restore_streams(broker: &Broker, backup: &Opened) -> Result<(), Error> {
+    let shards = backup.manifest().shards;
+    let others = [subject::PROFILES_STREAM, subject::KEYS_STREAM, subject::INSTALLATION_STREAM];
+    let streams = Shard::all(shards).map(Shard::stream).chain(others.map(str::to_owned));
+    for stream in streams {
+        restore_stream(broker, &stream, backup).await?;
+    }
+    // Those that no backup has: nobody's session is restored.
+    let layout = Layout { shards, ..crate::run::LAYOUT };
+    setup::create(broker, layout).await.map(drop).map_err(fault)
+}
+
+async fn restore_stream(broker: &Broker, stream: &str, backup: &Opened) -> Result<(), Error> {
+    let description = backup.whole(&names::stream_description(stream)).await.map_err(refused)?;
+    let description = serde_json::from_slice(&description).map_err(|_| {
+        Error::Refused(format!("the backup's description of the stream {stream} can't be read"))
+    })?;
+    let mut content = backup.content(&names::stream(stream)).await.map_err(refused)?;
+    let made = broker.restore(&description, crate::run::LAYOUT.replicas).await.map_err(fault)?;
+    while let Some(piece) = content.try_next().await.map_err(refused)? {
+        for start in (0..piece.len()).step_by(PIECE_BYTES) {
+            made.push(piece.slice(start..piece.len().min(start + PIECE_BYTES))).await.map_err(fault)?;
+        }
+    }
+    let info = made.finish().await.map_err(fault)?;
+    say(&format!("The stream {stream}, up to {}.", info.last_seq));
+    Ok(())
+}
+
+/// Bytes that are given to the broker at once.
+const PIECE_BYTES: usize = 128 * 1024;
+
+async fn restore_history(config: &history_worker::Config, backup: &Opened) -> Result<(), Error> {
+    let restored = Box::pin(history_worker::snapshot::restore(config, backup)).await;
+    let restored = restored.map_err(|error| failed("history worker", &error))?;
+    say(&format!("The history: {} rooms, {} rows.", restored.rooms, restored.rows));
+    Ok(())
+}
+
+fn failed(name: &'static str, error: &impl Fatal) -> Error {
+    Error::Service { name, why: error.to_string(), is_start_fault: error.is_start_fault() }
+}
+
+/// `./data` is made in `./data-restoring`.
+fn beside(data: &Path) -> PathBuf {
+    let mut name = data.file_name().unwrap_or_else(|| OsStr::new("data")).to_owned();
+    name.push("-restoring");
+    data.with_file_name(name)
+}

@@ -1,0 +1,108 @@
+//! Giving a snapshot to whoever asks, piece by piece.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, Questions};
+use protocol::Timestamp;
+use protocol::query::{AskPiece, LastSnapshot, SnapshotPiece};
+use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::walk::{Stopped, Walk};
+use crate::Error;
+use crate::checkpoint::Checkpoint;
+use crate::projection::Part;
+use crate::signals::Signals;
+use crate::store::Store;
+
+/// After this time without a question nobody is thought to want the rest.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// What a snapshot is given with.
+#[derive(Clone)]
+pub struct Giving {
+    pub part: Part,
+    pub broker: Broker,
+    pub store: Store,
+    pub signals: Arc<Signals>,
+}
+
+/// A snapshot that has begun.
+pub struct Begun {
+    /// Where its pieces are asked for.
+    pub pieces: String,
+    pub applied: u64,
+}
+
+/// Begins a snapshot of the history as it is now. `alone` is held to its end. `None` when nothing was ever applied.
+pub async fn begin(giving: Giving, alone: OwnedMutexGuard<()>) -> Result<Option<Begun>, Error> {
+    let moment = giving.store.moment().await?;
+    let Some(checkpoint) = moment.checkpoint(giving.part).await? else {
+        moment.pass().await;
+        return Ok(None);
+    };
+    let pieces = giving.part.shard.snapshot_pieces(Uuid::new_v4());
+    let questions = giving.broker.serve(pieces.clone(), "snapshot").await?;
+    let begun = Begun { pieces, applied: checkpoint.applied };
+    tokio::spawn(async move {
+        Box::pin(give(giving, (moment, checkpoint), questions)).await;
+        drop(alone);
+    });
+    Ok(Some(begun))
+}
+
+async fn give(giving: Giving, (moment, checkpoint): (Store, Checkpoint), mut questions: Questions) {
+    let last = LastSnapshot { at: Timestamp::now(), applied: checkpoint.applied };
+    let (sender, mut pieces) = mpsc::channel(1);
+    let walking =
+        tokio::spawn(Box::pin(walk(Walk::new(giving.part, moment, sender.clone()), checkpoint, sender)));
+    let mut given: Option<(u64, SnapshotPiece)> = None;
+    while let Ok(Some(question)) = timeout(ABANDONED, questions.next()).await {
+        let asked = serde_json::from_slice(&question.payload).map(|AskPiece { piece }| piece).ok();
+        let next = given.as_ref().map_or(0, |(piece, _)| piece + 1);
+        if asked == Some(next) {
+            given = Some((next, pieces.recv().await.unwrap_or_else(|| failed("the worker stopped with it"))));
+        }
+        let answer = match &given {
+            Some((piece, answer)) if asked == Some(*piece) => answer.clone(),
+            _ => failed("this piece is not the next one"),
+        };
+        let is_end = answer == SnapshotPiece::End;
+        question.answer_with_bytes(answer.encode().into()).await;
+        if is_end {
+            taken(&giving, last).await;
+            break;
+        }
+    }
+    // The walk finds nobody who wants its next piece, and ends.
+    drop(pieces);
+    let _ = walking.await;
+}
+
+fn failed(why: &str) -> SnapshotPiece {
+    SnapshotPiece::Failed(why.to_owned())
+}
+
+/// Walks through the history, and says how it ended.
+async fn walk(mut walk: Walk, checkpoint: Checkpoint, sender: mpsc::Sender<SnapshotPiece>) {
+    let last = match walk.all(checkpoint).await {
+        Ok(()) => Some(SnapshotPiece::End),
+        Err(Stopped::Store(error)) => Some(SnapshotPiece::Failed(error.to_string())),
+        Err(Stopped::Archive(error)) => Some(SnapshotPiece::Failed(error.to_string())),
+        Err(Stopped::Unwanted) => None,
+    };
+    if let Some(last) = last {
+        // Nobody may want it.
+        let _ = sender.send(last).await;
+    }
+    walk.store.pass().await;
+}
+
+async fn taken(giving: &Giving, last: LastSnapshot) {
+    if let Err(error) = giving.store.set_last_snapshot(giving.part, last).await {
+        tracing::warn!(shard = giving.part.shard.0, %error, "a snapshot was taken, which could not be noted");
+    }
+    giving.signals.snapshot_taken(giving.part.shard, last);
+}
