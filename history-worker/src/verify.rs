@@ -16,6 +16,7 @@ use protocol::query::{Difference, Verified};
 use crate::Error;
 use crate::edition::{Edition, Editions};
 use crate::projection::{self, Entry, Kept, Part, RoomState, SentKey};
+use crate::replay;
 use crate::store::Store;
 use compare::Comparison;
 pub use rounds::rounds;
@@ -50,7 +51,7 @@ impl Verifier {
     }
 
     async fn once(&self, room: &RoomSlug, applied: u64) -> Result<Verified, Error> {
-        let log_begins = self.broker.stream(&self.part.shard.stream()).await?.first_seq;
+        let log_begins = self.log_begins(room).await?;
         let state = self.store.rooms([room]).await?.remove(room);
         let first = match &state {
             Some(state) => self.store.rows(state.edition(room), 1..2).await?.first().map(|kept| kept.row.seq),
@@ -86,6 +87,15 @@ impl Verifier {
         }
         comparison.equal(0, "erased", &said.is_erased.to_string(), &state.erased.to_string());
         Ok(outcome(comparison))
+    }
+
+    /// The log has nothing of the room before this sequence: it may have lost the beginning of all rooms, or of this one.
+    async fn log_begins(&self, room: &RoomSlug) -> Result<u64, Error> {
+        let (stream, log) = (self.part.shard.stream(), self.part.shard.log(room));
+        let begins = self.broker.stream(&stream).await?.first_seq;
+        let first = self.broker.next_known(&stream, &log, 0).await?;
+        let lost = first.filter(|first| !replay::is_a_beginning(&first.payload));
+        Ok(lost.map_or(begins, |first| first.seq))
     }
 
     async fn said(&self, room: &RoomSlug, applied: u64, began_before: bool) -> Result<Said, Error> {

@@ -199,10 +199,29 @@ async fn cut(
     limit: usize,
 ) -> Result<Rows, Error> {
     let dropped = rows.len().saturating_sub(limit);
-    let prev = if dropped > 0 { rows[dropped - 1].seq } else { 0 };
+    let prev = match dropped.checked_sub(1) {
+        Some(last) => rows[last].seq,
+        None => before_all(gateway, (shard, room), &rows).await?,
+    };
     rows.drain(..dropped);
     apply_later_edits(gateway, (shard, room), &mut rows).await?;
     Ok(Rows { rows, prev, upto })
+}
+
+/// What is before all rows that the log has: nothing where it has the room's beginning; else something that the history worker alone
+/// knows.
+async fn before_all(gateway: &Gateway, (shard, room): (Shard, &RoomSlug), rows: &[Row]) -> Result<u64, Error> {
+    let begins = gateway.broker.read_after(&shard.stream(), &shard.log(room), 0, 1).await?;
+    let is_beginning = |record: &Record| {
+        SealedEvent::decode(&record.payload)
+            .is_ok_and(|event| matches!(event, Event::Created { .. }) || event.ends_room())
+    };
+    match (begins.records.first(), rows.first()) {
+        (Some(first), _) if is_beginning(first) => Ok(0),
+        (None, None) => Ok(0),
+        (_, Some(first)) => Ok(first.seq.saturating_sub(1)),
+        (Some(_), None) => Err(super::unreachable_history()),
+    }
 }
 
 /// Puts the last edit's text into messages that were edited after the page: the state beside the log tells which.
