@@ -17,7 +17,7 @@ use tokio_util::io::StreamReader;
 use crate::{Content, Error};
 
 /// Bytes of lines that make a piece, before they are compressed.
-const PIECE_BYTES: usize = 512 * 1024;
+const PIECE_BYTES: usize = 64 * 1024;
 /// A line that is longer is none of ours: an event has 64 KiB at most, and a row some hundred reactions.
 const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 

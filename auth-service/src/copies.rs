@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use archive::{Opened, names};
+use archive::{Archive, Opened, names};
 use broker::{Broker, Question};
 use protocol::accounts::{AccountLine, AccountsAnswer};
 use protocol::{UserId, subject};
+use service::process::say;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
@@ -39,6 +40,18 @@ async fn answer(store: &Store, question: Question) {
         Ok(asked) => store.copies(asked).await.unwrap_or_else(|error| refused(error.to_string())),
     };
     question.answer(&answer).await;
+}
+
+/// Restores from a place, after all of it was read once.
+///
+/// # Errors
+/// As [`restore`]; [`Error::Start`] when there is no whole backup.
+pub async fn restore_from(config: &Config, place: &str) -> Result<(), Error> {
+    let backup = Archive::at(place).map_err(unread)?.open().await.map_err(unread)?;
+    backup.check().await.map_err(unread)?;
+    let accounts = restore(config, &backup).await?;
+    say(&format!("{accounts} accounts."));
+    Ok(())
 }
 
 /// Writes the accounts of a backup into the auth database, which must have none; gives how many they are. Everybody has to log in

@@ -29,7 +29,7 @@ mod store;
 mod vault;
 
 pub use config::Config;
-pub use copies::restore;
+pub use copies::{restore, restore_from};
 pub use error::Error;
 
 use accounts::Accounts;

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use broker::Credentials;
 use service::config::{Inside, Settings, Source};
 
 use crate::history::Wanted;
@@ -17,6 +18,8 @@ pub struct Config {
     /// Where the root keys are: `roots`, else beside the data.
     pub roots: PathBuf,
     pub nats_server: Option<PathBuf>,
+    /// The broker of pieces that run apart, for commands; without it, that of the backchat on the data.
+    pub broker: Option<Credentials>,
     pub gateway: gateway::Config,
     pub worker: history_worker::Config,
     pub auth: auth_service::Config,
@@ -70,6 +73,7 @@ impl Settings for Config {
             "nats_server",
             "The nats-server program, 2.12 or newer; by default the one on PATH, else the one that make installed",
         );
+        let broker = broker(source);
         let origins: String = source.value(
             "public_origins",
             "",
@@ -83,6 +87,7 @@ impl Settings for Config {
             roots: roots.unwrap_or_else(|| beside(&data)),
             data,
             nats_server,
+            broker,
             gateway: source.nested(&Inside {
                 decided: &[
                     "listen",
@@ -113,6 +118,17 @@ impl Settings for Config {
             }),
         }
     }
+}
+
+fn broker(source: &mut Source) -> Option<Credentials> {
+    let url: Option<String> = source.optional(
+        "nats_url",
+        "For commands: the NATS server of services that run apart; by default that of the running backchat with this data folder",
+    );
+    let user = source.optional("nats_user", "The user there, who may do everything");
+    let password = source.secret("nats_password", "The user's password");
+    let password = (!password.is_empty()).then(|| password.expose().to_owned());
+    url.map(|url| Credentials { url, user, password, name: "operator".to_owned() })
 }
 
 fn command(source: &mut Source) -> Command {

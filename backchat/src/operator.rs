@@ -17,12 +17,15 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Connects to the backchat that runs with the data folder.
+    /// Connects to the backchat that runs with the data folder, or to the broker that is named.
     ///
     /// # Errors
     /// When none runs, here and below; [`Error::Broker`].
     pub async fn connect(config: &Config) -> Result<Self, Error> {
-        let credentials = run_file::read(&config.data)?;
+        let credentials = match &config.broker {
+            Some(apart) => apart.clone(),
+            None => run_file::read(&config.data)?,
+        };
         Ok(Self { broker: Broker::connect(&credentials, PATIENCE).await.map_err(fault)? })
     }
 

@@ -9,12 +9,14 @@ use broker::Broker;
 use broker::setup::{self, Layout};
 use futures_util::TryStreamExt;
 use protocol::subject::{self, Shard};
+use serde_json::Value;
 use service::process::{Fatal, say};
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::refused;
 use crate::data::{self, Data};
 use crate::ground::{Ground, fault};
+use crate::operator::Operator;
 use crate::{Config, Error, nats, services};
 
 /// Makes the data folder of a backup. It is made beside its place and moved there at the end, so that there is a whole one or none.
@@ -23,6 +25,9 @@ use crate::{Config, Error, nats, services};
 /// When there is a chat already, when the backup is damaged or of something else: then nothing was changed.
 pub async fn everything(config: Config, place: &str, shutdown: CancellationToken) -> Result<(), Error> {
     let backup = open(place).await?;
+    if config.broker.is_some() {
+        return apart(&config, &backup, shutdown).await;
+    }
     data::refuse_unless_free(&config.data)?;
     let program = nats::find(config.nats_server.as_deref()).await?;
     let beside = beside(&config.data);
@@ -38,6 +43,17 @@ pub async fn everything(config: Config, place: &str, shutdown: CancellationToken
         wanted.display(),
         roots.display()
     ));
+    Ok(())
+}
+
+/// Makes the streams of a broker that has none; each service restores its own databases.
+async fn apart(config: &Config, backup: &Opened, shutdown: CancellationToken) -> Result<(), Error> {
+    let operator = Operator::connect(config).await?;
+    let restoring = Box::pin(restore_streams(operator.broker(), backup, None));
+    shutdown.run_until_cancelled(restoring).await.unwrap_or_else(|| Err(stopped()))?;
+    say(
+        "The log is restored. Now run `auth-service restore` and `history-worker restore` with the same place, then start everything.",
+    );
     Ok(())
 }
 
@@ -86,7 +102,7 @@ async fn make(config: Config, program: PathBuf, data: Data, backup: &Opened) -> 
 
 async fn fill(config: Config, ground: &Ground, backup: &Opened) -> Result<(), Error> {
     let broker = ground.connect().await?;
-    restore_streams(&broker, backup).await?;
+    restore_streams(&broker, backup, Some(crate::run::LAYOUT.replicas)).await?;
     let config = services::inside(config, &ground.data, &ground.conf);
     let accounts = Box::pin(auth_service::restore(&config.auth, backup)).await;
     let accounts = accounts.map_err(|error| failed("auth service", &error))?;
@@ -95,25 +111,35 @@ async fn fill(config: Config, ground: &Ground, backup: &Opened) -> Result<(), Er
     ground.data.mark_set_up()
 }
 
-async fn restore_streams(broker: &Broker, backup: &Opened) -> Result<(), Error> {
+/// `replicas`: on how many servers each stream is kept; by default as it was.
+async fn restore_streams(broker: &Broker, backup: &Opened, replicas: Option<u8>) -> Result<(), Error> {
     let shards = backup.manifest().shards;
     let others = [subject::PROFILES_STREAM, subject::KEYS_STREAM, subject::INSTALLATION_STREAM];
     let streams = Shard::all(shards).map(Shard::stream).chain(others.map(str::to_owned));
     for stream in streams {
-        restore_stream(broker, &stream, backup).await?;
+        restore_stream(broker, &stream, backup, replicas).await?;
     }
     // Those that no backup has: nobody's session is restored.
-    let layout = Layout { shards, ..crate::run::LAYOUT };
+    let installation = description(subject::INSTALLATION_STREAM, backup).await?;
+    let was = installation["config"]["num_replicas"].as_u64().and_then(|was| u8::try_from(was).ok());
+    let layout = Layout { shards, replicas: replicas.or(was).unwrap_or(1) };
     setup::create(broker, layout).await.map(drop).map_err(fault)
 }
 
-async fn restore_stream(broker: &Broker, stream: &str, backup: &Opened) -> Result<(), Error> {
+async fn description(stream: &str, backup: &Opened) -> Result<Value, Error> {
     let description = backup.whole(&names::stream_description(stream)).await.map_err(refused)?;
-    let description = serde_json::from_slice(&description).map_err(|_| {
-        Error::Refused(format!("the backup's description of the stream {stream} can't be read"))
-    })?;
+    serde_json::from_slice(&description)
+        .map_err(|_| Error::Refused(format!("the backup's description of the stream {stream} can't be read")))
+}
+
+async fn restore_stream(
+    broker: &Broker,
+    stream: &str,
+    backup: &Opened,
+    replicas: Option<u8>,
+) -> Result<(), Error> {
     let mut content = backup.content(&names::stream(stream)).await.map_err(refused)?;
-    let made = broker.restore(&description, crate::run::LAYOUT.replicas).await.map_err(fault)?;
+    let made = broker.restore(&description(stream, backup).await?, replicas).await.map_err(fault)?;
     while let Some(piece) = content.try_next().await.map_err(refused)? {
         for start in (0..piece.len()).step_by(PIECE_BYTES) {
             made.push(piece.slice(start..piece.len().min(start + PIECE_BYTES))).await.map_err(fault)?;

@@ -50,11 +50,11 @@ impl Broker {
         Ok(StreamBackup { description, pieces, broker: self.clone() })
     }
 
-    /// Begins to make a stream anew that is not there, on so many servers.
+    /// Begins to make a stream anew that is not there, on so many servers; by default on as many as it was.
     ///
     /// # Errors
     /// [`Error::Refused`] when there is one of its name; any of [`Error`].
-    pub async fn restore(&self, description: &Value, replicas: u8) -> Result<StreamRestore, Error> {
+    pub async fn restore(&self, description: &Value, replicas: Option<u8>) -> Result<StreamRestore, Error> {
         let name = description["config"]["name"].as_str().ok_or(Error::Malformed("stream name"))?;
         if self.stream(name).await.is_ok() {
             return Err(Error::Refused(format!(
@@ -62,7 +62,9 @@ impl Broker {
             )));
         }
         let mut question = description.clone();
-        question["config"]["num_replicas"] = replicas.into();
+        if let Some(replicas) = replicas {
+            question["config"]["num_replicas"] = replicas.into();
+        }
         let answer = self.once(format!("$JS.API.STREAM.RESTORE.{name}"), question.to_string().into()).await?;
         let place =
             answer["deliver_subject"].as_str().ok_or(Error::Malformed("place for the pieces"))?.to_owned();

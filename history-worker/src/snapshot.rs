@@ -9,7 +9,7 @@ mod restore;
 mod walk;
 
 pub use giving::{Giving, begin};
-pub use restore::{Restored, restore};
+pub use restore::{Restored, restore, restore_from};
 
 use protocol::query::SetAside;
 use protocol::{RoomSlug, Tag, Timestamp, UserId};

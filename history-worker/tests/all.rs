@@ -13,6 +13,7 @@ mod all {
     mod poison;
     mod replay;
     mod server;
+    mod snapshot;
     mod surreal;
     mod verify;
     mod worker;

@@ -210,7 +210,11 @@ async fn cut(
 
 /// What is before all rows that the log has: nothing where it has the room's beginning; else something that the history worker alone
 /// knows.
-async fn before_all(gateway: &Gateway, (shard, room): (Shard, &RoomSlug), rows: &[Row]) -> Result<u64, Error> {
+async fn before_all(
+    gateway: &Gateway,
+    (shard, room): (Shard, &RoomSlug),
+    rows: &[Row],
+) -> Result<u64, Error> {
     let begins = gateway.broker.read_after(&shard.stream(), &shard.log(room), 0, 1).await?;
     let is_beginning = |record: &Record| {
         SealedEvent::decode(&record.payload)

@@ -46,14 +46,16 @@ pub async fn begin(giving: Giving, alone: OwnedMutexGuard<()>) -> Result<Option<
     let pieces = giving.part.shard.snapshot_pieces(Uuid::new_v4());
     let questions = giving.broker.serve(pieces.clone(), "snapshot").await?;
     let begun = Begun { pieces, applied: checkpoint.applied };
-    tokio::spawn(async move {
-        Box::pin(give(giving, (moment, checkpoint), questions)).await;
-        drop(alone);
-    });
+    tokio::spawn(Box::pin(give(giving, (moment, checkpoint), questions, alone)));
     Ok(Some(begun))
 }
 
-async fn give(giving: Giving, (moment, checkpoint): (Store, Checkpoint), mut questions: Questions) {
+async fn give(
+    giving: Giving,
+    (moment, checkpoint): (Store, Checkpoint),
+    mut questions: Questions,
+    alone: OwnedMutexGuard<()>,
+) {
     let last = LastSnapshot { at: Timestamp::now(), applied: checkpoint.applied };
     let (sender, mut pieces) = mpsc::channel(1);
     let walking =
@@ -69,12 +71,14 @@ async fn give(giving: Giving, (moment, checkpoint): (Store, Checkpoint), mut que
             Some((piece, answer)) if asked == Some(*piece) => answer.clone(),
             _ => failed("this piece is not the next one"),
         };
-        let is_end = answer == SnapshotPiece::End;
-        question.answer_with_bytes(answer.encode().into()).await;
-        if is_end {
+        if answer == SnapshotPiece::End {
+            // Whoever hears the end may begin another one.
             taken(&giving, last).await;
-            break;
+            drop(alone);
+            question.answer_with_bytes(answer.encode().into()).await;
+            return;
         }
+        question.answer_with_bytes(answer.encode().into()).await;
     }
     // The walk finds nobody who wants its next piece, and ends.
     drop(pieces);
@@ -93,11 +97,11 @@ async fn walk(mut walk: Walk, checkpoint: Checkpoint, sender: mpsc::Sender<Snaps
         Err(Stopped::Archive(error)) => Some(SnapshotPiece::Failed(error.to_string())),
         Err(Stopped::Unwanted) => None,
     };
+    walk.store.pass().await;
     if let Some(last) = last {
         // Nobody may want it.
         let _ = sender.send(last).await;
     }
-    walk.store.pass().await;
 }
 
 async fn taken(giving: &Giving, last: LastSnapshot) {

@@ -1,8 +1,9 @@
 //! Making a history of snapshots, in a database that has none.
 
-use archive::{Lines, Opened, names};
+use archive::{Archive, Lines, Opened, names};
 use broker::Broker;
 use protocol::RoomSlug;
+use service::process::say;
 
 use super::{Begin, Line};
 use crate::checkpoint::{Checkpoint, LogFacts};
@@ -18,6 +19,18 @@ const PIECE: usize = 1_000;
 pub struct Restored {
     pub rooms: u64,
     pub rows: u64,
+}
+
+/// Restores from a place, after all of it was read once.
+///
+/// # Errors
+/// As [`restore`]; [`Error::Start`] when there is no whole backup.
+pub async fn restore_from(config: &Config, place: &str) -> Result<(), Error> {
+    let backup = Archive::at(place).map_err(unread)?.open().await.map_err(unread)?;
+    backup.check().await.map_err(unread)?;
+    let restored = restore(config, &backup).await?;
+    say(&format!("The history: {} rooms, {} rows.", restored.rooms, restored.rows));
+    Ok(())
 }
 
 /// Writes the snapshots of a backup into the history's databases, which must be empty. The log must be there already, and continue

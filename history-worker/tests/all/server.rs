@@ -26,14 +26,14 @@ const SHARD: Shard = Shard(0);
 const TAKE_OVER: Duration = Duration::from_secs(15);
 
 /// Two people who write and edit in a room until they are told to stop.
-struct Chat {
+pub struct Chat {
     room: RoomSlug,
     stop: Arc<AtomicBool>,
     task: JoinHandle<Vec<u64>>,
 }
 
 impl Chat {
-    fn begin(broker: &Broker, name: &str) -> Self {
+    pub fn begin(broker: &Broker, name: &str) -> Self {
         let (broker, room, stop) = (broker.clone(), room(name), Arc::new(AtomicBool::new(false)));
         let (of, stopped) = (room.clone(), Arc::clone(&stop));
         let task = tokio::spawn(async move {
@@ -51,7 +51,7 @@ impl Chat {
     }
 
     /// Ends it, and looks whether the history has all of it, each event once.
-    async fn end(self, broker: &Broker) {
+    pub async fn end(self, broker: &Broker) {
         self.stop.store(true, Ordering::Relaxed);
         let rows = self.task.await.unwrap();
         let (count, last) = (rows.len(), *rows.last().unwrap());
@@ -84,7 +84,7 @@ async fn applied(broker: &Broker, seq: u64) -> Duration {
 }
 
 /// What is stored now, in the history.
-async fn caught_up(broker: &Broker) -> Duration {
+pub async fn caught_up(broker: &Broker) -> Duration {
     let head = broker.stream(&SHARD.stream()).await.unwrap().last_seq;
     applied(broker, head).await
 }

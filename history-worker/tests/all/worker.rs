@@ -34,11 +34,16 @@ impl Worker {
 
     /// With these settings, by their names behind the service's.
     pub fn start_set(nats: &Nats, database: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start_asked(nats, database, &[], settings)
+    }
+
+    fn start_asked(nats: &Nats, database: &str, words: &[&str], settings: &[(&str, &str)]) -> Self {
         let settings =
             settings.iter().map(|(name, value)| (format!("BACKCHAT_HISTORY_WORKER_{name}"), value));
         let operations = free_port();
         let said = tempfile::tempfile().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_history-worker"))
+            .args(words)
             .env("BACKCHAT_HISTORY_WORKER_NATS_URL", nats.url())
             .env("BACKCHAT_HISTORY_WORKER_DATABASE", database)
             .env("BACKCHAT_HISTORY_WORKER_OPERATIONS", format!("127.0.0.1:{operations}"))
@@ -48,6 +53,13 @@ impl Worker {
             .spawn()
             .unwrap();
         Self { child, operations, said }
+    }
+
+    /// Restores a snapshot into a database to the end, or says why not.
+    pub async fn restores(nats: &Nats, database: &str, place: &Path) -> Result<(), String> {
+        let words = ["restore", place.to_str().unwrap()];
+        let (code, said) = Self::start_asked(nats, database, &words, &[]).exit().await;
+        if code == 0 { Ok(()) } else { Err(said) }
     }
 
     pub fn kill(mut self) {

@@ -8,9 +8,11 @@ use tests::backchat::Backchat;
 use tests::eventually::{SOON, eventually};
 use tests::files::files_with;
 use tests::heard::bodies;
+use tests::nats::Nats;
 use tests::person::{PASSWORD, Person, unique};
-use tests::process::{Ended, Launch, Program};
+use tests::process::{Ended, Launch, Program, built};
 use tests::random::Random;
+use tests::services::Services;
 use tokio::time::sleep;
 
 /// Longest wait for a command of the operator.
@@ -265,4 +267,92 @@ async fn a_snapshot_is_not_restored_beside_another_log() {
     let restore = format!("history restore {}", place.display());
     refuses(&other.backchat, &restore, "nothing was changed").await;
     assert!(!history.exists(), "the log of another chat does not continue it");
+}
+
+#[tokio::test]
+async fn services_that_run_apart_are_backed_up_and_restored_too() {
+    let (old, new) = (Apart::new(), Apart::new());
+    let services = old.services(Nats::start().await).await;
+    let ann = Person::arrives(&services.address(0), "Ann").await;
+    let room = ann.creates("Apart").await;
+    let mut socket = ann.connects(&room).await;
+    socket.caught_up().await;
+    socket.say_all((0..60).map(|number| format!("apart-{number}"))).await;
+    let place = old.path("backup");
+    let backup = ["backup", &place.to_string_lossy()].join(" ");
+    old.runs("backchat", &services.nats, &backup).await;
+
+    let elsewhere = Nats::start().await;
+    let restore = ["restore", &place.to_string_lossy()].join(" ");
+    for program in ["backchat", "auth-service", "history-worker"] {
+        new.runs(program, &elsewhere, &restore).await;
+    }
+    // A second time there is something already.
+    for (program, why) in [
+        ("backchat", "there is a stream CHAT_0 already"),
+        ("auth-service", "holds accounts"),
+        ("history-worker", "holds a history"),
+    ] {
+        let ended = new.launch(program, &elsewhere, &restore).to_the_end(END).await;
+        assert!(ended.code != 0 && ended.output.contains(why), "{program}: {}", ended.output);
+    }
+    let services = new.services(elsewhere).await;
+    let ann = ann.comes_in_at(&services.address(0)).await;
+    let mut socket = ann.connects(&room).await;
+    socket.caught_up().await;
+    socket.say("and on").await;
+    let history = socket.whole_history(50).await;
+    assert_eq!(bodies(&history).len(), 61);
+}
+
+/// Where services that run apart have their databases.
+struct Apart {
+    folder: tempfile::TempDir,
+}
+
+impl Apart {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn database(&self, name: &str) -> String {
+        format!("surrealkv://{}?sync=every", self.path(name).display())
+    }
+
+    async fn services(&self, nats: Nats) -> Services {
+        let databases = [
+            ("BACKCHAT_AUTH_SERVICE_DATABASE", self.database("auth")),
+            ("BACKCHAT_HISTORY_WORKER_DATABASE", self.database("history")),
+        ];
+        let settings = databases.each_ref().map(|(name, value)| (*name, value.as_str()));
+        Services::on(nats, 1, &settings).await
+    }
+
+    fn launch(&self, program: &str, nats: &Nats, words: &str) -> Launch {
+        let launch =
+            Launch::new(&built(program), self.folder.path()).named(&format!("{program}-{}", unique()));
+        let launch = launch.words(words);
+        match program {
+            "backchat" => launch.set("BACKCHAT_NATS_URL", nats.url()),
+            "auth-service" => launch
+                .set("BACKCHAT_AUTH_SERVICE_NATS_URL", nats.url())
+                .set("BACKCHAT_AUTH_SERVICE_LISTEN", "127.0.0.1:0")
+                .set("BACKCHAT_AUTH_SERVICE_OPERATIONS", "127.0.0.1:0")
+                .set("BACKCHAT_AUTH_SERVICE_ROOTS", tests::keys::folder())
+                .set("BACKCHAT_AUTH_SERVICE_DATABASE", self.database("auth")),
+            _ => launch
+                .set("BACKCHAT_HISTORY_WORKER_NATS_URL", nats.url())
+                .set("BACKCHAT_HISTORY_WORKER_OPERATIONS", "127.0.0.1:0")
+                .set("BACKCHAT_HISTORY_WORKER_DATABASE", self.database("history")),
+        }
+    }
+
+    async fn runs(&self, program: &str, nats: &Nats, words: &str) {
+        let ended = self.launch(program, nats, words).to_the_end(END).await;
+        assert_eq!(ended.code, 0, "{program} {words}: {}", ended.output);
+    }
 }
