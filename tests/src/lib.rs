@@ -36,6 +36,7 @@ pub mod replicas;
 pub mod room_page;
 pub mod rotation;
 pub mod rude;
+pub mod s3;
 pub mod services;
 pub mod small_disk;
 pub mod socket;

@@ -12,6 +12,7 @@ use tests::nats::Nats;
 use tests::person::{PASSWORD, Person, unique};
 use tests::process::{Ended, Launch, Program, built};
 use tests::random::Random;
+use tests::s3::S3;
 use tests::services::Services;
 use tokio::time::sleep;
 
@@ -355,4 +356,28 @@ impl Apart {
         let ended = self.launch(program, nats, words).to_the_end(END).await;
         assert_eq!(ended.code, 0, "{program} {words}: {}", ended.output);
     }
+}
+
+#[tokio::test]
+async fn a_bucket_holds_a_backup_too() {
+    let scene = Scene::start().await;
+    fs::create_dir(scene.place("bucket")).unwrap();
+    let store = S3::serves(scene.place.path()).await;
+    let new = Scene::elsewhere();
+    let in_bucket = |backchat: &Backchat, words: &str| {
+        let launch = command(backchat, words);
+        store.environment().into_iter().fold(launch, |launch, (name, value)| launch.set(name, value))
+    };
+    for words in ["backup s3://bucket/monday", "backup s3://bucket/tuesday"] {
+        let ended = in_bucket(&scene.backchat, words).to_the_end(END).await;
+        assert_eq!(ended.code, 0, "{words}: {}", ended.output);
+    }
+    let again = in_bucket(&scene.backchat, "backup s3://bucket/monday").to_the_end(END).await;
+    assert!(again.code != 0 && again.output.contains("name a new folder"), "{}", again.output);
+    let stranger = in_bucket(&new, "restore s3://bucket/monday").set("AWS_SECRET_ACCESS_KEY", "another");
+    let stranger = stranger.to_the_end(END).await;
+    assert!(stranger.code != 0 && !new.data().exists(), "{}", stranger.output);
+    let restored = in_bucket(&new, "restore s3://bucket/monday").to_the_end(END).await;
+    assert_eq!(restored.code, 0, "{}", restored.output);
+    assert!(restored.output.contains("2 accounts") && new.data().exists(), "{}", restored.output);
 }
