@@ -20,6 +20,8 @@ pub struct Config {
     pub nats_server: Option<PathBuf>,
     /// The broker of pieces that run apart, for commands; without it, that of the backchat on the data.
     pub broker: Option<Credentials>,
+    /// A newer backup, whose keys an older one is restored with.
+    pub keys_from: Option<String>,
     pub gateway: gateway::Config,
     pub worker: history_worker::Config,
     pub auth: auth_service::Config,
@@ -74,6 +76,11 @@ impl Settings for Config {
             "The nats-server program, 2.12 or newer; by default the one on PATH, else the one that make installed",
         );
         let broker = broker(source);
+        let keys_from = source.optional(
+            "keys_from",
+            "For restore: a newer backup, whose keys are restored instead: what was erased since the older one stays erased, and a root key that \
+             was destroyed since is not needed",
+        );
         let origins: String = source.value(
             "public_origins",
             "",
@@ -88,6 +95,7 @@ impl Settings for Config {
             data,
             nats_server,
             broker,
+            keys_from,
             gateway: source.nested(&Inside {
                 decided: &[
                     "listen",

@@ -24,7 +24,7 @@ use crate::{Config, Error, nats, services};
 /// # Errors
 /// When there is a chat already, when the backup is damaged or of something else: then nothing was changed.
 pub async fn everything(config: Config, place: &str, shutdown: CancellationToken) -> Result<(), Error> {
-    let backup = open(place).await?;
+    let backup = Backups { all: open(place).await?, keys: newer_keys(&config).await? };
     if config.broker.is_some() {
         return apart(&config, &backup, shutdown).await;
     }
@@ -46,8 +46,22 @@ pub async fn everything(config: Config, place: &str, shutdown: CancellationToken
     Ok(())
 }
 
+/// What is restored.
+struct Backups {
+    all: Opened,
+    /// Where the keys come from, if they are of another one.
+    keys: Option<Opened>,
+}
+
+async fn newer_keys(config: &Config) -> Result<Option<Opened>, Error> {
+    match &config.keys_from {
+        Some(place) => open(place).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Makes the streams of a broker that has none; each service restores its own databases.
-async fn apart(config: &Config, backup: &Opened, shutdown: CancellationToken) -> Result<(), Error> {
+async fn apart(config: &Config, backup: &Backups, shutdown: CancellationToken) -> Result<(), Error> {
     let operator = Operator::connect(config).await?;
     let restoring = Box::pin(restore_streams(operator.broker(), backup, None));
     shutdown.run_until_cancelled(restoring).await.unwrap_or_else(|| Err(stopped()))?;
@@ -93,34 +107,36 @@ async fn open(place: &str) -> Result<Opened, Error> {
     Ok(backup)
 }
 
-async fn make(config: Config, program: PathBuf, data: Data, backup: &Opened) -> Result<(), Error> {
+async fn make(config: Config, program: PathBuf, data: Data, backup: &Backups) -> Result<(), Error> {
     let ground = Ground::start(program, data).await?;
     let made = Box::pin(fill(config, &ground, backup)).await;
     ground.stop().await;
     made
 }
 
-async fn fill(config: Config, ground: &Ground, backup: &Opened) -> Result<(), Error> {
+async fn fill(config: Config, ground: &Ground, backup: &Backups) -> Result<(), Error> {
     let broker = ground.connect().await?;
     restore_streams(&broker, backup, Some(crate::run::LAYOUT.replicas)).await?;
     let config = services::inside(config, &ground.data, &ground.conf);
-    let accounts = Box::pin(auth_service::restore(&config.auth, backup)).await;
+    let accounts = Box::pin(auth_service::restore(&config.auth, &backup.all)).await;
     let accounts = accounts.map_err(|error| failed("auth service", &error))?;
     say(&format!("{accounts} accounts."));
-    restore_history(&config.worker, backup).await?;
+    restore_history(&config.worker, &backup.all).await?;
     ground.data.mark_set_up()
 }
 
 /// `replicas`: on how many servers each stream is kept; by default as it was.
-async fn restore_streams(broker: &Broker, backup: &Opened, replicas: Option<u8>) -> Result<(), Error> {
-    let shards = backup.manifest().shards;
+async fn restore_streams(broker: &Broker, backup: &Backups, replicas: Option<u8>) -> Result<(), Error> {
+    let Backups { all, keys } = backup;
+    let shards = all.manifest().shards;
     let others = [subject::PROFILES_STREAM, subject::KEYS_STREAM, subject::INSTALLATION_STREAM];
     let streams = Shard::all(shards).map(Shard::stream).chain(others.map(str::to_owned));
     for stream in streams {
-        restore_stream(broker, &stream, backup, replicas).await?;
+        let of = keys.as_ref().filter(|_| stream == subject::KEYS_STREAM).unwrap_or(all);
+        restore_stream(broker, &stream, of, replicas).await?;
     }
     // Those that no backup has: nobody's session is restored.
-    let installation = description(subject::INSTALLATION_STREAM, backup).await?;
+    let installation = description(subject::INSTALLATION_STREAM, all).await?;
     let was = installation["config"]["num_replicas"].as_u64().and_then(|was| u8::try_from(was).ok());
     let layout = Layout { shards, replicas: replicas.or(was).unwrap_or(1) };
     setup::create(broker, layout).await.map(drop).map_err(fault)

@@ -381,3 +381,31 @@ async fn a_bucket_holds_a_backup_too() {
     assert_eq!(restored.code, 0, "{}", restored.output);
     assert!(restored.output.contains("2 accounts") && new.data().exists(), "{}", restored.output);
 }
+
+#[tokio::test]
+async fn an_older_backup_is_restored_with_the_keys_of_a_newer_one_so_that_what_was_erased_stays_so() {
+    let scene = Scene::start().await;
+    let mut socket = scene.ben.connects(&scene.room).await;
+    socket.caught_up().await;
+    socket.say("his words").await;
+    let (older, newer) = (scene.place("older"), scene.place("newer"));
+    does(&scene.backchat, &format!("backup {}", older.display())).await;
+    let erase = command(&scene.backchat, "erase person").argument(&scene.ben.name);
+    let erased = erase.input(&format!("{}\n", scene.ben.name)).to_the_end(END).await;
+    assert_eq!(erased.code, 0, "{}", erased.output);
+    does(&scene.backchat, &format!("backup {}", newer.display())).await;
+
+    let mut new = Scene::elsewhere();
+    let restore = format!("restore {} --keys-from {}", older.display(), newer.display());
+    let restored = does(&new, &restore).await;
+    assert!(restored.output.contains("2 accounts"), "{}", restored.output);
+    new.start_again().await;
+    let ann = scene.ann.comes_in_at(&new.address()).await;
+    let html = ann.get(&format!("/room/{}/", scene.room)).await.body;
+    assert!(html.contains("needle-119") && !html.contains("his words"), "{html}");
+    eventually("he has no account there either", SOON, || async {
+        let stranger = Person::stranger(&new.address());
+        (stranger.log_in(&scene.ben.name, PASSWORD, "/").await.status != 303).then_some(())
+    })
+    .await;
+}
