@@ -3,17 +3,20 @@
 //! `cargo run -p history-worker --example catch_up -- 200000 50 2` writes 200,000 messages of 100 bytes to 50 rooms in 2 shards (1 when it
 //! is left out) on a NATS server of its own (`NATS_SERVER`, else the one on PATH), then starts the worker and prints the rate. With one
 //! shard, it then compares pages of one of these rooms with pages of a room of 100 messages, by turns, and the history with the log,
-//! makes it anew, and compares again.
+//! makes it anew, and compares again; at last it takes a snapshot and restores that into another database.
 
 use std::error::Error;
 use std::ops::Range;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use archive::{Archive, names};
 use broker::{Broker, Credentials, setup};
 use history_worker::Config;
 use protocol::query::{
-    AskReplay, HistoryAnswer, HistoryQuery, LocateQuery, PageQuery, Replay, Verified, Verify,
+    AskPiece, AskReplay, HistoryAnswer, HistoryQuery, LocateQuery, PageQuery, Replay, SnapshotPiece,
+    Verified, Verify,
 };
 use protocol::subject::Shard;
 use protocol::{Event, MessageId, RoomSlug, Since, UserId};
@@ -71,10 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         write(&broker, shards, events, first..first + rooms).await?;
     }
 
-    let database = format!("surrealkv://{}", folder.path().join("history").display());
-    let variables = [("NATS_URL", url), ("DATABASE", database), ("OPERATIONS", "127.0.0.1:0".into())];
-    let variables = variables.map(|(name, value)| (format!("BACKCHAT_HISTORY_WORKER_{name}"), value));
-    let config: Config = load_from(&[], variables.into_iter(), None)?;
+    let config = config_of(&url, &folder.path().join("history"))?;
     let doors = Doors::bind(config.doors()).await?;
     let shutdown = CancellationToken::new();
     let began = Instant::now();
@@ -88,10 +88,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
         verify(&broker).await?;
         replay(&broker).await?;
         verify(&broker).await?;
+        snapshot(&broker, &folder.path().join("snapshot")).await?;
     }
     shutdown.cancel();
     worker.await??;
+    if shards == 1 {
+        restore(&config_of(&url, &folder.path().join("restored"))?, &folder.path().join("snapshot")).await?;
+    }
     Ok(())
+}
+
+fn config_of(url: &str, database: &Path) -> Result<Config, Box<dyn Error>> {
+    let database = format!("surrealkv://{}", database.display());
+    let variables = [("NATS_URL", url), ("DATABASE", &database), ("OPERATIONS", "127.0.0.1:0")];
+    let variables =
+        variables.map(|(name, value)| (format!("BACKCHAT_HISTORY_WORKER_{name}"), value.to_owned()));
+    Ok(load_from(&[], variables.into_iter(), None)?)
 }
 
 fn room(number: u64) -> RoomSlug {
@@ -252,5 +264,48 @@ async fn verify(broker: &Broker) -> Result<(), Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     say(&format!("memory at most, worker and load in one process: {}", peak.trim()));
+    Ok(())
+}
+
+/// How fast a snapshot is taken, how large it is, and how long a page takes at most meanwhile.
+async fn snapshot(broker: &Broker, place: &Path) -> Result<(), Box<dyn Error>> {
+    let place = place.to_str().ok_or("a folder without a name")?;
+    let HistoryAnswer::Snapshot { pieces, .. } = ask(broker, &HistoryQuery::Snapshot).await? else {
+        return Err("another answer than where its pieces are".into());
+    };
+    let backup = Archive::at(place)?.create(1).await?;
+    let mut file = backup.file(&names::history(SHARD));
+    let (began, mut slowest, mut next) = (Instant::now(), Duration::ZERO, 0);
+    loop {
+        let asked = AskPiece { piece: next };
+        let answer = broker.ask_for_bytes(pieces.clone(), &asked, Duration::from_secs(10)).await?;
+        match SnapshotPiece::decode(&answer) {
+            Some(SnapshotPiece::Lines(lines)) => file.write(lines.into()).await?,
+            Some(SnapshotPiece::End) => break,
+            other => return Err(format!("{other:?}").into()),
+        }
+        if next.is_multiple_of(100) {
+            slowest = slowest.max(page(broker, &room(0), u64::MAX, By::Before).await?);
+        }
+        next += 1;
+    }
+    let bytes = file.finish().await?;
+    backup.finish().await?;
+    let (took, slowest) = (began.elapsed().as_secs_f64(), slowest.as_secs_f64() * 1e3);
+    say(&format!("snapshot of {bytes} bytes in {took:.2} s; a page meanwhile {slowest:.0} ms at most"));
+    Ok(())
+}
+
+async fn restore(config: &Config, place: &Path) -> Result<(), Box<dyn Error>> {
+    let began = Instant::now();
+    let backup = Archive::at(place.to_str().ok_or("a folder without a name")?)?.open().await?;
+    backup.check().await?;
+    let restored = history_worker::snapshot::restore(config, &backup).await?;
+    let took = began.elapsed().as_secs_f64();
+    let rate = restored.rows as f64 / took;
+    say(&format!(
+        "{} rows in {} rooms restored in {took:.2} s: {rate:.0} rows/s",
+        restored.rows, restored.rooms
+    ));
     Ok(())
 }
