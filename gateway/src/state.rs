@@ -1,9 +1,10 @@
 use crate::{
-    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, heads::Heads, keyring::Keyring,
+    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, heads::Heads,
     presence::gateways::Gateways, profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions,
     signals::Signals, streams::Streams,
 };
 use broker::Broker;
+use keyring::Keyring;
 use protocol::{RoomSlug, subject::Shard};
 use std::{sync::Arc, time::Duration};
 

@@ -10,9 +10,9 @@ use crate::{
     Error,
     directory::MyRoom,
     history::{self, NamedRow},
-    sealed,
     state::Gateway,
 };
+use keyring::sealed;
 use protocol::{
     RoomSlug, UserId,
     view::{Row, What},
