@@ -18,6 +18,14 @@ pub const CHUNK_TAG_BYTES: usize = 16;
 /// Random bytes of each file that is written: two of one name are two files.
 pub type Salt = [u8; 8];
 
+/// # Errors
+/// When the system gives no random bytes.
+pub fn random_salt() -> Result<Salt, getrandom::Error> {
+    let mut salt = Salt::default();
+    getrandom::fill(&mut salt)?;
+    Ok(salt)
+}
+
 /// The key of the files of one folder.
 pub struct FileKey {
     cipher: Aes256GcmSiv,

@@ -18,7 +18,7 @@ pub mod roots;
 pub mod settings;
 
 pub use body::{BodyKey, Forged, Kind, Label, reaction_tag};
-pub use file::{CHUNK_TAG_BYTES, Chunk, FileKey, Salt};
+pub use file::{CHUNK_TAG_BYTES, Chunk, FileKey, Salt, random_salt};
 pub use key::{Key, NotUnwrapped};
 pub use roots::{Root, RootFault, RootSource, Roots, store};
 pub use settings::read_root_source;
