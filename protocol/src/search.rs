@@ -199,9 +199,9 @@ pub struct FindQuery {
     pub since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Timestamp>,
-    /// Nothing that was stored later: when the first page was asked for, so that those behind it stay the same. How new a message
-    /// is counts from here, too.
-    pub as_of: Timestamp,
+    /// Nothing that was stored later: what the answer to the first page said, so that those behind it stay the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
     /// How many hits to pass over.
     pub offset: usize,
     /// Hits in the answer, at most [`SEARCH_PAGE`].
@@ -240,6 +240,8 @@ pub struct Found {
     pub more: bool,
     /// Whether the index has everything that the log had a moment ago.
     pub complete: bool,
+    /// Of what moment the answer is, by the broker's clock: that of the newest entry in the index, or the one that was asked for.
+    pub as_of: Timestamp,
 }
 
 /// A message that was found. Its text is not in the index: whoever shows it reads the row.

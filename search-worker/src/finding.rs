@@ -31,11 +31,15 @@ pub struct Best {
     pub more: bool,
 }
 
-/// Looks in the rooms of a question; `authors` are those whom it names, if it names any.
+/// Looks in the rooms of a question, as of a moment; `authors` are those whom it names, if it names any.
 ///
 /// # Errors
 /// When the index can't be read.
-pub fn find(index: &Index, query: &FindQuery, authors: Option<&[UserId]>) -> tantivy::Result<Best> {
+pub fn find(
+    index: &Index,
+    (query, as_of): (&FindQuery, Timestamp),
+    authors: Option<&[UserId]>,
+) -> tantivy::Result<Best> {
     let wanted = (query.offset.saturating_add(query.limit)).min(SEARCH_HITS_MAX);
     let rooms: HashMap<u64, &RoomSlug> = query.rooms.iter().map(|room| (room_number(room), room)).collect();
     let matcher = Matcher::new(&query.wanted);
@@ -48,7 +52,7 @@ pub fn find(index: &Index, query: &FindQuery, authors: Option<&[UserId]>) -> tan
         authors: authors.map(|authors| authors.iter().map(|author| author_number(*author)).collect()),
         since: query.since.map_or(i64::MIN, Timestamp::as_millis),
         before: query.before.map_or(i64::MAX, Timestamp::as_millis),
-        as_of: query.as_of.as_millis(),
+        as_of: as_of.as_millis(),
     };
     // One more than is wanted, to know whether there are more.
     let collector =

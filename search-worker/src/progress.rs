@@ -78,6 +78,12 @@ impl Progress {
         shards.get(&shard).map(|known| known.point.applied)
     }
 
+    /// When the broker had stored the newest entry in the index.
+    pub fn newest(&self) -> Timestamp {
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.values().map(|known| known.point.at).max().unwrap_or(Timestamp::from_millis(0))
+    }
+
     /// Sequences of all shards together.
     pub fn done(&self) -> u64 {
         let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);

@@ -111,10 +111,11 @@ impl Answers {
         let generation = self.shelf.current().ok_or(NoAnswer::Failed("no index is open"))?;
         let complete = generation.progress.is_complete();
         let authors = (!query.from.is_empty()).then(|| self.names.find(&query.from));
+        let as_of = query.as_of.unwrap_or_else(|| generation.progress.newest());
         let index = generation.index.clone();
-        let searched = spawn_blocking(move || find(&index, &query, authors.as_deref())).await;
+        let searched = spawn_blocking(move || find(&index, (&query, as_of), authors.as_deref())).await;
         let why = match searched {
-            Ok(Ok(best)) => return Ok(Found { hits: best.hits, more: best.more, complete }),
+            Ok(Ok(best)) => return Ok(Found { hits: best.hits, more: best.more, complete, as_of }),
             // What tantivy says names files, and no texts.
             Ok(Err(error)) => error.to_string(),
             Err(panic) => panic.to_string(),

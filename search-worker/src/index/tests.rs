@@ -61,12 +61,13 @@ impl Bench {
             from: Vec::new(),
             since: None,
             before: None,
-            as_of: Timestamp::from_millis(1_000_000),
+            as_of: None,
             offset: 0,
             limit: 20,
         };
         change(&mut query);
-        let found = find(&self.index, &query, None).unwrap();
+        let as_of = query.as_of.unwrap_or(Timestamp::from_millis(1_000_000));
+        let found = find(&self.index, (&query, as_of), None).unwrap();
         found.hits.iter().map(|hit| hit.seq).collect()
     }
 
@@ -119,7 +120,7 @@ fn only_the_rooms_people_and_times_that_are_asked_for_are_found() {
     assert_eq!(bench.ask("tea", |query| query.rooms = Vec::new()), [0; 0]);
     assert_eq!(bench.ask("tea", |query| query.since = Some(Timestamp::from_millis(2_000))), [2]);
     assert_eq!(bench.ask("tea", |query| query.before = Some(Timestamp::from_millis(2_000))), [1]);
-    assert_eq!(bench.ask("tea", |query| query.as_of = Timestamp::from_millis(1_500)), [1]);
+    assert_eq!(bench.ask("tea", |query| query.as_of = Some(Timestamp::from_millis(1_500))), [1]);
     assert_eq!(bench.ask("", |_| {}), [2, 1], "without words the newest come first");
     let query = FindQuery {
         rooms: vec![room("tea")],
@@ -127,14 +128,14 @@ fn only_the_rooms_people_and_times_that_are_asked_for_are_found() {
         from: Vec::new(),
         since: None,
         before: None,
-        as_of: Timestamp::from_millis(9_000),
+        as_of: None,
         offset: 0,
         limit: 1,
     };
-    let mine = find(&bench.index, &query, Some(&[me])).unwrap();
+    let mine = find(&bench.index, (&query, Timestamp::from_millis(9_000)), Some(&[me])).unwrap();
     assert_eq!((mine.hits[0].seq, mine.hits.len(), mine.more), (1, 1, false));
-    assert!(find(&bench.index, &query, None).unwrap().more);
-    let nobody = find(&bench.index, &query, Some(&[])).unwrap();
+    assert!(find(&bench.index, (&query, Timestamp::from_millis(9_000)), None).unwrap().more);
+    let nobody = find(&bench.index, (&query, Timestamp::from_millis(9_000)), Some(&[])).unwrap();
     assert!(nobody.hits.is_empty());
 }
 
@@ -220,11 +221,14 @@ fn an_index_that_is_not_as_it_was_written_is_unusable() {
                     from: Vec::new(),
                     since: None,
                     before: None,
-                    as_of: Timestamp::from_millis(9_000),
+                    as_of: None,
                     offset: 0,
                     limit: 20,
                 };
-                assert!(find(&bench.index, &query, None).is_err(), "{spoiled}");
+                assert!(
+                    find(&bench.index, (&query, Timestamp::from_millis(9_000)), None).is_err(),
+                    "{spoiled}"
+                );
                 assert!(bench.index.folder.is_forged(), "{spoiled}");
             }
         }
