@@ -21,6 +21,7 @@ mod profiles;
 mod rate;
 mod room;
 mod router;
+mod searching;
 mod sessions;
 mod signals;
 mod slug;

@@ -24,6 +24,8 @@ pub struct Gateway {
     /// Which gateways live, this one among them.
     pub gateways: Gateways,
     pub rates: Rates,
+    /// How fast a person may search.
+    pub searches: Rates,
     pub signals: Signals,
     /// Sockets, waited for at the end.
     pub guests: Guests,
@@ -46,6 +48,7 @@ impl Gateway {
             heads: Arc::default(),
             gateways: Gateways::new(),
             rates: Rates::new(config.sockets.messages),
+            searches: Rates::new(config.searches),
             guests: Guests::new(),
             crowd: Crowd::default(),
             shards,

@@ -5,6 +5,7 @@ pub mod home;
 pub mod join;
 pub mod language;
 pub mod room;
+pub mod search;
 
 use crate::{
     Error,
