@@ -15,7 +15,7 @@ use crate::data::Data;
 use crate::ground::{self, Ground};
 use crate::run_file::Addresses;
 use crate::services::Services;
-use crate::{Config, Error, erase, history, keys, nats, roots, rotate, run_file};
+use crate::{Config, Error, erase, history, keys, nats, roots, rotate, run_file, search};
 
 /// One machine, one copy, one shard.
 const LAYOUT: Layout = Layout { shards: 1, replicas: 1 };
@@ -40,6 +40,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         Command::RetrySetAside(ref place) => history::set_aside::retry(&config, place).await,
         Command::ReplayHistory(ref wanted) => history::replay(&config, wanted, shutdown).await,
         Command::VerifyHistory(ref room) => history::verify(&config, room.as_deref(), shutdown).await,
+        Command::SearchStatus => search::status(&config).await,
+        Command::ReplaySearch => search::replay(&config, shutdown).await,
         Command::Chat => Box::pin(chat(config, shutdown)).await,
         Command::CheckKeys => Box::pin(keys::check(config, shutdown)).await,
         Command::ExportKeys => keys::export(&config.roots),

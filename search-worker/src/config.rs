@@ -10,6 +10,7 @@ use service::config::{Settings, Source};
 use service::process::DoorAddresses;
 
 /// Everything that an operator can set. Each field's meaning is the text beside its name in [`Config::read`].
+#[derive(Clone)]
 pub struct Config {
     pub operations: SocketAddr,
     pub broker: Credentials,

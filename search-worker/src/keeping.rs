@@ -13,7 +13,7 @@ use protocol::subject::Shard;
 use sealing::{RootSource, Roots};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -107,6 +107,13 @@ impl Running {
     }
 }
 
+async fn ended(running: Option<&mut Running>) -> Ended {
+    match running {
+        Some(running) => running.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Keeps the indexes of one folder.
 pub struct Keeper {
     pub ground: Ground,
@@ -116,62 +123,97 @@ pub struct Keeper {
     pub shelf: Arc<Shelf>,
 }
 
+/// The index that answers, and one that is made beside it.
+#[derive(Default)]
+struct Kept {
+    current: Option<Running>,
+    next: Option<Running>,
+}
+
+/// What happened to the indexes.
+enum Happened {
+    CurrentEnded(Ended),
+    NextEnded(Ended),
+    SearchFailed,
+    ReplayWanted,
+    TimePassed,
+}
+
 impl Keeper {
     /// Keeps an index that answers until `shutdown`.
     ///
     /// # Errors
-    /// When the disk or the root keys fail at the start.
+    /// When the disk or the root keys fail.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let mut kept = Kept::default();
+        // What is cancelled was on its way from one index to another: both are caches.
+        let ended = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Ok(()),
+            ended = self.keep(&mut kept) => ended,
+        };
+        self.shelf.set_current(None);
+        for running in [kept.current, kept.next].into_iter().flatten() {
+            running.stop().await;
+        }
+        ended
+    }
+
+    async fn keep(&self, kept: &mut Kept) -> Result<(), Error> {
         self.folder.tidy().map_err(|error| self.fault(&error))?;
-        let mut current = match self.folder.current() {
+        kept.current = Some(match self.folder.current() {
             Some(number) => self.opened(number).await?,
             None => self.anew().await?,
-        };
-        let mut next = match self.folder.replaying() {
-            Some(number) => {
-                self.shelf.begin_replay();
-                Some(self.opened_beside(number).await?)
-            }
-            None => None,
-        };
+        });
+        if let Some(number) = self.folder.replaying() {
+            self.shelf.begin_replay();
+            kept.next = Some(self.opened_beside(number).await?);
+        }
         let mut measure_at = Instant::now();
-        while !shutdown.is_cancelled() {
-            let may_begin = next.is_none();
-            let beside = async {
-                match next.as_mut() {
-                    Some(next) => next.ended().await,
-                    None => std::future::pending().await,
-                }
-            };
-            // Inputs: the end, an index that is kept up no more, a search that failed, an operator, the clock. Each only waits.
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                ended = current.ended() => current = self.after(current.generation.number, ended).await?,
-                ended = beside => next = self.after_beside(next.take(), ended).await?,
-                () = self.shelf.broken.notified() => {
-                    let number = current.generation.number;
-                    // Several searches may have failed in one that was replaced since.
-                    if self.shelf.broken_number.load(Ordering::Relaxed) == number {
-                        current.stop().await;
-                        current = self.after(number, Ended::Unusable("it could not be searched".into())).await?;
+        loop {
+            match self.happens(kept).await {
+                Happened::CurrentEnded(ended) => {
+                    if let Some(current) = kept.current.take() {
+                        kept.current = Some(self.after(current.generation.number, ended).await?);
                     }
                 }
-                () = self.shelf.to_replay.notified(), if may_begin => next = Some(self.begin_replay().await?),
-                () = sleep(LOOK_EVERY) => {}
-                () = sleep_until(measure_at) => {
-                    self.measure(&current.generation).await;
-                    measure_at = Instant::now() + MEASURE_EVERY;
-                }
+                Happened::NextEnded(ended) => kept.next = self.after_beside(kept.next.take(), ended).await?,
+                Happened::SearchFailed => self.replace_broken(kept).await?,
+                Happened::ReplayWanted if kept.next.is_none() => kept.next = Some(self.begin_replay().await?),
+                Happened::ReplayWanted | Happened::TimePassed => {}
             }
-            if let Some(made) = next.take_if(|next| self.look_at(next)) {
-                current = self.take_over(current, made).await?;
+            if let Some(made) = kept.next.take_if(|next| self.look_at(next))
+                && let Some(current) = kept.current.take()
+            {
+                kept.current = Some(self.take_over(current, made).await?);
                 measure_at = Instant::now();
             }
+            if let Some(current) = kept.current.as_ref().filter(|_| measure_at <= Instant::now()) {
+                self.measure(&current.generation).await;
+                measure_at = Instant::now() + MEASURE_EVERY;
+            }
         }
-        self.shelf.set_current(None);
-        current.stop().await;
-        if let Some(next) = next {
-            next.stop().await;
+    }
+
+    /// Inputs: an index that is kept up no more, a search that failed, an operator, the clock. Each only waits.
+    async fn happens(&self, kept: &mut Kept) -> Happened {
+        tokio::select! {
+            ended = ended(kept.current.as_mut()) => Happened::CurrentEnded(ended),
+            ended = ended(kept.next.as_mut()) => Happened::NextEnded(ended),
+            () = self.shelf.broken.notified() => Happened::SearchFailed,
+            () = self.shelf.to_replay.notified() => Happened::ReplayWanted,
+            () = sleep(LOOK_EVERY) => Happened::TimePassed,
+        }
+    }
+
+    async fn replace_broken(&self, kept: &mut Kept) -> Result<(), Error> {
+        // Several searches may have failed in one that was replaced since.
+        let number = self.shelf.broken_number.load(Ordering::Relaxed);
+        let broken = kept.current.take_if(|current| current.generation.number == number);
+        if let Some(broken) = broken {
+            broken.stop().await;
+            let why = "a search found it altered".to_owned();
+            kept.current = Some(self.after(number, Ended::Unusable(why)).await?);
         }
         Ok(())
     }

@@ -4,20 +4,20 @@
 //! no texts, but what their words are and where; when it is lost or altered it is made anew. Nothing waits for it.
 
 mod building;
-mod checkpoint;
+pub mod checkpoint;
 mod config;
 mod error;
-mod finding;
+pub mod finding;
 mod folder;
 mod following;
-mod index;
+pub mod index;
 mod keeping;
 mod names;
 mod progress;
 mod questions;
 mod reading;
-mod schema;
-mod sealed_folder;
+pub mod schema;
+pub mod sealed_folder;
 mod signals;
 
 pub use config::Config;
