@@ -20,6 +20,8 @@ const COMMIT_AFTER: Duration = Duration::from_millis(500);
 const COMMIT_AFTER_BEHIND: Duration = Duration::from_secs(5);
 /// How often segments with deleted messages are written anew.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
+/// Pause between two of them, in which what waits is committed.
+const SWEEP_NEXT: Duration = Duration::from_millis(200);
 /// Pieces that were read and are not put in yet.
 const PIECES_MAX: usize = 4;
 
@@ -109,8 +111,8 @@ impl Building {
                 () = stop.cancelled() => return self.commit(ground).await,
                 () = is_due => self.commit(ground).await?,
                 () = sleep_until(sweep_at) => {
-                    self.sweep().await?;
-                    sweep_at = Instant::now() + SWEEP_EVERY;
+                    let is_clean = !self.with_writer(Writer::sweep).await?;
+                    sweep_at = Instant::now() + if is_clean { SWEEP_EVERY } else { SWEEP_NEXT };
                 }
                 piece = pieces.recv() => match piece {
                     Some(piece) => self.take(piece).await?,
@@ -160,11 +162,6 @@ impl Building {
         for (shard, (point, is_end)) in std::mem::take(&mut self.waiting) {
             self.generation.progress.reached(shard, point, is_end);
         }
-        Ok(())
-    }
-
-    async fn sweep(&mut self) -> Result<(), Ended> {
-        while self.with_writer(Writer::sweep).await? {}
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use protocol::{RoomSlug, Timestamp, UserId};
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::Column;
 use tantivy::query::{
-    AllQuery, BooleanQuery, BoostQuery, InvertedIndexRangeQuery, Occur, PhraseQuery, Query, TermQuery,
+    AllQuery, BooleanQuery, BoostQuery, ConstScoreQuery, InvertedIndexRangeQuery, Occur, PhraseQuery, Query,
+    TermQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader, Term};
@@ -24,6 +26,9 @@ const NEW_BONUS: f32 = 0.3;
 const NEW_HALF_MS: f32 = 30.0 * 86_400_000.0;
 /// How much less another form of a word counts than the one that is looked for.
 const STEM_WEIGHT: Score = 0.5;
+
+/// So many rooms, or people, are looked up; among more each match is compared with all of them.
+const TERMS_MAX: usize = 24;
 
 /// The hits of a page and whether more lie behind them.
 pub struct Best {
@@ -57,7 +62,8 @@ pub fn find(
     // One more than is wanted, to know whether there are more.
     let collector =
         Ranked { filter: Arc::new(filter), wanted: wanted + 1, scores: !matcher.patterns().is_empty() };
-    let found = index.searcher().search(&*conditions(&index.fields, &matcher), &collector)?;
+    let conditions = conditions(&index.fields, &matcher, (query, authors));
+    let found = index.searcher().search(&*conditions, &collector)?;
     let more = found.len() > wanted && wanted < SEARCH_HITS_MAX;
     let page = found.into_iter().take(wanted).skip(query.offset);
     let hits = page.filter_map(|ranked| {
@@ -67,13 +73,33 @@ pub fn find(
     Ok(Best { hits: hits.collect(), more })
 }
 
-fn conditions(fields: &Fields, matcher: &Matcher) -> Box<dyn Query> {
+/// The conditions as queries. Few rooms or people are conditions too: their messages are then all that is looked at.
+fn conditions(
+    fields: &Fields,
+    matcher: &Matcher,
+    (query, authors): (&FindQuery, Option<&[UserId]>),
+) -> Box<dyn Query> {
     let mut all: Vec<_> = matcher.patterns().iter().map(|pattern| condition(fields, pattern)).collect();
+    if let Some(authors) = authors.filter(|authors| authors.len() <= TERMS_MAX) {
+        all.push(any_of(authors.iter().map(|author| fields.author_term(*author))));
+    }
+    if query.rooms.len() <= TERMS_MAX {
+        all.push(any_of(query.rooms.iter().map(|room| fields.room_term(room))));
+    }
     match all.len() {
         0 => Box::new(AllQuery),
         1 => all.swap_remove(0),
         _ => Box::new(BooleanQuery::new(all.into_iter().map(|one| (Occur::Must, one)).collect())),
     }
+}
+
+/// One of these terms, which says nothing of how good a message is.
+fn any_of(terms: impl Iterator<Item = Term>) -> Box<dyn Query> {
+    let terms = terms.map(|term| {
+        let has: Box<dyn Query> = Box::new(TermQuery::new(term, IndexRecordOption::Basic));
+        (Occur::Should, has)
+    });
+    Box::new(ConstScoreQuery::new(Box::new(BooleanQuery::new(terms.collect())), 0.0))
 }
 
 fn condition(fields: &Fields, pattern: &Pattern) -> Box<dyn Query> {
@@ -107,10 +133,30 @@ fn condition(fields: &Fields, pattern: &Pattern) -> Box<dyn Query> {
     }
 }
 
+/// Numbers of rooms or people, which are as good as random already.
+type Numbers = HashSet<u64, BuildHasherDefault<AsItIs>>;
+
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
+
 /// Of what one person may see and asks for, beside the words.
 struct Filter {
-    rooms: HashSet<u64>,
-    authors: Option<HashSet<u64>>,
+    rooms: Numbers,
+    authors: Option<Numbers>,
     since: i64,
     before: i64,
     as_of: i64,
@@ -194,20 +240,23 @@ impl SegmentCollector for RankedSegment {
     type Fruit = Vec<RankedHit>;
 
     fn collect(&mut self, doc: DocId, score: Score) {
+        // Most are not good enough, however new they are.
+        let worst = self.best.peek().filter(|_| self.best.len() >= self.wanted);
+        if self.scores && worst.is_some_and(|Reverse(worst)| worst.score > score * (1.0 + NEW_BONUS)) {
+            return;
+        }
         let Some(room) = self.room.first(doc).filter(|room| self.filter.rooms.contains(room)) else { return };
         let at = self.at.first(doc).unwrap_or(0);
         let is_in_time = (self.filter.since..self.filter.before).contains(&at) && at <= self.filter.as_of;
         if !is_in_time {
             return;
         }
-        let is_theirs =
-            |authors: &HashSet<u64>| self.author.first(doc).is_some_and(|it| authors.contains(&it));
+        let is_theirs = |authors: &Numbers| self.author.first(doc).is_some_and(|it| authors.contains(&it));
         if !self.filter.authors.as_ref().is_none_or(is_theirs) {
             return;
         }
         let score = if self.scores { score * newness(self.filter.as_of - at) } else { 0.0 };
-        let is_full = self.best.len() >= self.wanted;
-        if is_full && self.best.peek().is_some_and(|Reverse(worst)| (worst.score, worst.at) > (score, at)) {
+        if worst.is_some_and(|Reverse(worst)| (worst.score, worst.at) > (score, at)) {
             return;
         }
         let key = Key(self.key.first(doc).unwrap_or(0));

@@ -166,7 +166,8 @@ impl Writer {
         committed.and_then(|_| self.index.reader.reload()).map_err(|error| self.index.fault(&error))
     }
 
-    /// Writes one segment anew that has deleted messages, so that their words leave the disk. Whether there was one.
+    /// Writes one segment anew that has deleted messages, so that their words leave the disk. Whether there was one:
+    /// then there may be more.
     ///
     /// # Errors
     /// [`Fault`].
@@ -179,7 +180,11 @@ impl Writer {
         let Some(segment) = segments.iter().find(|segment| segment.has_deletes()) else { return Ok(false) };
         let id = segment.id();
         drop(segments);
-        self.writer.merge(&[id]).wait()?;
+        match self.writer.merge(&[id]).wait() {
+            // It is being merged with others already.
+            Err(TantivyError::InvalidArgument(why)) => tracing::debug!(why, "a segment is swept later"),
+            merged => drop(merged?),
+        }
         self.index.reader.reload()?;
         self.writer.garbage_collect_files().wait()?;
         Ok(true)

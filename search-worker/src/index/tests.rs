@@ -1,11 +1,13 @@
 use std::fs;
 use std::path::PathBuf;
 
+use proptest::prelude::*;
 use protocol::search::{FindQuery, Search};
 use protocol::subject::Shard;
 use protocol::{StreamIdentity, Timestamp};
 use sealing::Key as Secret;
 use tempfile::TempDir;
+use text_analysis::Matcher;
 
 use super::*;
 use crate::checkpoint::Point;
@@ -231,6 +233,59 @@ fn an_index_that_is_not_as_it_was_written_is_unusable() {
                 );
                 assert!(bench.index.folder.is_forged(), "{spoiled}");
             }
+        }
+    }
+}
+
+fn a_word() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "run",
+        "running",
+        "Runs",
+        "été",
+        "etes",
+        "l’été",
+        "tea",
+        "teas",
+        "東京",
+        "東京都",
+        "都",
+        "京",
+        "👍",
+        "week-end",
+        "x1",
+        "mangées",
+        "manger",
+        "it's",
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// The gateway reads each hit again and shows what matches: both must mean the same.
+    #[test]
+    fn the_index_finds_what_the_analysis_of_a_text_says(
+        texts in prop::collection::vec(prop::collection::vec(a_word(), 1..6), 1..12),
+        queries in prop::collection::vec(prop::collection::vec(a_word(), 1..3), 1..12),
+        kind in 0..3,
+    ) {
+        let (mut bench, me) = (Bench::new(), UserId::new());
+        let texts: Vec<_> = texts.iter().map(|words| words.join(" ")).collect();
+        let messages = (1..).zip(&texts).map(|(seq, text)| Change::Put(message(seq, me, text)));
+        bench.change(&messages.collect::<Vec<_>>());
+        for words in queries {
+            let query = match kind {
+                0 => words.join(" "),
+                1 => format!("\"{}\"", words.join(" ")),
+                _ => words.iter().map(|word| format!("{word}*")).collect::<Vec<_>>().join(" "),
+            };
+            let matcher = Matcher::new(&Search::parse(&query, 0).unwrap().wanted);
+            let is_it = |text: &String| matcher.find(text).is_some();
+            let said: Vec<u64> = (1..).zip(&texts).filter(|(_, text)| is_it(text)).map(|(seq, _)| seq).collect();
+            let mut found = bench.find(&query);
+            found.sort_unstable();
+            prop_assert_eq!(found, said, "{}", query);
         }
     }
 }

@@ -45,7 +45,7 @@ pub async fn everywhere() {
         ("room", format!("/room/{talk}/")),
         ("room-empty", format!("/room/{empty}/")),
         ("invitation", format!("/room/{invitation}/")),
-        ("search", "/search/?q=Bonjour".into()),
+        ("search", "/search/?q=twice".into()),
         ("search-empty", "/search/?q=nobodysaidthis".into()),
         ("search-start", "/search/".into()),
         ("search-fault", "/search/?q=before%3Atomorrow".into()),

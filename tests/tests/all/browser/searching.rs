@@ -45,7 +45,7 @@ async fn a_message_is_found_opened_deleted_and_found_no_more() {
     browser.screenshot("search-found").await;
     browser.click(".hit").await;
     browser.waits_for(&format!("[id='{id}'].is-meant")).await;
-    assert_eq!(browser.path().await, format!("/room/{room}/"));
+    assert_eq!(browser.path().await, format!("/room/{room}/?at={id}"));
     browser.close().await;
 
     // From the room, in which it is then deleted.
