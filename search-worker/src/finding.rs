@@ -202,6 +202,8 @@ struct RankedSegment {
     author: Column<u64>,
     at: Column<i64>,
     key: Column<u64>,
+    /// What matches, in the order in which it was put in.
+    matching: Vec<(DocId, Score)>,
     /// The worst of the best on top.
     best: BinaryHeap<Reverse<RankedHit>>,
 }
@@ -220,6 +222,7 @@ impl Collector for Ranked {
             author: columns.u64(schema::AUTHOR)?,
             at: columns.i64(schema::AT)?,
             key: columns.u64(schema::KEY)?,
+            matching: Vec::new(),
             best: BinaryHeap::new(),
         })
     }
@@ -240,6 +243,20 @@ impl SegmentCollector for RankedSegment {
     type Fruit = Vec<RankedHit>;
 
     fn collect(&mut self, doc: DocId, score: Score) {
+        self.matching.push((doc, score));
+    }
+
+    /// The newest were put in last, and are looked at first: what is as good and older is then passed over.
+    fn harvest(mut self) -> Vec<RankedHit> {
+        for (doc, score) in std::mem::take(&mut self.matching).into_iter().rev() {
+            self.consider(doc, score);
+        }
+        self.best.into_iter().map(|Reverse(hit)| hit).collect()
+    }
+}
+
+impl RankedSegment {
+    fn consider(&mut self, doc: DocId, score: Score) {
         // Most are not good enough, however new they are.
         let worst = self.best.peek().filter(|_| self.best.len() >= self.wanted);
         if self.scores && worst.is_some_and(|Reverse(worst)| worst.score > score * (1.0 + NEW_BONUS)) {
@@ -264,10 +281,6 @@ impl SegmentCollector for RankedSegment {
         if self.best.len() > self.wanted {
             self.best.pop();
         }
-    }
-
-    fn harvest(self) -> Vec<RankedHit> {
-        self.best.into_iter().map(|Reverse(hit)| hit).collect()
     }
 }
 
