@@ -347,7 +347,8 @@ async fn an_index_that_is_lost_or_spoiled_is_made_anew() {
     let (ann, _) = room_with(&services.address(0), &["a persimmon", "another persimmon"]).await;
     comes_to_find(&ann, "persimmon", &["a persimmon", "another persimmon"]).await;
     let index = services.index();
-    let spoil: [(&str, &dyn Fn(&Path)); 4] = [
+    type Spoil<'a> = (&'a str, &'a dyn Fn(&Path));
+    let spoil: [Spoil<'_>; 4] = [
         ("altered", &|file| {
             let mut bytes = std::fs::read(file).unwrap();
             if let Some(byte) = bytes.last_mut() {
