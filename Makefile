@@ -86,7 +86,9 @@ lint: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY) ## Check form, lints, licences and w
 	cargo fmt --manifest-path tests/surrealdb-server/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	scripts/deny $(TOOLS)/bin/cargo-deny-$(CARGO_DENY)
-	! cargo tree --package gateway --edges normal | grep --extended-regexp 'surrealdb|argon2'
+	! cargo tree --package gateway --edges normal | grep --extended-regexp 'surrealdb|argon2|tantivy'
+	! cargo tree --package search-worker --edges normal | grep --extended-regexp 'surrealdb|argon2'
+	! cargo tree --package history-worker --edges normal | grep --extended-regexp 'sealing|keyring'
 
 # A tool of Rust's own, by name, version and how long it takes. Built without optimisation: it runs for a second, and builds in a
 # third of the time.

@@ -1,4 +1,4 @@
-//! The settings of the single-node edition: its own few, and those of the three services inside it.
+//! The settings of the single-node edition: its own few, and those of the four services inside it.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -24,6 +24,7 @@ pub struct Config {
     pub keys_from: Option<String>,
     pub gateway: gateway::Config,
     pub worker: history_worker::Config,
+    pub search: search_worker::Config,
     pub auth: auth_service::Config,
 }
 
@@ -49,6 +50,8 @@ pub enum Command {
     Restore(String),
     SnapshotHistory(String),
     RestoreHistory(String),
+    SearchStatus,
+    ReplaySearch,
     CheckKeys,
     ExportKeys,
     ImportKeys,
@@ -112,6 +115,10 @@ impl Settings for Config {
                 decided: &["nats_url", "nats_user", "nats_password", "database"],
                 defaults: &[OPERATIONS],
             }),
+            search: source.nested(&Inside {
+                decided: &["nats_url", "nats_user", "nats_password", "index", "roots", "roots_command"],
+                defaults: &[OPERATIONS],
+            }),
             auth: source.nested(&Inside {
                 decided: &[
                     "listen",
@@ -162,6 +169,16 @@ fn command(source: &mut Source) -> Command {
             Command::ReplayHistory(Wanted::All),
             "Makes the history of the running backchat anew from its log, room by room, while people chat; the exit code is 1 when rooms \
              stay as they are, since the log does not have all of them",
+        ),
+        (
+            "search status",
+            Command::SearchStatus,
+            "Says how far the search index of the running backchat is behind its log: a table, or on anything but a terminal a line of JSON",
+        ),
+        (
+            "search replay",
+            Command::ReplaySearch,
+            "Makes the search index of the running backchat anew from its log, beside the one that answers meanwhile",
         ),
         (
             "keys check",

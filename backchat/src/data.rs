@@ -18,7 +18,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What may lie in a data folder that was never finished setting up (and what file systems put into a new disk).
-const OURS: [&str; 7] = ["lock", "version", "run.json", "broker", "auth", "history", "lost+found"];
+const OURS: [&str; 8] = ["lock", "version", "run.json", "broker", "auth", "history", "search", "lost+found"];
 
 /// A data folder that this process alone uses, until it is dropped.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
-//! The single-node edition: the gateway, the history worker and the auth service in one process, with both databases
-//! embedded, and a real NATS server as a supervised child. It calls the same three `run()`s as the separate programs; nothing
-//! here stands in for anything.
+//! The single-node edition: the gateway, the history worker, the search worker and the auth service in one process, with both
+//! databases embedded, and a real NATS server as a supervised child. It calls the same four `run()`s as the separate programs;
+//! nothing here stands in for anything.
 
 mod backup;
 mod config;
@@ -17,6 +17,7 @@ mod roots;
 mod rotate;
 mod run;
 mod run_file;
+mod search;
 mod services;
 
 pub use config::Config;

@@ -15,7 +15,7 @@ use crate::data::Data;
 use crate::ground::{self, Ground};
 use crate::run_file::Addresses;
 use crate::services::Services;
-use crate::{Config, Error, backup, erase, history, keys, nats, restore, roots, rotate, run_file};
+use crate::{Config, Error, backup, erase, history, keys, nats, restore, roots, rotate, run_file, search};
 
 /// One machine, one copy, one shard.
 pub const LAYOUT: Layout = Layout { shards: 1, replicas: 1 };
@@ -40,6 +40,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         Command::RetrySetAside(ref place) => history::set_aside::retry(&config, place).await,
         Command::ReplayHistory(ref wanted) => history::replay(&config, wanted, shutdown).await,
         Command::VerifyHistory(ref room) => history::verify(&config, room.as_deref(), shutdown).await,
+        Command::SearchStatus => search::status(&config).await,
+        Command::ReplaySearch => search::replay(&config, shutdown).await,
         Command::Chat => Box::pin(chat(config, shutdown)).await,
         Command::BackUp(ref place) => backup::everything(&config, place, shutdown).await,
         Command::SnapshotHistory(ref place) => backup::snapshot(&config, place, shutdown).await,

@@ -23,6 +23,7 @@ pub struct Addresses {
     pub gateway_operations: SocketAddr,
     pub auth_operations: SocketAddr,
     pub worker_operations: SocketAddr,
+    pub search_operations: SocketAddr,
 }
 
 #[derive(Serialize)]

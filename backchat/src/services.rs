@@ -1,9 +1,10 @@
-//! The three services inside this process: given their sockets, their broker and their databases, started, and stopped in the
+//! The four services inside this process: given their sockets, their broker and their databases, started, and stopped in the
 //! order in which they need each other.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use broker::Credentials;
 use sealing::RootSource;
@@ -11,6 +12,7 @@ use service::config::Secret;
 use service::process::{self, Doors, Fatal};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::data::Data;
@@ -18,11 +20,15 @@ use crate::nats::Conf;
 use crate::run_file::Addresses;
 use crate::{Config, Error};
 
+/// Pause before a search worker that failed is started again.
+const SEARCH_AGAIN: Duration = Duration::from_secs(5);
+
 /// The running services.
 pub struct Services {
     pub addresses: Addresses,
     gateway: Running,
     worker: Running,
+    search: Running,
     auth: Running,
 }
 
@@ -45,7 +51,7 @@ pub fn credentials(conf: &Conf, user: &str, name: &str) -> Credentials {
 }
 
 impl Services {
-    /// Starts the three. `public` is the socket that people come in by.
+    /// Starts the four. `public` is the socket that people come in by.
     ///
     /// # Errors
     /// [`Error::Address`] when an operations address is taken.
@@ -53,6 +59,7 @@ impl Services {
         let gateway_operations = listen(config.gateway.operations).await?;
         let worker_operations = listen(config.worker.operations).await?;
         let auth_operations = listen(config.auth.operations).await?;
+        let search_operations = listen(config.search.operations).await?;
         let auth = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let addresses = Addresses {
             gateway: address(&public)?,
@@ -60,8 +67,9 @@ impl Services {
             gateway_operations: address(&gateway_operations)?,
             worker_operations: address(&worker_operations)?,
             auth_operations: address(&auth_operations)?,
+            search_operations: address(&search_operations)?,
         };
-        let Config { mut gateway, worker, auth: accounts, .. } = inside(config, data, conf);
+        let Config { mut gateway, worker, search, auth: accounts, .. } = inside(config, data, conf);
         gateway.auth_upstream = Some(addresses.auth);
         Ok(Self {
             addresses,
@@ -72,6 +80,9 @@ impl Services {
             worker: Running::start("history worker", |shutdown| {
                 let doors = Doors { public: None, operations: worker_operations };
                 history_worker::run(worker, doors, shutdown)
+            }),
+            search: Running::start("search worker", |shutdown| {
+                searching(search, search_operations, shutdown)
             }),
             gateway: Running::start("gateway", |shutdown| {
                 let doors = Doors { public: Some(public), operations: gateway_operations };
@@ -87,6 +98,7 @@ impl Services {
             () = self.gateway.ended() => {}
             () = self.worker.ended() => {}
             () = self.auth.ended() => {}
+            () = self.search.ended() => {}
         }
     }
 
@@ -96,8 +108,8 @@ impl Services {
     /// The failure of the first that failed.
     pub async fn stop(mut self) -> Result<(), Error> {
         let gateway = self.gateway.stop().await;
-        let (worker, auth) = tokio::join!(self.worker.stop(), self.auth.stop());
-        gateway.and(worker).and(auth)
+        let (worker, search, auth) = tokio::join!(self.worker.stop(), self.search.stop(), self.auth.stop());
+        gateway.and(worker).and(search).and(auth)
     }
 }
 
@@ -140,12 +152,38 @@ impl Running {
     }
 }
 
+/// Runs the search worker, again and again if it fails: people chat without it.
+async fn searching(
+    config: search_worker::Config,
+    operations: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), search_worker::Error> {
+    let address = operations.local_addr();
+    let mut listening = Some(operations);
+    while !shutdown.is_cancelled() {
+        if let Some(operations) = listening.take() {
+            let doors = Doors { public: None, operations };
+            let ended = Box::pin(search_worker::run(config.clone(), doors, shutdown.clone())).await;
+            let Err(error) = ended else { break };
+            tracing::error!(%error, "the search worker ended and is started again");
+        }
+        shutdown.run_until_cancelled(sleep(SEARCH_AGAIN)).await;
+        if let Ok(address) = address {
+            listening = process::listen(address).await.ok();
+        }
+    }
+    Ok(())
+}
+
 /// The settings of services that run on this data and this broker.
 pub fn inside(mut config: Config, data: &Data, conf: &Conf) -> Config {
     config.gateway.roots = RootSource::Folder(config.roots.clone());
     config.gateway.broker = credentials(conf, "gateway", "gateway");
     config.worker.broker = credentials(conf, "worker", "history-worker");
     config.worker.database = database(&data.path("history"));
+    config.search.roots = RootSource::Folder(config.roots.clone());
+    config.search.broker = credentials(conf, "search", "search-worker");
+    config.search.index = data.path("search");
     config.auth.roots = RootSource::Folder(config.roots.clone());
     config.auth.broker = credentials(conf, "auth", "auth-service");
     config.auth.database = database(&data.path("auth"));

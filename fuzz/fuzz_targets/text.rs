@@ -1,7 +1,8 @@
-//! Texts with a form: bodies, reactions, times, names.
+//! Texts with a form: bodies, reactions, times, names, searches.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use protocol::search::{SEARCH_PARTS_MAX, Search};
 use protocol::{Body, Reaction, Timestamp, limits, text};
 
 fuzz_target!(|input: &str| {
@@ -19,6 +20,9 @@ fuzz_target!(|input: &str| {
         assert_eq!(Timestamp::parse(&at.to_string()), Ok(at));
         let json = serde_json::to_vec(&at).expect("a text");
         assert_eq!(fuzz::json::<Timestamp>(&json), Some(at));
+    }
+    if let Ok(search) = Search::parse(input, 60) {
+        assert!(search.wanted.len() + search.from.len() + search.rooms.len() <= SEARCH_PARTS_MAX);
     }
     let folded = text::fold_spaces(input);
     assert_eq!(text::fold_spaces(&folded), folded);

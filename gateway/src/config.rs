@@ -24,6 +24,8 @@ pub struct Config {
     pub fan_out: Duration,
     pub history_patience: Duration,
     pub publish_deadline: Duration,
+    /// What a person may search.
+    pub searches: Rate,
     pub drain: Duration,
 }
 
@@ -184,6 +186,15 @@ impl Settings for Config {
                 100..=30_000,
                 "How long the history worker is waited for before the log is read instead",
             ),
+            searches: Rate {
+                burst: s.ranged("search_burst", 20, 1..=10_000, "Searches that a person may ask for at once"),
+                per_second: s.ranged(
+                    "searches_per_second",
+                    2,
+                    1..=10_000,
+                    "Searches a second that a person may ask for for long",
+                ),
+            },
             publish_deadline: ms(
                 s,
                 "publish_deadline_ms",

@@ -2,8 +2,9 @@
 
 mod change;
 
-use crate::{Error, keyring::Keyring, sealed};
+use crate::Error;
 use broker::{Broker, Record};
+use keyring::{Keyring, sealed};
 use protocol::{
     RoomSlug, SealedEvent, SealedStored, UserId,
     state::{Membership, Role, Room, RoomState},

@@ -21,6 +21,16 @@ impl From<broker::Error> for Error {
     }
 }
 
+impl From<keyring::Error> for Error {
+    fn from(error: keyring::Error) -> Self {
+        match error {
+            keyring::Error::Broker(error) => Self::Broker(error),
+            keyring::Error::NoKey => Self::NoKey,
+            keyring::Error::Start(why) => Self::Start(why),
+        }
+    }
+}
+
 impl Error {
     /// The HTTP status that says it.
     pub fn status(&self) -> u16 {

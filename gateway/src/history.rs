@@ -15,9 +15,9 @@ pub use placed::page;
 use crate::{
     Error,
     room::{Room, shown::Shown},
-    sealed,
     state::Gateway,
 };
+use keyring::sealed;
 use protocol::{
     RoomSlug,
     query::{AfterQuery, Events, HistoryAnswer, HistoryQuery, Page, PageQuery},

@@ -4,7 +4,6 @@
 //! A message's way: [`socket`] takes a frame, [`writing`] gives it to the broker, the broker stores and republishes it,
 //! a room's feed in [`room`] takes it into the room's ring, and every socket of the room walks on.
 
-mod cache;
 mod config;
 mod crowd;
 mod directory;
@@ -15,7 +14,6 @@ mod forward;
 mod guests;
 mod heads;
 mod history;
-mod keyring;
 mod lookup;
 mod pages;
 mod presence;
@@ -23,7 +21,7 @@ mod profiles;
 mod rate;
 mod room;
 mod router;
-mod sealed;
+mod searching;
 mod sessions;
 mod signals;
 mod slug;

@@ -4,9 +4,9 @@ use crate::{
     Error,
     history::{self, End},
     room::shown::{Entry, Shown},
-    sealed,
     state::Gateway,
 };
+use keyring::sealed;
 use protocol::{
     Event, MessageId, RoomSlug, StoredEvent, Target, Text, Timestamp, UserId,
     frame::Aim,

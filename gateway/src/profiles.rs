@@ -1,7 +1,8 @@
 //! People's names: looked up in the broker when first needed, kept while they are used, followed when they change.
 
-use crate::{Error, cache::Generations, state::Gateway};
+use crate::{Error, state::Gateway};
 use broker::Broker;
+use keyring::cache::Generations;
 use protocol::{UserId, frame::Person, state::Profile, subject};
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -1,4 +1,4 @@
-//! How fast a person may send, over all of their sockets at this gateway.
+//! How fast a person may send or search, over all of their sockets and pages at this gateway.
 
 use protocol::UserId;
 use service::bucket::{Bucket, Rate};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// People whose buckets are kept at once; full ones are forgotten first, since they say nothing.
 const BUCKETS_MAX: usize = 100_000;
 
-/// Token buckets, one for each person who sent something lately.
+/// Token buckets, one for each person who did something lately.
 pub struct Rates {
     rate: Rate,
     buckets: Mutex<HashMap<UserId, Bucket>>,
@@ -23,10 +23,10 @@ impl Rates {
         Self { rate, buckets: Mutex::default() }
     }
 
-    /// Takes one message's right to be sent.
+    /// Takes the right to one more.
     ///
     /// # Errors
-    /// How long to wait until the next one may be sent.
+    /// How long to wait until the next one.
     pub fn take(&self, user: UserId, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&user) {

@@ -3,7 +3,7 @@
 use crate::{
     edge::{answer, identity},
     forward::Upstream,
-    pages::{create, home, join, language, room},
+    pages::{create, home, join, language, room, search},
     socket,
     state::Gateway,
 };
@@ -39,6 +39,7 @@ pub fn router(gateway: &Arc<Gateway>, health: Health) -> Router {
         .route("/room/{slug}/history/", get(room::history))
         .route("/room/{slug}/join/", post(room::join))
         .route("/room/{slug}/leave/", post(room::leave))
+        .route("/search/", get(search::get))
         .route("/language/", post(language::post))
         .fallback(not_found)
         .layer(csrf_layer(&gateway.config.public_origins))

@@ -11,6 +11,7 @@ pub struct Signals {
     broker: DependencyHandle,
     sessions: DependencyHandle,
     history: DependencyHandle,
+    search: DependencyHandle,
     sockets: Gauge,
     closed: CounterBy,
     published: CounterBy,
@@ -35,6 +36,7 @@ impl Signals {
             broker: health.dependency("broker", Need::Required),
             sessions: health.dependency("session keys and revocations", Need::Required),
             history: health.dependency("history worker", Need::Useful),
+            search: health.dependency("search worker", Need::Useful),
             sockets: registry.gauge("sockets", "Open WebSockets"),
             closed: registry.counter_by("sockets_closed", "WebSockets closed by this gateway", "why"),
             published: registry.counter_by("published", "Messages given to the broker", "outcome"),
@@ -78,6 +80,13 @@ impl Signals {
     }
     pub fn history_failed(&self, why: &str) {
         self.history.failed(why);
+    }
+
+    pub fn search_ok(&self) {
+        self.search.ok();
+    }
+    pub fn search_failed(&self, why: &str) {
+        self.search.failed(why);
     }
 
     pub fn socket_opened(&self) {

@@ -1,9 +1,10 @@
 use crate::{
-    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, heads::Heads, keyring::Keyring,
+    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, heads::Heads,
     presence::gateways::Gateways, profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions,
     signals::Signals, streams::Streams,
 };
 use broker::Broker;
+use keyring::Keyring;
 use protocol::{RoomSlug, subject::Shard};
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +24,8 @@ pub struct Gateway {
     /// Which gateways live, this one among them.
     pub gateways: Gateways,
     pub rates: Rates,
+    /// How fast a person may search.
+    pub searches: Rates,
     pub signals: Signals,
     /// Sockets, waited for at the end.
     pub guests: Guests,
@@ -45,6 +48,7 @@ impl Gateway {
             heads: Arc::default(),
             gateways: Gateways::new(),
             rates: Rates::new(config.sockets.messages),
+            searches: Rates::new(config.searches),
             guests: Guests::new(),
             crowd: Crowd::default(),
             shards,

@@ -19,6 +19,10 @@ use crate::{
         HistoryStatus, LastSnapshot, LastVerify, LocateQuery, Located, Page, PageQuery, Replay, Replaying,
         RoomLeft, SetAside, Verified, Verify,
     },
+    search::{
+        AskSearchReplay, FindQuery, Found, Hit, SearchAnswer, SearchQuery, SearchReplaying, SearchShard,
+        SearchStatus, Wanted,
+    },
     state::{Edit, MessageState, Room, RoomState},
     subject::Shard,
     view::{Content, Reactors, Row, What},
@@ -288,6 +292,39 @@ fn queries_and_answers_survive_the_broker() {
     both("query/verified.json", &HistoryAnswer::Verified(verified));
     both("query/behind.json", &HistoryAnswer::Behind { applied: 7 });
     both("query/refused.json", &HistoryAnswer::Refused { reason: "the database does not answer".into() });
+}
+
+#[test]
+fn searches_and_their_answers_survive_the_broker() {
+    let query = FindQuery {
+        rooms: vec![tea()],
+        wanted: vec![
+            Wanted::Word("tea".into()),
+            Wanted::Phrase("hot milk".into()),
+            Wanted::Prefix("suga".into()),
+        ],
+        from: vec!["Alice".into()],
+        since: Some(at()),
+        before: Some(at()),
+        as_of: Some(at()),
+        offset: 20,
+        limit: 20,
+    };
+    both("query/search.json", &SearchQuery::Find(query));
+    let hits = vec![Hit { room: tea(), seq: 42, score: 1.5 }];
+    both(
+        "query/search_answer.json",
+        &SearchAnswer::Found(Found { hits, more: true, complete: true, as_of: at() }),
+    );
+    both("query/search_status.json", &SearchQuery::Status);
+    let shard =
+        SearchShard { shard: Shard(0), stream: stream(), applied: 42, lag_entries: 3, lag_seconds: 1 };
+    let status = SearchStatus { shards: vec![shard], documents: 40, bytes: 65_536, rebuilding: false };
+    both("query/search_status_answer.json", &SearchAnswer::Status(status));
+    both("query/search_replay.json", &SearchQuery::Replay(AskSearchReplay::Begin));
+    let last = Some(SearchReplaying { began_at: at(), ended_at: None, done: 120, of: 4_000 });
+    both("query/search_replay_answer.json", &SearchAnswer::Replay { last });
+    both("query/search_refused.json", &SearchAnswer::Refused { reason: "no index is open".into() });
 }
 
 #[test]

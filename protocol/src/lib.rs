@@ -19,6 +19,7 @@ pub mod presence;
 pub mod query;
 pub mod reaction;
 pub mod sealed;
+pub mod search;
 pub mod state;
 pub mod subject;
 pub mod text;

@@ -1,6 +1,7 @@
 //! The broker's streams and subjects. Nothing else spells them.
 
 use crate::{RoomSlug, SessionId, UserId};
+use serde::{Deserialize, Serialize};
 
 /// The stream that says how this installation is laid out.
 pub const INSTALLATION_STREAM: &str = "INSTALLATION";
@@ -45,6 +46,9 @@ pub const KEY_ADMIN: &str = "keys.admin";
 /// Where an operator's tool asks the auth service for all accounts, for a backup.
 pub const ACCOUNT_COPIES: &str = "accounts.copies";
 
+/// The queue of search workers.
+pub const SEARCH_QUERIES: &str = "chat.query.search";
+
 /// A stream that keeps the last value of each of its subjects, and shows it elsewhere as soon as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Republished {
@@ -74,7 +78,7 @@ pub fn session_revoked(session: SessionId) -> String {
 }
 
 /// One part of the log: every room belongs to one shard for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Shard(pub u16);
 
 impl Shard {

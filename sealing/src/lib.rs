@@ -1,4 +1,5 @@
-//! Sealing texts, and the keys that do it. Only gateways and the auth service link this crate: whoever has not, sees boxes.
+//! Sealing texts, and the keys that do it. Only gateways, the search worker and the auth service link this crate: whoever has not,
+//! sees boxes.
 //!
 //! ```text
 //! root key, version 1, 2 …          outside: files, or what a command prints ([`roots`])
@@ -11,11 +12,13 @@
 //! retry can be compared with what is stored. Destroying either key of a text erases it from every copy.
 
 pub mod body;
+pub mod file;
 pub mod key;
 pub mod roots;
 pub mod settings;
 
 pub use body::{BodyKey, Forged, Kind, Label, reaction_tag};
+pub use file::{CHUNK_TAG_BYTES, Chunk, FileKey, Salt, random_salt};
 pub use key::{Key, NotUnwrapped};
 pub use roots::{Root, RootFault, RootSource, Roots, store};
 pub use settings::read_root_source;

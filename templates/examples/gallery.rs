@@ -7,14 +7,16 @@ use axum::extract::{Path, Query};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use protocol::search::{BadSearch, Operator};
 use templates::{
-    CreatePage, ErrorKind, ErrorPage, EventRow, FormError, HomePage, InvitePage, JoinPage, Lang, LastEvent,
-    LastKind, Layout, LoginPage, LogoutPage, MessageRow, PersonRow, ReactionRow, RegisterErrors,
-    RegisterPage, RoomLink, RoomPage, RowKind, Viewer,
+    CreatePage, ErrorKind, ErrorPage, EventRow, ExcerptPiece, FormError, HomePage, InvitePage, JoinPage,
+    Lang, LastEvent, LastKind, Layout, LoginPage, LogoutPage, MessageRow, NextHits, PersonRow, ReactionRow,
+    RegisterErrors, RegisterPage, RoomLink, RoomPage, RowKind, SearchFault, SearchFound, SearchHit,
+    SearchOutcome, SearchPage, Viewer,
 };
 
 const ADDRESS: &str = "127.0.0.1:8099";
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 23] = [
     "home",
     "home-empty",
     "create",
@@ -30,6 +32,10 @@ const PAGES: [&str; 19] = [
     "room",
     "room-empty",
     "room-start",
+    "search",
+    "search-empty",
+    "search-start",
+    "search-fault",
     "404",
     "403",
     "503",
@@ -100,6 +106,7 @@ fn render(name: &str, lang: Lang) -> Option<Result<String, templates::Error>> {
         "room" => room(layout, conversation(), true),
         "room-start" => room(layout, conversation(), false),
         "room-empty" => room(layout, conversation().split_off(0).into_iter().take(1).collect(), false),
+        "search" | "search-empty" | "search-start" | "search-fault" => search(layout, name),
         "404" => ErrorPage { layout, status: 404, kind: ErrorKind::RoomNotFound }.render(),
         "403" => ErrorPage { layout, status: 403, kind: ErrorKind::Forbidden }.render(),
         "503" => ErrorPage { layout, status: 503, kind: ErrorKind::Unavailable }.render(),
@@ -107,6 +114,55 @@ fn render(name: &str, lang: Lang) -> Option<Result<String, templates::Error>> {
         _ => return None,
     };
     Some(html)
+}
+
+fn search(layout: Layout<'_>, name: &str) -> Result<String, templates::Error> {
+    let found = |hits: Vec<SearchHit>, next| {
+        SearchOutcome::Found(SearchFound { hits, next, complete: next.is_none() })
+    };
+    let (query, outcome) = match name {
+        "search" => {
+            ("notes release", found(hits(), Some(NextHits { page: 2, as_of_ms: 0, zone_minutes: 0 })))
+        }
+        "search-empty" => ("notes from:Eve", found(Vec::new(), None)),
+        "search-fault" => {
+            let no_day = BadSearch::NoDay(Operator::Before);
+            ("notes before:tomorrow", SearchOutcome::Fault(SearchFault::Unreadable(no_day)))
+        }
+        _ => ("", SearchOutcome::Nothing),
+    };
+    SearchPage { layout, query, outcome }.render()
+}
+
+fn hits() -> Vec<SearchHit> {
+    let hit = |author: &str, text: &[(&str, bool)]| SearchHit {
+        room: "equipe_x7qa".to_owned(),
+        room_name: "Équipe produit".to_owned(),
+        message_id: "01936000-0000-7000-8000-000000000000".to_owned(),
+        author_id: format!("u-{author}"),
+        author_name: full_name(author).to_owned(),
+        at: "2026-11-24T16:59:41.000Z".to_owned(),
+        excerpt: text
+            .iter()
+            .map(|(text, marked)| ExcerptPiece { text: (*text).to_owned(), marked: *marked })
+            .collect(),
+    };
+    let plan = [
+        ("I moved the ", false),
+        ("notes", true),
+        (" of the last ", false),
+        ("releases", true),
+        (" over.", false),
+    ];
+    let code = [
+        ("<script> and a ", false),
+        ("note", true),
+        (" on the ", false),
+        ("release", true),
+        ("\n\n", false),
+        ("…", false),
+    ];
+    vec![hit("grace", &plan), hit("layla", &code)]
 }
 
 fn login(outside: Layout<'_>, name: &str) -> Result<String, templates::Error> {

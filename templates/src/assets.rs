@@ -31,6 +31,7 @@ const STYLE: &str = concat!(
     include_str!("../static/css/room.css"),
     include_str!("../static/css/messages.css"),
     include_str!("../static/css/changes.css"),
+    include_str!("../static/css/search.css"),
 );
 
 /// The room's script is one file for the browser and several for its readers. They

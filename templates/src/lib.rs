@@ -27,7 +27,8 @@ pub(crate) use rows::QUICK_REACTIONS;
 pub use rows::{EventRow, MessageRow, PersonRow, ReactionRow, RowKind};
 pub use security::CONTENT_SECURITY_POLICY;
 pub use views::{
-    CreatePage, ErrorKind, ErrorPage, HomePage, InvitePage, JoinPage, LoginPage, LogoutPage, OlderFragment,
-    RegisterPage, RoomPage,
+    CreatePage, ErrorKind, ErrorPage, ExcerptPiece, HomePage, InvitePage, JoinPage, LoginPage, LogoutPage,
+    NextHits, OlderFragment, RegisterPage, RoomPage, SearchFault, SearchFound, SearchHit, SearchOutcome,
+    SearchPage,
 };
 pub use words::Words;

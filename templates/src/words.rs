@@ -46,6 +46,23 @@ pub struct Words {
     pub room_code: &'static str,
     pub room_code_hint: &'static str,
 
+    // Searching.
+    pub search: &'static str,
+    pub search_title: &'static str,
+    pub search_label: &'static str,
+    pub search_placeholder: &'static str,
+    pub search_in_room: &'static str,
+    pub search_hits: &'static str,
+    pub search_nothing: &'static str,
+    pub searched_for: &'static str,
+    pub search_more: &'static str,
+    pub search_incomplete: &'static str,
+    pub search_unavailable: &'static str,
+    pub search_hints_title: &'static str,
+    /// What can be typed, and what it finds.
+    pub search_hints: &'static [(&'static str, &'static str)],
+    pub search_faults: SearchFaultWords,
+
     // An invitation.
     pub invite_eyebrow: &'static str,
     pub invite_lead: &'static str,
@@ -188,6 +205,18 @@ pub struct FormWords {
     pub rooms_wait: &'static str,
 }
 
+/// What is wrong with a search, and what to type instead.
+#[derive(Debug)]
+pub struct SearchFaultWords {
+    pub no_words: &'static str,
+    pub too_long: &'static str,
+    pub too_many: &'static str,
+    pub nothing_behind: &'static str,
+    pub no_day: &'static str,
+    pub no_room: &'static str,
+    pub too_fast: &'static str,
+}
+
 /// Why a message was refused, by the code of the frame.
 #[derive(Debug)]
 pub struct RefusalWords {
@@ -292,6 +321,10 @@ mod tests {
             ] {
                 assert!(text.contains("{n}"), "{text}");
             }
+            for text in [words.search_faults.nothing_behind, words.search_faults.no_day] {
+                assert!(text.contains("{operator}"), "{text}");
+            }
+            assert!(words.search_faults.no_room.contains("{room}"));
             assert!(words.typing_one.contains("{a}"));
             assert!(words.typing_two.contains("{a}") && words.typing_two.contains("{b}"));
             for text in [words.too_long, words.refusals.too_long] {

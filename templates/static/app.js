@@ -37,6 +37,11 @@ async function copy(button) {
   setTimeout(() => { button.textContent = word; }, 1600);
 }
 
+/** Days that somebody looks for begin where they are. */
+function addZone(event) {
+  if (/\b(before|after):/i.test(event.formData.get("q"))) event.formData.set("zone", String(-new Date().getTimezoneOffset()));
+}
+
 globalThis.backchat = { showShortTime };
 document.querySelectorAll("time[data-short]").forEach(showShortTime);
 document.querySelectorAll("input[data-absolute]").forEach((input) => {
@@ -50,6 +55,7 @@ document.querySelectorAll("button[data-copy]").forEach((button) => {
   button.hidden = false;
   button.addEventListener("click", () => copy(button));
 });
+document.querySelectorAll("form[role=search]").forEach((form) => form.addEventListener("formdata", addZone));
 document.querySelectorAll("input[readonly]").forEach((input) => {
   input.addEventListener("focus", () => input.select());
 });

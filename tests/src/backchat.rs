@@ -203,9 +203,13 @@ fn with_server(launch: Launch) -> Launch {
     launch.argument("--nats-server").argument(server().to_string_lossy())
 }
 
-/// No limit on how fast one person sends.
-pub const UNLIMITED: [(&str, &str); 2] =
-    [("BACKCHAT_GATEWAY_MESSAGE_BURST", "10000"), ("BACKCHAT_GATEWAY_MESSAGES_PER_SECOND", "10000")];
+/// No limit on how fast one person sends and searches.
+pub const UNLIMITED: [(&str, &str); 4] = [
+    ("BACKCHAT_GATEWAY_MESSAGE_BURST", "10000"),
+    ("BACKCHAT_GATEWAY_MESSAGES_PER_SECOND", "10000"),
+    ("BACKCHAT_GATEWAY_SEARCH_BURST", "10000"),
+    ("BACKCHAT_GATEWAY_SEARCHES_PER_SECOND", "10000"),
+];
 
 /// One program for all tests of this process that hurt nothing, without a limit on how fast one person sends. Rooms and names
 /// are each test's own. Gives its address.

@@ -2,7 +2,7 @@
 
 use crate::html::{self, Row};
 use crate::html_socket::HtmlSocket;
-use crate::http::{Answer, Ask};
+use crate::http::{Answer, Ask, percent};
 use crate::json_socket::JsonSocket;
 use crate::socket::{Dial, Dialled};
 use std::collections::BTreeMap;
@@ -158,6 +158,28 @@ impl Person {
     pub async fn leaves(&self, room: &str) {
         let answer = self.post(&format!("/room/{room}/leave/"), &[]).await;
         assert_eq!(answer.status, 303, "{room} can't be left: {}", answer.body);
+    }
+
+    /// What a program is told that searches in this person's name.
+    pub async fn asks_search(&self, query: &str) -> Answer {
+        let path = format!("/search/?q={}", percent(query));
+        self.send(Ask::get(&path).header("accept", "application/json"), &path).await
+    }
+
+    /// The texts of the messages that a search finds, the best first, as far as they are shown.
+    ///
+    /// # Panics
+    /// When the server answers something else.
+    pub async fn finds(&self, query: &str) -> Vec<String> {
+        let answer = self.asks_search(query).await;
+        assert_eq!(answer.status, 200, "{query:?} can't be searched: {}", answer.body);
+        let json = answer.json();
+        let hits = json["hits"].as_array().expect("an answer has hits");
+        let text = |hit: &serde_json::Value| {
+            let pieces = hit["excerpt"].as_array().expect("a hit has an excerpt").iter();
+            pieces.filter_map(|piece| piece["text"].as_str()).collect()
+        };
+        hits.iter().map(text).collect()
     }
 
     /// Opens a room's page.

@@ -1,5 +1,5 @@
 //! The services as separate processes, as in production, on one machine: a broker, the set-up step, one auth service, one
-//! history worker, and any number of gateways.
+//! history worker, any number of gateways, and a search worker for those who want it.
 
 use crate::http::Ask;
 use crate::metrics;
@@ -7,7 +7,7 @@ use crate::nats::Nats;
 use crate::ports;
 use crate::process::{Launch, Memory, Program, built};
 use crate::usage::Usage;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -31,6 +31,8 @@ pub struct Services<N = Nats> {
     pub gateways: Vec<Service>,
     pub auth: Service,
     pub worker: Service,
+    /// Not started unless a test does so: nothing else waits for it.
+    pub search: Service,
     pub nats: N,
     settings: Vec<(String, String)>,
     folder: TempDir,
@@ -66,7 +68,8 @@ impl<N: Servers> Services<N> {
         place.set_up(nats.replicas()).await;
         let auth = place.service("auth-service", "auth-service", Some("auth"));
         let worker = place.service("history-worker", "history-worker", Some("history"));
-        let mut services = Self { gateways: Vec::new(), auth, worker, nats, settings, folder };
+        let search = place.service("search-worker", "search-worker", None);
+        let mut services = Self { gateways: Vec::new(), auth, worker, search, nats, settings, folder };
         services.auth.start().await;
         services.worker.start().await;
         for _ in 0..gateways {
@@ -91,6 +94,11 @@ impl<N: Servers> Services<N> {
         gateway.start().await;
         self.gateways.push(gateway);
         number
+    }
+
+    /// The folder of the search index.
+    pub fn index(&self) -> PathBuf {
+        self.folder.path().join("search")
     }
 
     /// Where people come in.
@@ -135,6 +143,10 @@ impl Place<'_> {
             .set(&format!("{prefix}_OPERATIONS"), format!("127.0.0.1:{operations}"));
         if program != "history-worker" {
             launch = launch.set(&format!("{prefix}_ROOTS"), crate::keys::folder());
+        }
+        if program == "search-worker" {
+            launch = launch.set(&format!("{prefix}_INDEX"), self.folder.join("search").display());
+        } else if program != "history-worker" {
             launch = launch.set(&format!("{prefix}_LISTEN"), format!("127.0.0.1:{public}"));
         }
         if let Some(database) = database {

@@ -25,7 +25,7 @@ const READ: [&str; 3] = ["$JS.API.DIRECT.GET.>", "$JS.API.STREAM.INFO.*", "$JS.A
 const ERASE_TEXTS: &str = "$JS.API.STREAM.MSG.DELETE.CHAT_0";
 
 /// Each may do its own work and no more; the set-up step, which also serves a person's tools, may do everything.
-const USERS: [User; 4] = [
+const USERS: [User; 5] = [
     User {
         user: "gateway",
         name: "gateway",
@@ -54,7 +54,14 @@ const USERS: [User; 4] = [
         user: "worker",
         name: "history-worker",
         publish: &[ERASE_TEXTS],
-        subscribe: &["chat.live.>", "chat.query.>"],
+        subscribe: &["chat.live.>", "chat.query.history.*", "chat.query.snapshot.>"],
+    },
+    // It reads and answers, and writes nothing.
+    User {
+        user: "search",
+        name: "search-worker",
+        publish: &[],
+        subscribe: &["chat.live.>", "chat.profilelive.>", "chat.keyslive.>", "chat.query.search"],
     },
     User {
         user: "auth",
@@ -132,11 +139,11 @@ impl Conf {
         format!("nats://{}", self.address)
     }
 
-    /// The way in of one of the four users: `gateway`, `worker`, `auth`, `setup`.
+    /// The way in of one of the five users: `gateway`, `worker`, `search`, `auth`, `setup`.
     #[must_use]
     pub fn access(&self, user: &str) -> &Access {
         let found = self.users.iter().find(|access| access.user == user);
-        found.expect("only the four users above are asked for")
+        found.expect("only the five users above are asked for")
     }
 
     /// The configuration file. Each acknowledged message is on the disk (`sync_interval: always`), so that not even a power
@@ -202,7 +209,9 @@ mod tests {
     fn each_erases_from_the_stream_of_its_own_work_alone() {
         let log = &*protocol::subject::Shard(0).stream();
         let (keys, profiles) = (protocol::subject::KEYS_STREAM, protocol::subject::PROFILES_STREAM);
-        for (user, streams) in [("gateway", &[log][..]), ("worker", &[log]), ("auth", &[keys, profiles])] {
+        for (user, streams) in
+            [("gateway", &[log][..]), ("worker", &[log]), ("search", &[]), ("auth", &[keys, profiles])]
+        {
             let (publish, _) = permissions(user);
             assert_eq!(publish.matches("MSG.DELETE").count(), streams.len(), "{publish}");
             for stream in streams {
@@ -214,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_auth_service_alone_writes_keys_and_answers_for_them() {
-        for user in ["gateway", "worker", "auth"] {
+        for user in ["gateway", "worker", "search", "auth"] {
             let (publish, hear) = permissions(user);
             assert_eq!(publish.contains("\"chat.keys."), user == "auth", "{publish}");
             for asked in [protocol::subject::KEY_REQUESTS, protocol::subject::KEY_ADMIN] {
@@ -222,6 +231,18 @@ mod tests {
                 let may_ask = user == "gateway" && asked == protocol::subject::KEY_REQUESTS;
                 assert_eq!(publish.contains(&format!("\"{asked}\"")), may_ask, "{publish}");
             }
+        }
+    }
+
+    #[test]
+    fn the_search_worker_writes_nothing_and_nobody_else_hears_a_search() {
+        let (publish, _) = permissions("search");
+        let read: Vec<_> = READ.iter().map(|subject| quoted(subject)).collect();
+        assert!(publish.ends_with(&format!("publish: [{}], ", read.join(", "))), "{publish}");
+        for user in ["gateway", "worker", "search", "auth"] {
+            let (_, hear) = permissions(user);
+            let hears = hear.contains("\"chat.query.>\"") || hear.contains(protocol::subject::SEARCH_QUERIES);
+            assert_eq!(hears, user == "search", "{hear}");
         }
     }
 

@@ -1,8 +1,9 @@
 //! What changes rooms and memberships: each an event of the log with the state that it leaves beside it, both stored or neither.
 
 use super::{Directory, room};
-use crate::{Error, sealed, slug};
+use crate::{Error, slug};
 use broker::{BatchEntry, Expect};
+use keyring::sealed;
 use protocol::{
     Event, MessageId, RoomSlug, SealedEvent, Timestamp, UserId,
     keys::{Holder, KeyAnswer, KeyRequest},

@@ -1,7 +1,8 @@
 //! A room's past as the log alone has it.
 
-use crate::{Error, sealed, state::Gateway};
+use crate::{Error, state::Gateway};
 use broker::Record;
+use keyring::sealed;
 use protocol::{
     Event, RoomSlug, SealedEvent, SealedStored, Since, StoredEvent, Timestamp,
     query::Located,
@@ -30,7 +31,7 @@ pub async fn readable<'a>(
         let event = SealedEvent::decode(&record.payload).ok()?;
         Some(SealedStored { seq: record.seq, at: record.at, event })
     });
-    sealed::events(&gateway.keyring, room, stored.collect()).await
+    Ok(sealed::events(&gateway.keyring, room, stored.collect()).await?)
 }
 
 /// Rows of a page, without names.

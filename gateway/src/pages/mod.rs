@@ -5,14 +5,15 @@ pub mod home;
 pub mod join;
 pub mod language;
 pub mod room;
+pub mod search;
 
 use crate::{
     Error,
     directory::MyRoom,
     history::{self, NamedRow},
-    sealed,
     state::Gateway,
 };
+use keyring::sealed;
 use protocol::{
     RoomSlug, UserId,
     view::{Row, What},

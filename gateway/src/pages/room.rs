@@ -5,7 +5,6 @@ use crate::{
     Error,
     edge::{answer, identity::Visitor},
     history::{self, HistoryPage},
-    sealed,
     socket::{
         inbound::{self, Action},
         view,
@@ -19,6 +18,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
+use keyring::sealed;
 use protocol::{
     MessageId, PagePlace, RoomSlug, UserId,
     frame::Refusal,

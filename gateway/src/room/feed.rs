@@ -9,10 +9,10 @@ use super::{
 use crate::{
     Error,
     presence::{self, Presence},
-    sealed,
     state::Gateway,
 };
 use broker::{LiveRecord, Record, Subscription};
+use keyring::sealed;
 use protocol::{Event, RoomSlug, SealedEvent, SealedStored, StoredEvent, chain::Link, subject::Shard};
 use std::{
     sync::{Arc, Weak},

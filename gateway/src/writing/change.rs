@@ -5,10 +5,10 @@ use super::{Outcome, Tries};
 use crate::{
     Error,
     lookup::{self, Found},
-    sealed,
     state::Gateway,
 };
 use broker::{BatchEntry, Expect};
+use keyring::sealed;
 use protocol::{
     Body, Event, MessageId, RoomSlug, SealedEvent, Text, UserId,
     frame::{Aim, Refusal},

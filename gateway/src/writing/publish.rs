@@ -1,8 +1,9 @@
 //! Giving one event to the broker until it has said that it is stored.
 
 use super::{Outcome, Tries};
-use crate::{Error, lookup, sealed, state::Gateway};
+use crate::{Error, lookup, state::Gateway};
 use bytes::Bytes;
+use keyring::sealed;
 use protocol::{Event, RoomSlug, Timestamp, frame::Refusal};
 use tokio::time::timeout_at;
 
@@ -90,7 +91,7 @@ async fn sealed_bytes(
         // The keys may have to be fetched first.
         match timeout_at(tries.deadline, sealed::seal(&gateway.keyring, room, event)).await {
             Ok(Ok(sealed)) => return Ok(sealed.encode().into()),
-            Ok(Err(error)) => tries.after(&error).await?,
+            Ok(Err(error)) => tries.after(&error.into()).await?,
             Err(_) => tries.after(&Error::Broker(broker::Error::TimedOut)).await?,
         }
     }

@@ -44,6 +44,9 @@ struct HomeTemplate<'a> {
     w: &'static Words,
     layout: &'a Layout<'a>,
     page: &'a HomePage<'a>,
+    /// Of the search field.
+    query: &'static str,
+    focused: bool,
 }
 
 #[derive(Template)]
@@ -76,7 +79,8 @@ impl HomePage<'_> {
     /// # Errors
     /// When a template can't be written, which is a fault of this crate.
     pub fn render(&self) -> Result<String, askama::Error> {
-        HomeTemplate { w: self.layout.words(), layout: &self.layout, page: self }.render()
+        let (w, layout) = (self.layout.words(), &self.layout);
+        HomeTemplate { w, layout, page: self, query: "", focused: false }.render()
     }
 }
 

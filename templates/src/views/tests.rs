@@ -8,6 +8,7 @@ use crate::{
     EventRow, FormError, Lang, LastEvent, LastKind, Layout, MessageRow, PersonRow, ReactionRow,
     RegisterErrors, RoomLink, RowKind, Viewer,
 };
+use crate::{ExcerptPiece, NextHits, SearchFault, SearchFound, SearchHit, SearchOutcome, SearchPage};
 
 const NASTY: &str = "\"'><img src=x onerror=document.title=\"x\"></title><script>x</script>";
 
@@ -84,6 +85,25 @@ fn room(lang: Lang, more_before: bool) -> String {
     .unwrap()
 }
 
+fn search(lang: Lang, outcome: SearchOutcome) -> String {
+    SearchPage { layout: layout(lang), query: NASTY, outcome }.render().unwrap()
+}
+
+fn found() -> SearchFound {
+    let piece = |marked| ExcerptPiece { text: NASTY.to_owned(), marked };
+    let hit = SearchHit {
+        room: "lobby_x7qa".to_owned(),
+        room_name: NASTY.to_owned(),
+        message_id: "0192f0c1-0000-7000-8000-000000000009".to_owned(),
+        author_id: NASTY.to_owned(),
+        author_name: NASTY.to_owned(),
+        at: "2026-11-25T09:14:37.123Z".to_owned(),
+        excerpt: vec![piece(false), piece(true)],
+    };
+    let next = Some(NextHits { page: 2, as_of_ms: 7, zone_minutes: 60 });
+    SearchFound { hits: vec![hit], next, complete: false }
+}
+
 fn register(errors: RegisterErrors) -> String {
     RegisterPage { layout: layout(Lang::En), name: NASTY, next: NASTY, errors }.render().unwrap()
 }
@@ -103,6 +123,10 @@ fn pages(lang: Lang) -> Vec<String> {
         ErrorPage { layout, status: 404, kind: ErrorKind::RoomNotFound }.render().unwrap(),
         ErrorPage { layout, status: 503, kind: ErrorKind::Unavailable }.render().unwrap(),
         room(lang, true),
+        search(lang, SearchOutcome::Found(found())),
+        search(lang, SearchOutcome::Fault(SearchFault::NoRoom(NASTY.to_owned()))),
+        search(lang, SearchOutcome::Nothing),
+        search(lang, SearchOutcome::Unavailable),
     ]
 }
 
@@ -127,6 +151,18 @@ fn no_page_has_inline_script_or_style() {
             assert!(script.contains("></script>"));
         }
     }
+}
+
+#[test]
+fn what_was_found_is_marked_and_leads_to_its_message_and_to_more() {
+    let html = search(Lang::En, SearchOutcome::Found(found()));
+    assert_eq!(html.matches("<mark>&#34;").count(), 1);
+    assert!(html.contains("href=\"/room/lobby_x7qa/?at=0192f0c1-0000-7000-8000-000000000009\""));
+    assert!(html.contains("&amp;page=2&amp;as_of=7&amp;zone=60\""), "{html}");
+    assert!(html.contains("may be missing"));
+    let nothing = SearchFound { hits: Vec::new(), next: None, complete: true };
+    let html = search(Lang::Fr, SearchOutcome::Found(nothing));
+    assert!(html.contains("Aucun résultat") && html.contains("class=\"asked\">&#34;"), "{html}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! English.
 
-use super::{ErrorText, ErrorWords, FormWords, RefusalWords, Words};
+use super::{ErrorText, ErrorWords, FormWords, RefusalWords, SearchFaultWords, Words};
 
 pub(crate) static EN: Words = Words {
     tagline: "Your team's conversations, on your own server.",
@@ -35,6 +35,37 @@ pub(crate) static EN: Words = Words {
     join_submit: "Join",
     room_code: "Room code",
     room_code_hint: "It looks like lobby_x7qa.",
+
+    search: "Search",
+    search_title: "Search",
+    search_label: "Search your rooms",
+    search_placeholder: "Search messages",
+    search_in_room: "Search this room",
+    search_hits: "Messages that were found, the best first",
+    search_nothing: "Nothing found",
+    searched_for: "Your rooms were searched for:",
+    search_more: "More messages",
+    search_incomplete: "The search is still catching up: newer or older messages may be missing here.",
+    search_unavailable: "Search can’t be used right now. Everything else works; try again in a moment.",
+    search_hints_title: "What you can type",
+    search_hints: &[
+        ("tea party", "messages with both words, in any of their forms"),
+        ("\"tea party\"", "these words one after the other"),
+        ("part*", "words that begin so"),
+        ("from:Ada", "what Ada wrote; \"quotes\" around a name with spaces"),
+        ("in:kitchen", "in one room, by its name or code"),
+        ("after:2026-11-25", "from that day on"),
+        ("before:2026-11-25", "before that day"),
+    ],
+    search_faults: SearchFaultWords {
+        no_words: "There is nothing to search for in this: type a word, a name behind from: or a room behind in:.",
+        too_long: "This is too long: type 500 characters at most.",
+        too_many: "These are too many words: type 16 at most.",
+        nothing_behind: "Something is missing behind “{operator}”. Type it without a space between, such as from:Ada or in:kitchen.",
+        no_day: "There is no day behind “{operator}”. Type it as year, month and day, such as {operator}2026-11-25.",
+        no_room: "You have no room called “{room}”. Type its name or its code behind in:, with quotes if it has spaces.",
+        too_fast: "These were many searches at once. Wait a few seconds, then search again.",
+    },
 
     invite_eyebrow: "You are invited to",
     invite_lead: "Join to read the conversation and take part in it.",

@@ -1,6 +1,6 @@
 //! Français.
 
-use super::{ErrorText, ErrorWords, FormWords, RefusalWords, Words};
+use super::{ErrorText, ErrorWords, FormWords, RefusalWords, SearchFaultWords, Words};
 
 pub(crate) static FR: Words = Words {
     tagline: "Les conversations de votre équipe, sur votre serveur.",
@@ -35,6 +35,37 @@ pub(crate) static FR: Words = Words {
     join_submit: "Rejoindre",
     room_code: "Code du salon",
     room_code_hint: "Il ressemble à accueil_x7qa.",
+
+    search: "Rechercher",
+    search_title: "Recherche",
+    search_label: "Rechercher dans vos salons",
+    search_placeholder: "Rechercher des messages",
+    search_in_room: "Rechercher dans ce salon",
+    search_hits: "Messages trouvés, les meilleurs d’abord",
+    search_nothing: "Aucun résultat",
+    searched_for: "Recherché dans vos salons :",
+    search_more: "Plus de messages",
+    search_incomplete: "La recherche n’est pas encore à jour : des messages plus récents ou plus anciens peuvent manquer.",
+    search_unavailable: "La recherche est indisponible pour le moment. Tout le reste fonctionne ; réessayez dans un instant.",
+    search_hints_title: "Ce que vous pouvez écrire",
+    search_hints: &[
+        ("thé vert", "les messages avec les deux mots, sous toutes leurs formes"),
+        ("\"thé vert\"", "ces mots l’un après l’autre"),
+        ("réun*", "les mots qui commencent ainsi"),
+        ("from:Ada", "ce qu’Ada a écrit ; un nom avec des espaces entre \"guillemets\""),
+        ("in:cuisine", "dans un salon, par son nom ou son code"),
+        ("after:2026-11-25", "à partir de ce jour"),
+        ("before:2026-11-25", "avant ce jour"),
+    ],
+    search_faults: SearchFaultWords {
+        no_words: "Il n’y a rien à chercher là-dedans : écrivez un mot, un nom après from: ou un salon après in:.",
+        too_long: "C’est trop long : écrivez 500 caractères au plus.",
+        too_many: "Il y a trop de mots : écrivez-en 16 au plus.",
+        nothing_behind: "Il manque quelque chose après « {operator} ». Écrivez-le sans espace, comme from:Ada ou in:cuisine.",
+        no_day: "Il n’y a pas de jour après « {operator} ». Écrivez année, mois et jour, comme {operator}2026-11-25.",
+        no_room: "Vous n’avez pas de salon « {room} ». Écrivez son nom ou son code après in:, entre guillemets s’il a des espaces.",
+        too_fast: "Trop de recherches à la fois. Attendez quelques secondes, puis recherchez de nouveau.",
+    },
 
     invite_eyebrow: "On vous invite dans",
     invite_lead: "Rejoignez le salon pour lire la conversation et y participer.",

@@ -7,6 +7,7 @@ mod looks;
 mod network;
 mod passing;
 mod reading;
+mod searching;
 mod sending;
 mod story;
 mod writing;

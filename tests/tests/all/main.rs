@@ -28,6 +28,7 @@ mod rooms;
 mod root_keys;
 mod sealed;
 mod sealing_roots;
+mod search;
 mod separate;
 mod sessions;
 mod single_node;

@@ -4,7 +4,7 @@
 
 use crate::{
     Error,
-    keyring::{Keyring, Opener, Texts},
+    keys::{Keyring, Opener, Texts},
 };
 use protocol::{
     Body, Event, MessageId, Reaction, RoomSlug, SealedEvent, SealedStored, SealedText, StoredEvent, Target,

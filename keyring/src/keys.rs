@@ -253,7 +253,7 @@ impl Keyring {
         true
     }
 
-    /// Whether everything of this room was erased, as far as this gateway has heard.
+    /// Whether everything of this room was erased, as far as this process has heard.
     pub fn has_erased_room(&self, room: &RoomSlug) -> bool {
         let known = self.known();
         !known.erased.is_empty() && known.erased.contains(&Holder::Room(room.clone()))

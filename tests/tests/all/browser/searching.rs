@@ -1,0 +1,77 @@
+//! Finding a message, going to it, and finding it no more.
+
+use serde_json::Value;
+use tests::backchat::shared;
+use tests::browser::{Browser, Key, PAGE, Screen, turn};
+use tests::eventually::eventually;
+use tests::person::Person;
+use tests::room_page::RoomPage;
+
+const MARKS: &str = "return [...document.querySelectorAll('.hit mark')].map(mark => mark.textContent);";
+
+async fn searches(browser: &Browser, text: &str) {
+    browser
+        .script::<Value>("const q = document.querySelector('#q'); q.value = ''; q.focus();", Vec::new())
+        .await;
+    browser.insert(text).await;
+    browser.press(Key::Enter).await;
+    eventually("the answer is shown", PAGE, || async {
+        let shown: String =
+            browser.script("return new URLSearchParams(location.search).get('q') ?? '';", Vec::new()).await;
+        (shown == text).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_is_found_opened_deleted_and_found_no_more() {
+    let _turn = turn().await;
+    let person = Person::arrives(&shared().await, "Finder").await;
+    let room = person.creates("Pantry").await;
+    let mut socket = person.connects(&room).await;
+    socket.caught_up().await;
+    socket.say_all((0..80).map(|n| format!("filler {n}"))).await;
+    let id = socket.send("where did I put the Kumquats?").await;
+    socket.acknowledged(id).await;
+    socket.say_all((80..200).map(|n| format!("filler {n}"))).await;
+    eventually("it is found", PAGE, || async { person.finds("kumquat").await.pop() }).await;
+
+    // From the start page, by keyboard.
+    let browser = Browser::of(&person, Screen::DESK).await;
+    browser.goto("/").await;
+    searches(&browser, "kumquat").await;
+    let marks: Vec<String> = browser.script(MARKS, Vec::new()).await;
+    assert_eq!(marks, ["Kumquats"]);
+    browser.screenshot("search-found").await;
+    browser.click(".hit").await;
+    browser.waits_for(&format!("[id='{id}'].is-meant")).await;
+    assert_eq!(browser.path().await, format!("/room/{room}/?at={id}"));
+    browser.close().await;
+
+    // From the room, in which it is then deleted.
+    let page = RoomPage::open_on(&person, &room, Screen::PHONE).await;
+    page.browser.screenshot("room-with-search-phone").await;
+    page.browser.click(".room-bar a[href^='/search/']").await;
+    page.browser.waits_for("#q").await;
+    let field: String = page.browser.script("return document.querySelector('#q').value;", Vec::new()).await;
+    assert_eq!(field, format!("in:{room} "));
+    page.browser.screenshot("search-start-phone").await;
+    page.browser.insert("kumquat after:2000-01-01").await;
+    page.browser.press(Key::Enter).await;
+    page.browser.waits_for(".hit").await;
+    let zone: String = page
+        .browser
+        .script("return new URLSearchParams(location.search).get('zone') ?? 'none';", Vec::new())
+        .await;
+    assert_ne!(zone, "none", "a day is one of the reader's");
+    page.browser.screenshot("search-found-phone").await;
+    let deletion = socket.delete(id).await;
+    socket.acknowledged(deletion).await;
+    page.browser.reload().await;
+    page.browser.waits_for(".empty").await;
+    assert_eq!(page.browser.count(".hit").await, 0);
+    assert!(page.browser.text(".empty").await.contains("kumquat"), "it says what was searched");
+    page.browser.screenshot("search-nothing-phone").await;
+    assert_eq!(page.browser.console_errors().await, Vec::<String>::new());
+    page.close().await;
+}
