@@ -55,6 +55,10 @@ document.querySelectorAll("button[data-copy]").forEach((button) => {
   button.hidden = false;
   button.addEventListener("click", () => copy(button));
 });
+// What is typed comes behind what is there already.
+document.querySelectorAll("input[type=search][autofocus]").forEach((input) => {
+  input.setSelectionRange(input.value.length, input.value.length);
+});
 document.querySelectorAll("form[role=search]").forEach((form) => form.addEventListener("formdata", addZone));
 document.querySelectorAll("input[readonly]").forEach((input) => {
   input.addEventListener("focus", () => input.select());
