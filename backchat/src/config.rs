@@ -20,6 +20,8 @@ pub struct Config {
     pub nats_server: Option<PathBuf>,
     /// The broker of pieces that run apart, for commands; without it, that of the backchat on the data.
     pub broker: Option<Credentials>,
+    /// Commands answer in lines of JSON.
+    pub json: bool,
     /// A newer backup, whose keys an older one is restored with.
     pub keys_from: Option<String>,
     pub gateway: gateway::Config,
@@ -79,6 +81,11 @@ impl Settings for Config {
             "The nats-server program, 2.12 or newer; by default the one on PATH, else the one that make installed",
         );
         let broker = broker(source);
+        let json = source.value(
+            "json",
+            "false",
+            "Commands answer in lines of JSON on a terminal too, as they do elsewhere",
+        );
         let keys_from = source.optional(
             "keys_from",
             "For restore: a newer backup, whose keys are restored instead: what was erased since the older one stays erased, and a root key that \
@@ -98,6 +105,7 @@ impl Settings for Config {
             data,
             nats_server,
             broker,
+            json,
             keys_from,
             gateway: source.nested(&Inside {
                 decided: &[

@@ -17,8 +17,12 @@ const VERSION: u32 = 1;
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
+/// A file in a folder into which a backup is being restored.
+const RESTORING: &str = "restoring";
+
 /// What may lie in a data folder that was never finished setting up (and what file systems put into a new disk).
-const OURS: [&str; 8] = ["lock", "version", "run.json", "broker", "auth", "history", "search", "lost+found"];
+const OURS: [&str; 9] =
+    ["lock", "version", RESTORING, "run.json", "broker", "auth", "history", "search", "lost+found"];
 
 /// A data folder that this process alone uses, until it is dropped.
 #[derive(Debug)]
@@ -60,6 +64,14 @@ impl Data {
             return Self::take(path).await;
         }
         Err(Error::Data { path: path.to_owned(), why: "no chat was ever run with it".to_owned() })
+    }
+
+    /// Notes that what is in the folder is restored, and may be removed when that is begun again.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when it can't be written.
+    pub fn mark_restoring(&self) -> Result<(), Error> {
+        self.write_private(RESTORING, "")
     }
 
     /// Whether an earlier start finished the set-up.
@@ -136,11 +148,24 @@ pub fn refuse_unless_free(path: &Path) -> Result<(), Error> {
 /// [`Error::Data`] when it is something else, or can't be removed.
 pub fn clear(path: &Path) -> Result<(), Error> {
     let fault = |why: String| Error::Data { path: path.to_owned(), why };
-    inspect(path)?;
+    if inspect(path)? && !path.join(RESTORING).exists() {
+        return Err(fault(
+            "it holds a chat, where a backup is to be restored first: move it away".to_owned(),
+        ));
+    }
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(fault(describe(&error))),
         _ => Ok(()),
     }
+}
+
+/// Moves a folder that was restored to its place.
+///
+/// # Errors
+/// [`Error::Data`] when something is there.
+pub fn move_restored(from: &Path, to: &Path) -> Result<(), Error> {
+    let moved = fs::rename(from, to).and_then(|()| fs::remove_file(to.join(RESTORING)));
+    moved.map_err(|error| Error::Data { path: to.to_owned(), why: describe(&error) })
 }
 
 /// Looks without touching: whether the folder is set up. A missing or empty one is not, and is fine.
@@ -265,6 +290,21 @@ mod tests {
         fs::write(temp.path().join("holiday.jpg"), "").unwrap();
         assert!(take(temp.path()).await.unwrap_err().to_string().ends_with("it holds \"holiday.jpg\""));
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn only_what_a_restore_has_left_is_removed() {
+        let temp = tempfile::tempdir().unwrap();
+        let (chat, cut) = (temp.path().join("chat"), temp.path().join("cut"));
+        take(&chat).await.unwrap().mark_set_up().unwrap();
+        assert!(clear(&chat).unwrap_err().to_string().contains("holds a chat"));
+        let data = take(&cut).await.unwrap();
+        data.mark_restoring().unwrap();
+        data.mark_set_up().unwrap();
+        drop(data);
+        clear(&cut).unwrap();
+        assert!(chat.exists() && !cut.exists());
+        clear(&cut).unwrap();
     }
 
     #[tokio::test]

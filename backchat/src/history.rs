@@ -7,7 +7,6 @@ mod verify;
 pub use replay::{Wanted, replay};
 pub use verify::verify;
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use broker::Broker;
@@ -19,7 +18,7 @@ use service::process::say;
 
 use crate::ground::fault;
 use crate::operator::Operator;
-use crate::{Config, Error};
+use crate::{Config, Error, reader};
 
 /// How long a history worker may take for one shard.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,7 +33,7 @@ pub const NOTHING_APPLIED: &str = "nothing is applied yet";
 pub async fn status(config: &Config) -> Result<(), Error> {
     let operator = Operator::connect(config).await?;
     let shards = operator.broker().installation().await.map_err(fault)?.shards;
-    let is_for_a_person = std::io::stdout().is_terminal();
+    let is_for_a_person = reader::is_a_person();
     if is_for_a_person {
         say("shard     applied      events   behind        set aside");
     }

@@ -12,6 +12,7 @@ mod history;
 mod keys;
 mod nats;
 mod operator;
+mod reader;
 mod restore;
 mod roots;
 mod rotate;

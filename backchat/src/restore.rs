@@ -1,7 +1,6 @@
 //! `backchat restore`: a data folder is made of a backup. `backchat history restore`: the history of one that has lost it.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use archive::{Archive, Opened, names};
@@ -29,15 +28,19 @@ pub async fn everything(config: Config, place: &str, shutdown: CancellationToken
         return apart(&config, &backup, shutdown).await;
     }
     data::refuse_unless_free(&config.data)?;
+    refuse_other_layout(&backup.all)?;
     let program = nats::find(config.nats_server.as_deref()).await?;
     let beside = beside(&config.data);
     data::clear(&beside)?;
     let data = Data::take(&beside).await?;
+    data.mark_restoring()?;
+    let ground = Ground::start(program, data).await?;
     let (wanted, roots) = (config.data.clone(), config.roots.clone());
-    let making = Box::pin(make(config, program, data, &backup));
-    shutdown.run_until_cancelled(making).await.unwrap_or_else(|| Err(stopped()))?;
-    let moved = fs::rename(&beside, &wanted);
-    moved.map_err(|error| Error::Data { path: wanted.clone(), why: error.to_string() })?;
+    let filled = shutdown.run_until_cancelled(Box::pin(fill(config, &ground, &backup))).await;
+    ground.stop().await;
+    drop(ground);
+    filled.unwrap_or_else(|| Err(stopped()))?;
+    data::move_restored(&beside, &wanted)?;
     say(&format!(
         "Restored to {}. It needs the root keys of {}, which are in no backup; everybody has to log in again.",
         wanted.display(),
@@ -58,6 +61,17 @@ async fn newer_keys(config: &Config) -> Result<Option<Opened>, Error> {
         Some(place) => open(place).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// The broker of this edition knows one shard alone.
+fn refuse_other_layout(backup: &Opened) -> Result<(), Error> {
+    let (found, known) = (backup.manifest().shards, crate::run::LAYOUT.shards);
+    if found == known {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "this backup is of services that run apart, with {found} shards: restore it to such, whose NATS server --nats-url names"
+    )))
 }
 
 /// Makes the streams of a broker that has none; each service restores its own databases.
@@ -105,13 +119,6 @@ async fn open(place: &str) -> Result<Opened, Error> {
         manifest.bytes()
     ));
     Ok(backup)
-}
-
-async fn make(config: Config, program: PathBuf, data: Data, backup: &Backups) -> Result<(), Error> {
-    let ground = Ground::start(program, data).await?;
-    let made = Box::pin(fill(config, &ground, backup)).await;
-    ground.stop().await;
-    made
 }
 
 async fn fill(config: Config, ground: &Ground, backup: &Backups) -> Result<(), Error> {

@@ -15,7 +15,9 @@ use crate::data::Data;
 use crate::ground::{self, Ground};
 use crate::run_file::Addresses;
 use crate::services::Services;
-use crate::{Config, Error, backup, erase, history, keys, nats, restore, roots, rotate, run_file, search};
+use crate::{
+    Config, Error, backup, erase, history, keys, nats, reader, restore, roots, rotate, run_file, search,
+};
 
 /// One machine, one copy, one shard.
 pub const LAYOUT: Layout = Layout { shards: 1, replicas: 1 };
@@ -30,6 +32,9 @@ const READY_COMPLAINT: Duration = Duration::from_secs(15);
 /// # Errors
 /// What keeps it from starting, or the service that failed.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    if config.json {
+        reader::wants_json();
+    }
     match config.command {
         Command::ErasePerson(ref name) => erase::person(&config, name, shutdown).await,
         Command::EraseRoom(ref room) => erase::room(&config, room, shutdown).await,

@@ -1,6 +1,6 @@
 //! `backchat search`: how far the index is behind the log, and making it anew.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use broker::Broker;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::operator::Operator;
-use crate::{Config, Error};
+use crate::{Config, Error, reader};
 
 /// How long the search worker may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ pub async fn status(config: &Config) -> Result<(), Error> {
     let SearchAnswer::Status(status) = answer else {
         return Err(says_nothing("it answers something else".into()));
     };
-    if std::io::stdout().is_terminal() {
+    if reader::is_a_person() {
         table(&status).iter().for_each(|line| say(line));
     } else {
         say(&json!(status).to_string());
@@ -94,7 +94,7 @@ async fn asked(broker: &Broker, what: AskSearchReplay) -> Result<SearchReplaying
 }
 
 async fn until_ended(broker: &Broker) -> Result<(), Error> {
-    let is_for_a_person = std::io::stdout().is_terminal();
+    let is_for_a_person = reader::is_a_person();
     let (mut said, mut heard) = (Instant::now(), Instant::now());
     loop {
         match asked(broker, AskSearchReplay::Status).await {

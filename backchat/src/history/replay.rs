@@ -1,6 +1,6 @@
 //! `backchat history replay`: the history is made anew from the log, while people chat.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use broker::Broker;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ground::fault;
 use crate::operator::Operator;
-use crate::{Config, Error};
+use crate::{Config, Error, reader};
 
 /// How often it is looked how far it has come, and how often a program is told.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -76,7 +76,7 @@ fn parts(wanted: &Wanted, shards: u16) -> Result<Vec<(Shard, Replay)>, Error> {
 
 async fn what_the_log_has(broker: &Broker, shard: Shard) -> Result<String, Error> {
     let log = broker.stream(&shard.stream()).await.map_err(fault)?;
-    if !std::io::stdout().is_terminal() {
+    if !reader::is_a_person() {
         return Ok(
             json!({ "shard": shard.0, "log_first": log.first_seq, "log_last": log.last_seq }).to_string()
         );
@@ -120,7 +120,7 @@ pub async fn until_ended(broker: &Broker, shard: Shard) -> Result<Replaying, Err
             report(shard, &now);
             return Ok(now);
         }
-        if std::io::stdout().is_terminal() {
+        if reader::is_a_person() {
             draw(&bar(&now, pace));
         } else if said.elapsed() >= SAY_EVERY {
             said = Instant::now();
@@ -178,7 +178,7 @@ fn line(shard: Shard, now: &Replaying, pace: Pace) -> String {
 }
 
 fn report(shard: Shard, ended: &Replaying) {
-    if !std::io::stdout().is_terminal() {
+    if !reader::is_a_person() {
         let mut line = json!(ended);
         line["shard"] = json!(shard.0);
         return say(&line.to_string());

@@ -1,7 +1,5 @@
 //! `backchat history set-aside`: what the history could not apply.
 
-use std::io::IsTerminal;
-
 use data_encoding::BASE64_NOPAD;
 use protocol::query::{AskSetAside, HistoryAnswer, HistoryQuery, SetAside};
 use protocol::subject::Shard;
@@ -10,7 +8,7 @@ use service::process::say;
 
 use crate::ground::fault;
 use crate::operator::Operator;
-use crate::{Config, Error};
+use crate::{Config, Error, reader};
 
 /// Names every entry of the log that is set aside: a line each for a person, lines of JSON for a program.
 ///
@@ -30,7 +28,7 @@ pub async fn list(config: &Config) -> Result<(), Error> {
             entries.iter().for_each(|entry| say(&line(shard, entry)));
         }
     }
-    if count == 0 && std::io::stdout().is_terminal() {
+    if count == 0 && reader::is_a_person() {
         say("Nothing is set aside.");
     }
     Ok(())
@@ -109,7 +107,7 @@ fn nothing_at(place: &str) -> Error {
 
 fn line(shard: Shard, entry: &SetAside) -> String {
     let place = format!("{}.{}", shard.0, entry.seq);
-    if !std::io::stdout().is_terminal() {
+    if !reader::is_a_person() {
         let mut line = json!(entry);
         line["place"] = json!(place);
         return line.to_string();

@@ -1,6 +1,5 @@
 //! `backchat history verify`: whether the history has what the log says.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use broker::Broker;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ground::fault;
 use crate::operator::Operator;
-use crate::{Config, Error};
+use crate::{Config, Error, reader};
 
 /// How long a history worker may take for one answer. What takes longer is asked again.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -116,7 +115,7 @@ fn take(all: &mut Verified, mut part: Verified) {
 }
 
 fn named(difference: &Difference) -> String {
-    if !std::io::stdout().is_terminal() {
+    if !reader::is_a_person() {
         return json!(difference).to_string();
     }
     let Difference { room, seq, field, log, history } = difference;
@@ -126,7 +125,7 @@ fn named(difference: &Difference) -> String {
 
 fn progress(all: &Verified, took: Duration) -> String {
     let rate = all.rows as f64 / took.as_secs_f64().max(0.001);
-    if !std::io::stdout().is_terminal() {
+    if !reader::is_a_person() {
         return json!({ "rooms": all.rooms, "rows": all.rows, "different": all.different, "rows_per_s": rate.round() })
             .to_string();
     }
@@ -134,7 +133,7 @@ fn progress(all: &Verified, took: Duration) -> String {
 }
 
 fn report(all: &Verified) -> Result<(), Error> {
-    if std::io::stdout().is_terminal() {
+    if reader::is_a_person() {
         let older = match all.older {
             0 => String::new(),
             older => format!(" {older} of them are older than the log, and could not be compared."),

@@ -176,6 +176,8 @@ impl Line {
                 "--help" | "-h" | "help" => line.verb = Verb::Help,
                 "--version" | "-V" => line.verb = Verb::Version,
                 "config" => line.take_verb(rest.next()),
+                // The one switch: it has no value behind it.
+                "--json" => line.take_flag("--json", Some("true")),
                 flag if flag.starts_with("--") => match flag.split_once('=') {
                     Some((name, value)) => line.take_flag(name, Some(value)),
                     None => line.take_flag(flag, rest.next()),

@@ -257,3 +257,34 @@ async fn the_history_is_made_anew_while_people_write_and_read() {
     let ended = asked(&backchat, "verify").await;
     assert_eq!(ended.code, 0, "{}", ended.output);
 }
+
+#[tokio::test]
+async fn the_end_of_a_room_in_which_people_write_all_the_time_can_be_paged() {
+    let backchat = Backchat::without_rate_limit().await;
+    let ann = Person::arrives(&backchat.address(), "Ann").await;
+    let room = ann.creates("Never quiet").await;
+    let until = Instant::now() + Duration::from_secs(6);
+    let mut writers = JoinSet::new();
+    for name in ["Ben", "Cleo", "Dov"] {
+        let person = Person::arrives(&backchat.address(), name).await;
+        person.joins(&room).await;
+        let mut socket = person.connects(&room).await;
+        socket.caught_up().await;
+        writers.spawn(async move {
+            while Instant::now() < until {
+                socket.say("on and on").await;
+            }
+        });
+    }
+    let mut socket = ann.connects(&room).await;
+    socket.caught_up().await;
+    let (mut pages, mut last) = (0, 0);
+    while Instant::now() < until {
+        let (rows, _) = socket.page(u64::MAX, 20).await;
+        let newest = rows.last().unwrap().seq;
+        assert!(newest >= last, "page {pages} ends at {newest}, the one before at {last}");
+        (pages, last) = (pages + 1, newest);
+    }
+    assert!(pages > 20, "only {pages} pages");
+    writers.join_all().await;
+}
