@@ -3,6 +3,7 @@
 use archive::{Archive, Lines, Opened, names};
 use broker::Broker;
 use protocol::RoomSlug;
+use protocol::subject::Shard;
 use service::process::say;
 
 use super::{Begin, Line};
@@ -44,8 +45,13 @@ pub async fn restore(config: &Config, from: &Opened) -> Result<Restored, Error> 
     let mut restored = Restored::default();
     for (address, of_store) in &opened::databases(config)?.of_shards(shards).map_err(Error::Start)? {
         let mut files = Vec::new();
-        for shard in of_store {
+        // Of a shard whose log had nothing yet there is no snapshot.
+        let has_one = |shard: &&Shard| from.manifest().file(&names::history(**shard)).is_some();
+        for shard in of_store.iter().filter(has_one) {
             files.push(File::open(Part { shard: *shard, shards }, &broker, from).await?);
+        }
+        if files.is_empty() {
+            continue;
         }
         let store = Store::open_to_restore(address).await.map_err(refused)?;
         let result = of_database(&store, files, &mut restored).await;

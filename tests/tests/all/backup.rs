@@ -135,6 +135,23 @@ async fn what_was_backed_up_while_people_chat_is_there_again_on_a_new_machine() 
 }
 
 #[tokio::test]
+async fn a_chat_in_which_nothing_was_said_yet_can_be_restored_too() {
+    let backchat = Backchat::start().await;
+    let ann = Person::arrives(&backchat.address(), "Ann").await;
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path().join("backup");
+    does(&backchat, &format!("backup {}", place.display())).await;
+    let mut new = Scene::elsewhere();
+    does(&new, &format!("restore {}", place.display())).await;
+    new.start_again().await;
+    let ann = ann.comes_in_at(&new.address()).await;
+    let room = ann.creates("First").await;
+    let mut socket = ann.connects(&room).await;
+    socket.caught_up().await;
+    socket.say("the first words").await;
+}
+
+#[tokio::test]
 async fn the_last_snapshot_is_seen() {
     let scene = Scene::start().await;
     does(&scene.backchat, &format!("history snapshot {}", scene.place("one").display())).await;
