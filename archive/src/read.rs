@@ -23,6 +23,16 @@ impl Opened {
         Self { archive, manifest }
     }
 
+    /// The backup at a place, after all of it was read once.
+    ///
+    /// # Errors
+    /// As [`Archive::at`], [`Archive::open`] and [`Opened::check`].
+    pub async fn whole_at(place: &str) -> Result<Self, Error> {
+        let backup = Archive::at(place)?.open().await?;
+        backup.check().await?;
+        Ok(backup)
+    }
+
     #[must_use]
     pub const fn manifest(&self) -> &Manifest {
         &self.manifest

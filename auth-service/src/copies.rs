@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use archive::{Archive, Opened, names};
+use archive::{Opened, names};
 use broker::{Broker, Question};
 use protocol::accounts::{AccountLine, AccountsAnswer};
 use protocol::{UserId, subject};
@@ -47,8 +47,7 @@ async fn answer(store: &Store, question: Question) {
 /// # Errors
 /// As [`restore`]; [`Error::Start`] when there is no whole backup.
 pub async fn restore_from(config: &Config, place: &str) -> Result<(), Error> {
-    let backup = Archive::at(place).map_err(unread)?.open().await.map_err(unread)?;
-    backup.check().await.map_err(unread)?;
+    let backup = Opened::whole_at(place).await.map_err(unread)?;
     let accounts = restore(config, &backup).await?;
     say(&format!("{accounts} accounts."));
     Ok(())

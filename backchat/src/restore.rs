@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use archive::{Archive, Opened, names};
+use archive::{Opened, names};
 use broker::Broker;
 use broker::setup::{self, Layout};
 use futures_util::TryStreamExt;
@@ -109,8 +109,7 @@ fn stopped() -> Error {
 
 /// Everything is read once before anything is made of it.
 async fn open(place: &str) -> Result<Opened, Error> {
-    let backup = Archive::at(place).map_err(refused)?.open().await.map_err(refused)?;
-    backup.check().await.map_err(refused)?;
+    let backup = Opened::whole_at(place).await.map_err(refused)?;
     let manifest = backup.manifest();
     say(&format!(
         "A backup of {}: {} files, {} bytes, none of them damaged.",

@@ -1,6 +1,5 @@
 //! `backchat search`: how far the index is behind the log, and making it anew.
 
-use std::io::Write;
 use std::time::Duration;
 
 use broker::Broker;
@@ -21,8 +20,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(10);
 /// The search worker may be away for so long: then it goes on where it was.
 const AWAY_MAX: Duration = Duration::from_secs(60);
-/// Letters of the bar.
-const BAR: u64 = 30;
 
 /// Says how far the index is in each shard: a table for a person, a line of JSON for a program.
 ///
@@ -105,7 +102,7 @@ async fn until_ended(broker: &Broker) -> Result<(), Error> {
             Ok(now) => {
                 heard = Instant::now();
                 if is_for_a_person {
-                    draw(&bar(&now));
+                    reader::draw(&bar(&now));
                 } else if said.elapsed() >= SAY_EVERY {
                     said = Instant::now();
                     say(&json!(now).to_string());
@@ -119,23 +116,14 @@ async fn until_ended(broker: &Broker) -> Result<(), Error> {
 }
 
 fn bar(now: &SearchReplaying) -> String {
-    let percent = (now.done * 100 / now.of.max(1)).min(100);
-    let full = usize::try_from(percent * BAR / 100).unwrap_or(0);
-    let empty = usize::try_from(BAR).unwrap_or(0) - full;
-    format!("[{}{}] {percent:>3} %  {} of {}", "#".repeat(full), "-".repeat(empty), now.done, now.of)
-}
-
-/// On the line that is there.
-fn draw(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = write!(out, "\r\x1b[K{line}").and_then(|()| out.flush());
+    format!("{}  {} of {}", reader::bar(now.done, now.of), now.done, now.of)
 }
 
 fn report(ended: &SearchReplaying, is_for_a_person: bool) {
     if !is_for_a_person {
         return say(&json!(ended).to_string());
     }
-    draw("");
+    reader::draw("");
     say("The index is made anew, and answers.");
 }
 

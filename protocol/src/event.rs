@@ -223,6 +223,11 @@ impl<Title, Body, Emoji> Event<Title, Body, Emoji> {
         }
     }
 
+    /// Whether a room's log can begin with it: with the room's creation, or with the erasure, which is all that is left of an erased one.
+    pub const fn begins_log(&self) -> bool {
+        matches!(self, Self::Created { .. }) || self.ends_room()
+    }
+
     /// Whether nothing of its room is left after it.
     pub const fn ends_room(&self) -> bool {
         matches!(self, Self::RoomErased { .. })

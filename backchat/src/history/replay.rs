@@ -1,6 +1,5 @@
 //! `backchat history replay`: the history is made anew from the log, while people chat.
 
-use std::io::Write;
 use std::time::Duration;
 
 use broker::Broker;
@@ -20,8 +19,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(10);
 /// A history worker may be away for so long: then whoever applies the shard goes on where it was.
 const AWAY_MAX: Duration = Duration::from_secs(60);
-/// Letters of the bar.
-const BAR: u64 = 30;
 
 /// What is to be made anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +118,7 @@ pub async fn until_ended(broker: &Broker, shard: Shard) -> Result<Replaying, Err
             return Ok(now);
         }
         if reader::is_a_person() {
-            draw(&bar(&now, pace));
+            reader::draw(&bar(&now, pace));
         } else if said.elapsed() >= SAY_EVERY {
             said = Instant::now();
             say(&line(shard, &now, pace));
@@ -150,24 +147,9 @@ impl Pace {
 }
 
 fn bar(now: &Replaying, pace: Pace) -> String {
-    let percent = (now.done * 100 / now.of.max(1)).min(100);
-    let full = usize::try_from(percent * BAR / 100).unwrap_or(0);
-    let empty = usize::try_from(BAR).unwrap_or(0) - full;
     let left = pace.left(now).map_or_else(|| "…".to_owned(), |seconds| format!("{seconds} s left"));
-    format!(
-        "[{}{}] {percent:>3} %  {} rooms, {} entries, {:.0}/s, {left}",
-        "#".repeat(full),
-        "-".repeat(empty),
-        now.rooms,
-        now.entries,
-        pace.per_second()
-    )
-}
-
-/// On the line that is there.
-fn draw(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = write!(out, "\r\x1b[K{line}").and_then(|()| out.flush());
+    let bar = reader::bar(now.done, now.of);
+    format!("{bar}  {} rooms, {} entries, {:.0}/s, {left}", now.rooms, now.entries, pace.per_second())
 }
 
 fn line(shard: Shard, now: &Replaying, pace: Pace) -> String {
@@ -183,7 +165,7 @@ fn report(shard: Shard, ended: &Replaying) {
         line["shard"] = json!(shard.0);
         return say(&line.to_string());
     }
-    draw("");
+    reader::draw("");
     for left in &ended.left_rooms {
         say(&format!("{} stays as it is: {}", left.room, left.reason));
     }

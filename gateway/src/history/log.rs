@@ -217,10 +217,8 @@ async fn before_all(
     rows: &[Row],
 ) -> Result<u64, Error> {
     let begins = gateway.broker.read_after(&shard.stream(), &shard.log(room), 0, 1).await?;
-    let is_beginning = |record: &Record| {
-        SealedEvent::decode(&record.payload)
-            .is_ok_and(|event| matches!(event, Event::Created { .. }) || event.ends_room())
-    };
+    let is_beginning =
+        |record: &Record| SealedEvent::decode(&record.payload).is_ok_and(|event| event.begins_log());
     match (begins.records.first(), rows.first()) {
         (Some(first), _) if is_beginning(first) => Ok(0),
         (None, None) => Ok(0),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use protocol::query::RoomLeft;
-use protocol::{Event, RoomSlug, SealedEvent, Timestamp, subject};
+use protocol::{RoomSlug, SealedEvent, Timestamp, subject};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -121,8 +121,7 @@ async fn looked_at(shard: &Shard, room: RoomSlug) -> Result<Option<Found>, Error
     Ok(Some(Found::Left(RoomLeft { room, reason })))
 }
 
-/// A room begins with its creation; of an erased one nothing but the erasure is left.
+/// Whether an entry of the log is one with which a room's log can begin.
 pub fn is_a_beginning(payload: &[u8]) -> bool {
-    SealedEvent::decode(payload)
-        .is_ok_and(|event| matches!(event, Event::Created { .. }) || event.ends_room())
+    SealedEvent::decode(payload).is_ok_and(|event| event.begins_log())
 }

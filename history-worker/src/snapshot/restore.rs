@@ -1,6 +1,6 @@
 //! Making a history of snapshots, in a database that has none.
 
-use archive::{Archive, Lines, Opened, names};
+use archive::{Lines, Opened, names};
 use broker::Broker;
 use protocol::RoomSlug;
 use protocol::subject::Shard;
@@ -27,8 +27,7 @@ pub struct Restored {
 /// # Errors
 /// As [`restore`]; [`Error::Start`] when there is no whole backup.
 pub async fn restore_from(config: &Config, place: &str) -> Result<(), Error> {
-    let backup = Archive::at(place).map_err(unread)?.open().await.map_err(unread)?;
-    backup.check().await.map_err(unread)?;
+    let backup = Opened::whole_at(place).await.map_err(unread)?;
     let restored = restore(config, &backup).await?;
     say(&format!("The history: {} rooms, {} rows.", restored.rooms, restored.rows));
     Ok(())
