@@ -19,7 +19,7 @@ use crate::shard::Progress;
 use crate::signals::Signals;
 use crate::store::Store;
 use crate::verify::Verifier;
-use crate::{Error, lag, replay};
+use crate::{Error, replay};
 
 /// Between two looks whether the new tables have come to the end of the log.
 const LOOK: Duration = Duration::from_secs(1);
@@ -94,7 +94,7 @@ impl Layout {
         for (part, progress) in &self.parts {
             if !self.is_caught_up(*part, progress.clone()).await? {
                 let applied = progress.borrow().map_or(0, |progress| progress.applied);
-                let lag = lag::measure(part.shard, &self.broker, applied).await?;
+                let lag = self.broker.lag(&part.shard.stream(), &part.shard.log_all(), applied).await?;
                 return Ok(Some(Waits::Short(format!(
                     "{} entries of the log are still to come",
                     lag.entries

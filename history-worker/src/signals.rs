@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use broker::Lag;
 use protocol::Timestamp;
 use protocol::query::{Difference, LastSnapshot, LastVerify, Replaying, RoomLeft, SetAside};
 use protocol::subject::Shard;
@@ -53,15 +54,6 @@ struct ShardView {
     not_erased: Option<String>,
     stopped: Option<String>,
     makes_layout: Option<String>,
-}
-
-/// How far the projection is behind the log.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Lag {
-    /// Entries of the shard's stream after the last applied event; 0 when no event is among them.
-    pub entries: u64,
-    /// How long ago the first event that is not applied was stored, in seconds.
-    pub seconds: u64,
 }
 
 /// How a query ended.

@@ -21,7 +21,7 @@ use crate::building::{Building, Ended, Generation};
 use crate::folder::Folder;
 use crate::following::Ground;
 use crate::index::{Fault, Index};
-use crate::progress::{Lag, Progress};
+use crate::progress::Progress;
 
 /// How often it is looked how far an index is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -390,7 +390,7 @@ impl Keeper {
         for shard in Shard::all(self.ground.shards) {
             let Some(applied) = generation.progress.applied(shard) else { continue };
             // A broker that is away is told by the shard itself; the last figures stay.
-            if let Ok(lag) = Lag::measure(&self.ground.broker, shard, applied).await {
+            if let Ok(lag) = self.ground.broker.lag(&shard.stream(), &shard.log_all(), applied).await {
                 generation.progress.lags(shard, lag);
                 self.ground.signals.lags(shard, lag, generation.progress.is_rebuilding());
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use broker::Broker;
+use broker::Lag;
 use protocol::Timestamp;
 use protocol::search::SearchShard;
 use protocol::subject::Shard;
@@ -12,29 +12,6 @@ use crate::checkpoint::Point;
 
 /// With so many seconds of lag an index has everything, as people see it.
 const COMPLETE_S: u64 = 10;
-
-/// How far a shard is behind the log.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Lag {
-    /// Entries of the shard's stream after the last one in the index; 0 when no event is among them.
-    pub entries: u64,
-    /// How long ago the first event that is not in the index was stored, in seconds.
-    pub seconds: u64,
-}
-
-impl Lag {
-    /// # Errors
-    /// When the broker can't be asked.
-    pub async fn measure(broker: &Broker, shard: Shard, applied: u64) -> Result<Self, broker::Error> {
-        let stream = shard.stream();
-        let waiting = broker.read_after(&stream, &shard.log_all(), applied, 1).await?;
-        let Some(oldest) = waiting.records.first() else { return Ok(Self::default()) };
-        let head = broker.stream(&stream).await?.last_seq;
-        let age_ms = Timestamp::now().as_millis() - oldest.at.as_millis();
-        let seconds = u64::try_from(age_ms / 1_000).unwrap_or(0);
-        Ok(Self { entries: head.saturating_sub(applied), seconds })
-    }
-}
 
 /// How far an index is, in each shard.
 pub struct Progress {

@@ -9,7 +9,7 @@ use protocol::subject::Shard;
 use service::health::{DependencyHandle, Health, Need};
 use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
 
-use crate::progress::Lag;
+use broker::Lag;
 
 /// From this lag on, in seconds, `/readyz` warns.
 const LAG_WARNING_S: u64 = 60;

@@ -3,14 +3,14 @@
 use protocol::query::HistoryStatus;
 
 use super::{Answers, NoAnswer};
-use crate::lag;
 
 impl Answers {
     pub(super) async fn status(&self) -> Result<HistoryStatus, NoAnswer> {
         let Some(checkpoint) = self.store.checkpoint(self.part).await? else {
             return Err(NoAnswer::Behind { applied: 0 });
         };
-        let lag = lag::measure(self.part.shard, &self.broker, checkpoint.applied).await;
+        let shard = self.part.shard;
+        let lag = self.broker.lag(&shard.stream(), &shard.log_all(), checkpoint.applied).await;
         let lag = lag.map_err(|_| NoAnswer::refused("the broker can't be asked how far the log is"))?;
         let asides = self.store.asides(self.part).await?;
         Ok(HistoryStatus {
