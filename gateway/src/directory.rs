@@ -6,7 +6,7 @@ use crate::Error;
 use broker::{Broker, Record};
 use keyring::{Keyring, sealed};
 use protocol::{
-    RoomSlug, SealedEvent, SealedStored, UserId,
+    Event, RoomSlug, SealedEvent, SealedStored, Timestamp, UserId,
     state::{Membership, Role, Room, RoomState},
     subject::{self, Shard},
 };
@@ -156,7 +156,15 @@ impl Directory {
 }
 
 fn newest_first(rooms: &mut [MyRoom]) {
-    rooms.sort_by_key(|room| std::cmp::Reverse(room.last.as_ref().map(|last| last.at)));
+    rooms.sort_by_key(|room| std::cmp::Reverse(room.last.as_ref().map(happened_at)));
+}
+
+/// When something happened last in a room whose last event this is. That things expire is nothing that happens.
+const fn happened_at(last: &SealedStored) -> Timestamp {
+    match &last.event {
+        Event::Expired { of, .. } => *of,
+        _ => last.at,
+    }
 }
 
 /// The room that a state tells of; `None` for one that was erased.

@@ -157,6 +157,9 @@ async fn completed(
         return Ok(None);
     };
     for stored in events {
+        if stored.event.expires().is_some_and(|upto| prev <= upto) {
+            prev = 0;
+        }
         let concerns_page = match stored.event.target() {
             Some(target) => target.seq < before,
             None => stored.seq > known && stored.seq < before,

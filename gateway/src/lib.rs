@@ -4,6 +4,7 @@
 //! A message's way: [`socket`] takes a frame, [`writing`] gives it to the broker, the broker stores and republishes it,
 //! a room's feed in [`room`] takes it into the room's ring, and every socket of the room walks on.
 
+mod asked;
 mod config;
 mod crowd;
 mod directory;
@@ -106,7 +107,7 @@ fn start_background(
     let ready = CancellationToken::new();
     tasks.spawn(sessions::follow_sessions(Arc::clone(gateway), ready.clone(), finished.clone()));
     tasks.spawn(erasing::follow_erasures(Arc::clone(gateway), finished.clone()));
-    tasks.spawn(erasing::write_erasures(Arc::clone(gateway), finished.clone()));
+    tasks.spawn(asked::serve(Arc::clone(gateway), finished.clone()));
     tasks.spawn(profiles::follow_profiles(Arc::clone(gateway), finished.clone()));
     tasks.spawn(presence::gateways::watch_gateways(Arc::clone(gateway), finished.clone()));
     tasks.spawn(streams::watch_streams(Arc::clone(gateway), finished.clone()));

@@ -38,6 +38,7 @@ pub fn router(gateway: &Arc<Gateway>, health: Health) -> Router {
         .route("/room/{slug}/", get(room::get).post(room::post))
         .route("/room/{slug}/history/", get(room::history))
         .route("/room/{slug}/join/", post(room::join))
+        .route("/room/{slug}/keep/", post(room::keep))
         .route("/room/{slug}/leave/", post(room::leave))
         .route("/search/", get(search::get))
         .route("/language/", post(language::post))

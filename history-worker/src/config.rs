@@ -22,6 +22,8 @@ pub struct Config {
     pub database: Secret,
     /// Zero: the history is compared with the log only when somebody asks.
     pub verify_every: Duration,
+    /// What a day is where it is said for how many days a room keeps things.
+    pub retention_day: Duration,
 }
 
 impl Config {
@@ -55,6 +57,12 @@ impl Settings for Config {
                 0..=8_760,
                 "How often the whole history is compared with the log, with a tenth of a processor at most, in hours; 0: only when it \
                  is asked for",
+            )),
+            retention_day: Duration::from_secs(source.ranged(
+                "retention_day_s",
+                86_400,
+                1..=86_400,
+                "What counts as a day in a room that keeps things for so many days, in seconds; less than a day only to try it",
             )),
         }
     }

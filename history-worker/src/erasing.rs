@@ -1,21 +1,23 @@
-//! Taking the texts of deleted messages out of the log, everything of erased rooms out of log and database, and of rooms that were
-//! made anew what was read before.
+//! Taking the texts of deleted messages out of the log, everything of erased rooms and what has expired of others out of log and
+//! database, and of rooms that were made anew what was read before.
 //!
 //! What must go is written with the batch in which the deletion is, so a crash between the two forgets nothing; doing it twice does
 //! no harm. It runs beside the projection, which a broker that refuses must not stop.
 
+mod expired;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::Broker;
-use protocol::{Event, SealedEvent, Timestamp};
+use broker::{Broker, Record};
+use protocol::{RoomSlug, SealedEvent, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::Error;
 use crate::projection::{Ended, LogEntry, Part};
 use crate::signals::Signals;
-use crate::store::{Stale, Store};
+use crate::store::Store;
 
 /// How often it is looked without being asked: another worker may have left something.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -34,6 +36,8 @@ pub struct Erasing {
     pub signals: Arc<Signals>,
     /// Rung when there is something to do.
     pub to_erase: Arc<Notify>,
+    /// What a day is where it is said for how many days a room keeps things.
+    pub day: Duration,
 }
 
 impl Erasing {
@@ -44,7 +48,8 @@ impl Erasing {
                 Ok(erased) => {
                     self.signals.erased(self.part.shard, erased);
                     // Whether rung or not, it looks.
-                    let _ = timeout(LOOK_EVERY, self.to_erase.notified()).await;
+                    let pause = LOOK_EVERY.min(self.slack());
+                    let _ = timeout(pause, self.to_erase.notified()).await;
                 }
                 Err(error) => {
                     self.signals.not_erased(self.part.shard, &error);
@@ -60,7 +65,9 @@ impl Erasing {
             let entries = self.store.to_erase(self.part).await?;
             if entries.is_empty() {
                 erased += self.erase_rooms().await?;
+                erased += self.erase_expired().await?;
                 self.delete_stale().await?;
+                self.expire_due().await?;
                 return Ok(erased);
             }
             let mut gone = Vec::with_capacity(entries.len());
@@ -90,10 +97,8 @@ impl Erasing {
     /// Deletes what was read before of rooms that were made anew.
     async fn delete_stale(&self) -> Result<(), Error> {
         loop {
-            let now = Timestamp::now().as_millis();
-            let is_unread = |stale: &Stale| stale.since.as_millis() + READERS_MAX_MS < now;
             let mut stale = self.store.stale(self.part).await?;
-            stale.retain(is_unread);
+            stale.retain(|stale| is_unread_since(stale.since));
             if stale.is_empty() {
                 return Ok(());
             }
@@ -109,18 +114,15 @@ impl Erasing {
     async fn erase_room(&self, ended: &Ended) -> Result<u64, Error> {
         let (shard, stream) = (self.part.shard, self.part.shard.stream());
         let log = shard.log(&ended.room);
-        let found = self.broker.next_confirmed(&stream, &log, ended.seq.saturating_sub(1)).await?;
-        let is_it = found.filter(|found| found.seq == ended.seq).is_some_and(|found| {
-            SealedEvent::decode(&found.payload)
-                .is_ok_and(|event| matches!(event, Event::RoomErased { id, .. } if id == ended.id))
-        });
-        if !is_it {
+        let is_it = |event: &SealedEvent| event.ends_room() && event.id() == ended.id;
+        if !self.has(&ended.room, ended.seq, is_it).await? {
             return Ok(0);
         }
         let first = self.broker.next_known(&stream, &log, 0).await?.map_or(0, |first| first.seq);
         let mut erased = 0;
         for subject in [shard.members(&ended.room), shard.messages(&ended.room), log] {
-            erased += self.erase_between(&subject, first, ended.seq).await?;
+            let goes = |record: &Record| record.seq < ended.seq && record.seq != first;
+            erased += self.erase_while(&subject, goes, |record| record.seq >= ended.seq).await?;
         }
         if first < ended.seq {
             erased += u64::from(self.broker.erase(&stream, first).await?);
@@ -128,36 +130,53 @@ impl Erasing {
         Ok(erased)
     }
 
-    /// Takes what a subject has before a sequence out of the log, less what is at `keep`.
-    async fn erase_between(&self, subject: &str, keep: u64, end: u64) -> Result<u64, Error> {
+    /// Takes what fits the test out of the log, up to an entry behind which nothing does.
+    async fn erase_while(
+        &self,
+        subject: &str,
+        goes: impl Fn(&Record) -> bool,
+        is_behind: impl Fn(&Record) -> bool,
+    ) -> Result<u64, Error> {
         let stream = self.part.shard.stream();
         let (mut erased, mut after) = (0, 0);
         loop {
             let batch = self.broker.read_after(&stream, subject, after, BATCH).await?;
-            for record in &batch.records {
-                after = record.seq;
-                if record.seq < end && record.seq != keep {
-                    erased += u64::from(self.broker.erase(&stream, record.seq).await?);
-                }
+            for record in batch.records.iter().filter(|record| goes(record)) {
+                erased += u64::from(self.broker.erase(&stream, record.seq).await?);
             }
-            if !batch.more || after >= end {
-                return Ok(erased);
+            match batch.records.last() {
+                Some(last) if batch.more && !is_behind(last) => after = last.seq,
+                _ => return Ok(erased),
             }
         }
     }
 
     /// Takes an entry out of the log, unless something else is there: in another life of the stream the sequence is another's.
     async fn erase(&self, entry: &LogEntry) -> Result<bool, Error> {
-        let stream = self.part.shard.stream();
-        let subject = self.part.shard.log(&entry.room);
-        let found = self.broker.next_confirmed(&stream, &subject, entry.seq.saturating_sub(1)).await?;
-        let Some(found) = found.filter(|found| found.seq == entry.seq) else { return Ok(false) };
-        let is_it = Event::decode(&found.payload).is_ok_and(|event| {
+        let is_it = |event: &SealedEvent| {
             event.body().is_some() && event.id() == entry.id && event.author() == entry.author
-        });
-        if !is_it {
+        };
+        if !self.has(&entry.room, entry.seq, is_it).await? {
             return Ok(false);
         }
-        Ok(self.broker.erase(&stream, entry.seq).await?)
+        Ok(self.broker.erase(&self.part.shard.stream(), entry.seq).await?)
     }
+
+    /// Whether the room's log has such an event at a sequence, by the leader's word.
+    async fn has(
+        &self,
+        room: &RoomSlug,
+        seq: u64,
+        is_it: impl Fn(&SealedEvent) -> bool,
+    ) -> Result<bool, Error> {
+        let (stream, log) = (self.part.shard.stream(), self.part.shard.log(room));
+        let found = self.broker.next_confirmed(&stream, &log, seq.saturating_sub(1)).await?;
+        let found = found.filter(|found| found.seq == seq);
+        Ok(found.is_some_and(|found| SealedEvent::decode(&found.payload).is_ok_and(|event| is_it(&event))))
+    }
+}
+
+/// Whether nobody reads any more what has not been read by anybody new since then.
+fn is_unread_since(since: Timestamp) -> bool {
+    since.as_millis() + READERS_MAX_MS < Timestamp::now().as_millis()
 }

@@ -65,7 +65,7 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     let router = operations::router(health.clone(), registry);
     let answering =
         tokio::spawn(http::serve(doors.operations, router, HttpLimits::default(), finished.clone()));
-    let verify_every = config.verify_every;
+    let times = Times { verify_every: config.verify_every, day: config.retention_day };
     let opened = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         opened = Box::pin(opened::all(config)) => opened?,
@@ -79,7 +79,7 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
         for shard in of_store {
             let part = Part { shard: *shard, shards };
             let with = (&broker, store, &signals);
-            let progress = apply_and_answer(part, with, (verify_every, &read), &stopping, &mut tasks);
+            let progress = apply_and_answer(part, with, (times, &read), &stopping, &mut tasks);
             parts.push((part, progress));
         }
         let (store, broker, signals) = (store.clone(), broker.clone(), Arc::clone(&signals));
@@ -96,22 +96,29 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     ended
 }
 
+/// Times that an operator may set.
+#[derive(Clone, Copy)]
+struct Times {
+    verify_every: Duration,
+    day: Duration,
+}
+
 /// What goes on beside a shard until the worker stops.
 type Beside = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn apply_and_answer(
     part: Part,
     (broker, store, signals): (&Broker, &Store, &Arc<Signals>),
-    (verify_every, read): (Duration, &watch::Receiver<bool>),
+    (times, read): (Times, &watch::Receiver<bool>),
     stopping: &CancellationToken,
     tasks: &mut JoinSet<Result<(), Error>>,
 ) -> watch::Receiver<Option<Progress>> {
     let (progress, seen) = watch::channel(None);
     let verifier = Verifier { part, broker: broker.clone(), store: store.clone() };
-    let verifying: Beside = if verify_every.is_zero() {
+    let verifying: Beside = if times.verify_every.is_zero() {
         Box::pin(std::future::pending())
     } else {
-        Box::pin(verify::rounds(verifier, seen.clone(), Arc::clone(signals), verify_every))
+        Box::pin(verify::rounds(verifier, seen.clone(), Arc::clone(signals), times.verify_every))
     };
     let measuring = lag::watch(part.shard, broker.clone(), seen.clone(), Arc::clone(signals));
     let (to_erase, to_replay) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -131,6 +138,7 @@ fn apply_and_answer(
         store: store.clone(),
         signals: Arc::clone(signals),
         to_erase: Arc::clone(&to_erase),
+        day: times.day,
     };
     let (broker, store, signals) = (broker.clone(), store.clone(), Arc::clone(signals));
     tasks.spawn(serve_when_read(answers, read.clone(), stopping.clone()));

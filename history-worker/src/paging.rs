@@ -1,7 +1,7 @@
 //! Which numbers a page has. A sequence becomes a number by search over point reads, since both rise together; pure, the
 //! reads are the caller's.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use serde::Serialize;
 
@@ -25,9 +25,9 @@ pub struct Search {
 }
 
 impl Search {
-    /// In a room of `count` events (at least one) whose last has a sequence of at least `target`.
-    pub const fn new(target: u64, count: u64) -> Self {
-        Self { target, low: 1, high: count }
+    /// In a room whose events have these numbers (at least one), and whose last has a sequence of at least `target`.
+    pub const fn new(target: u64, numbers: RangeInclusive<u64>) -> Self {
+        Self { target, low: *numbers.start(), high: *numbers.end() }
     }
 
     /// The number, once it is known.
@@ -56,13 +56,12 @@ impl Search {
     }
 }
 
-/// The numbers of the `limit` rows before the number `place`.
-pub const fn before(place: u64, limit: u64) -> Range<u64> {
-    let start = place.saturating_sub(limit);
-    if start == 0 { 1..place } else { start..place }
+/// The numbers of the `limit` rows before the number `place`, in a room whose first row has the number `first`.
+pub fn before(place: u64, first: u64, limit: u64) -> Range<u64> {
+    place.saturating_sub(limit).max(first)..place
 }
 
-/// The numbers of the `limit` rows from the number `place` on, in a room of `count` rows.
+/// The numbers of the `limit` rows from the number `place` on, in a room whose last row has the number `count`.
 pub fn from(place: u64, count: u64, limit: u64) -> Range<u64> {
     place..place.saturating_add(limit).min(count + 1)
 }
@@ -90,7 +89,7 @@ mod tests {
     use protocol::{Event, MessageId, SealedStored, Timestamp, UserId, limits};
 
     fn search(sequences: &[u64], target: u64) -> (u64, usize) {
-        let mut search = Search::new(target, sequences.len() as u64);
+        let mut search = Search::new(target, 1..=sequences.len() as u64);
         let mut rounds = 0;
         while search.found().is_none() {
             let probes = search.probes();
@@ -127,10 +126,12 @@ mod tests {
 
     #[test]
     fn a_page_before_a_place_ends_at_it_and_one_from_a_place_begins_there() {
-        assert_eq!(before(101, 50), 51..101);
-        assert_eq!(before(50, 50), 1..50);
-        assert_eq!(before(51, 50), 1..51);
-        assert_eq!(before(1, 50), 1..1);
+        assert_eq!(before(101, 1, 50), 51..101);
+        assert_eq!(before(50, 1, 50), 1..50);
+        assert_eq!(before(51, 1, 50), 1..51);
+        assert_eq!(before(1, 1, 50), 1..1);
+        assert_eq!(before(101, 70, 50), 70..101);
+        assert_eq!(before(101, 101, 50), 101..101);
         assert_eq!(from(1, 100, 50), 1..51);
         assert_eq!(from(60, 100, 50), 60..101);
         assert_eq!(from(101, 100, 50), 101..101);

@@ -79,10 +79,12 @@ async fn with_neighbours(
         }
         for place in &batch.unknown {
             let editions = generation.map_or(Editions::Read(&known.rooms), Editions::Under);
-            // Where one message is erased its neighbours may be too.
-            let first = place.number.saturating_sub(NEIGHBOURS).max(1);
-            let rows = store.rows(editions.of(&place.room), first..place.number + 1).await?;
-            if rows.len() as u64 != place.number + 1 - first {
+            // Where one message is erased or has expired its neighbours may have too.
+            let (first, last) = known.rooms.get(&place.room).map_or((1, 0), |room| (room.first, room.count));
+            let first = place.number.saturating_sub(NEIGHBOURS).max(first);
+            let end = (place.number + NEIGHBOURS).min(last).max(place.number) + 1;
+            let rows = store.rows(editions.of(&place.room), first..end).await?;
+            if rows.len() as u64 != end - first {
                 return Err(StoreError::Malformed("number").into());
             }
             known.kept.extend((first..).map(|number| Place::new(&place.room, number)).zip(rows));

@@ -9,7 +9,8 @@ mod wanted;
 
 pub use apply::{REACTIONS_MAX, project};
 pub use batch::{
-    Batch, Change, Changed, Ended, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place, Sent, Text,
+    Batch, Change, Changed, Ended, Expired, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place,
+    Sent, Text,
 };
 pub use wanted::{Wanted, asked, wanted};
 
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use protocol::event::Unreadable;
 use protocol::subject::{Shard, room_of};
 use protocol::view::SealedRow;
-use protocol::{MessageId, RoomSlug, SealedEvent, SealedStored, Target, Timestamp, UserId, limits};
+use protocol::{KeepDays, MessageId, RoomSlug, SealedEvent, SealedStored, Target, Timestamp, UserId, limits};
 use serde::{Deserialize, Serialize};
 
 /// Which part of the log is projected, and into how many parts it is cut.
@@ -32,9 +33,18 @@ pub struct Part {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomState {
     pub creator: UserId,
-    /// Rows in the room: they are numbered 1 to `count`, in the order of the log. Changes of rows have no number.
+    /// The number of the last row: rows are numbered `first` to `count`, in the order of the log. Changes of rows have no number.
     pub count: u64,
-    /// The sequence of the last of them.
+    /// The number of the first row that has not expired; behind `count` when all have.
+    #[serde(default = "one")]
+    pub first: u64,
+    /// Up to which sequence all has expired.
+    #[serde(default)]
+    pub expired: u64,
+    /// How long the room keeps what happens in it.
+    #[serde(default)]
+    pub keep: KeepDays,
+    /// The sequence of the last row; 0 when there is none.
     pub last_seq: u64,
     /// The number of the last message that is not erased; 0 when there is none.
     pub last_message: u64,
@@ -85,11 +95,19 @@ pub enum Entry {
 }
 
 impl RoomState {
+    /// How many rows it has.
+    pub const fn rows(&self) -> u64 {
+        (self.count + 1).saturating_sub(self.first)
+    }
+
     /// A room without rows.
     pub const fn new(creator: UserId) -> Self {
         Self {
             creator,
             count: 0,
+            first: 1,
+            expired: 0,
+            keep: KeepDays::FOREVER,
             last_seq: 0,
             last_message: 0,
             erased_people: Vec::new(),
@@ -97,6 +115,10 @@ impl RoomState {
             generation: 0,
         }
     }
+}
+
+const fn one() -> u64 {
+    1
 }
 
 impl SentKey {

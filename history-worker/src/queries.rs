@@ -22,11 +22,11 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::paging::{self, Search};
-use crate::projection::{Part, RoomState};
+use crate::paging;
+use crate::projection::Part;
 use crate::shard::Progress;
 use crate::signals::{QueryOutcome, Signals};
-use crate::store::{Rising, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Questions that are answered at once, per shard. More are refused, and their askers read the log.
 const AT_ONCE_MAX: usize = 64;
@@ -173,30 +173,6 @@ impl Answers {
             return Err(NoAnswer::refused("an answer has 1 to 100 rows or events"));
         }
         self.check_room(room)
-    }
-
-    /// The number of the room's first row that has come so far; one more than it has rows when there is none.
-    async fn place(
-        &self,
-        room: &RoomSlug,
-        state: &RoomState,
-        (rising, target): (Rising, u64),
-    ) -> Result<u64, StoreError> {
-        let last = match rising {
-            Rising::Sequence => state.last_seq,
-            Rising::Time => self.store.rising(state.edition(room), rising, &[state.count]).await?[0],
-        };
-        if target > last {
-            return Ok(state.count + 1);
-        }
-        let mut search = Search::new(target, state.count);
-        loop {
-            if let Some(number) = search.found() {
-                return Ok(number);
-            }
-            let probes = search.probes();
-            search.narrow(&probes, &self.store.rising(state.edition(room), rising, &probes).await?);
-        }
     }
 
     fn check_room(&self, room: &RoomSlug) -> Result<(), NoAnswer> {

@@ -267,7 +267,7 @@ impl Life {
         let rows = (Editions::Read(&self.rooms), &batch);
         shard.store.apply(shard.part, &self.checkpoint, rows, &after).await?;
         self.checkpoint = after;
-        if !batch.erase.is_empty() || !batch.ended.is_empty() {
+        if batch.leaves_something_to_erase() {
             shard.to_erase.notify_one();
         }
         shard.signals.applied(shard.part.shard, &batch, &self.checkpoint, began.elapsed());

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use broker::Lag;
-use protocol::Timestamp;
 use protocol::query::{Difference, LastSnapshot, LastVerify, Replaying, RoomLeft, SetAside};
 use protocol::subject::Shard;
+use protocol::{RoomSlug, Timestamp};
 use service::health::{DependencyHandle, Health, Need};
 use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
 
@@ -202,6 +202,11 @@ impl Signals {
     pub fn not_erased(&self, shard: Shard, error: &Error) {
         tracing::warn!(shard = shard.0, %error, "texts of deleted messages are still in the log");
         self.view(shard, |view| view.not_erased = Some(error.to_string()));
+    }
+
+    /// What is too old in a room could not be told to it: that is tried again.
+    pub fn not_expired(&self, shard: Shard, room: &RoomSlug, why: &str) {
+        tracing::warn!(shard = shard.0, %room, why, "what is too old is still there");
     }
 
     /// A piece of a room was made anew.

@@ -16,7 +16,7 @@ use protocol::{RoomSlug, Tag, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
-use crate::projection::{Change, Ended, GivenAt, Kept, LogEntry, RoomState, Text};
+use crate::projection::{Change, Ended, Expired, GivenAt, Kept, LogEntry, RoomState, Text};
 
 /// A line of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,7 @@ pub enum Line {
     Aside(KeptAside),
     Erase(LogEntry),
     Ended(Ended),
+    Expired(Expired),
     /// The last, with how many lines are before it.
     End {
         lines: u64,
@@ -64,7 +65,7 @@ pub struct Begin {
 
 impl Begin {
     /// The format that this code writes, and the newest that it reads.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 }
 
 /// An entry that was set aside, with its bytes.

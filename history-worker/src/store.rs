@@ -10,7 +10,10 @@
 //! | `change:[room, generation, sequence]` | an event that changed a row, without a text |
 //! | `text:[room, generation, sequence of the message, sequence]` | where the log holds a text of a message: an edit, or a copy |
 //! | `erase:[shard, sequence]` | an entry that must go from the log, until it is gone |
-//! | `room:[room]` | creator, how many rows, the last of them, the last message, and the generation that is read |
+//! | `ended:[shard, sequence]` | a room that was erased, until nothing is left of it |
+//! | `expired:[shard, sequence]` | that all of a room up to a sequence has expired, until it is gone |
+//! | `keep:[shard, room]` | a room that does not keep things for ever, and when it is to be looked at |
+//! | `room:[room]` | creator, the first and the last row's numbers, the last message, and the generation that is read |
 //! | `checkpoint:[shard]` | how far the shard's log is applied |
 //! | `aside:[shard, sequence]` | an entry of the log that can't be applied, with its reason |
 //! | `replay:[shard]` | what is made anew, and how far that is |
@@ -24,6 +27,7 @@ mod change_rows;
 mod connection;
 mod error;
 mod event_rows;
+mod expiry_rows;
 mod read;
 mod remote;
 mod replay_rows;
@@ -36,6 +40,7 @@ mod write;
 pub use address::{BadAddress, DatabaseAddress};
 pub use answer::{Rising, message};
 pub use error::StoreError;
+pub use expiry_rows::Expiring;
 pub use read::Asides;
 pub use replay_rows::Stale;
 

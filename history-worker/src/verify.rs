@@ -54,13 +54,16 @@ impl Verifier {
         let log_begins = self.log_begins(room).await?;
         let state = self.store.rooms([room]).await?.remove(room);
         let first = match &state {
-            Some(state) => self.store.rows(state.edition(room), 1..2).await?.first().map(|kept| kept.row.seq),
+            Some(state) => {
+                let rows = self.store.rows(state.edition(room), state.first..state.first + 1).await?;
+                rows.first().map(|kept| kept.row.seq)
+            }
             None => None,
         };
         let began_before = first.is_some_and(|first| first < log_begins);
         let said = self.said(room, applied, began_before).await?;
         let is_erased = state.as_ref().is_some_and(|state| state.erased);
-        if said.ends_later || (is_erased && self.store.is_ending(self.part, room).await?) {
+        if said.loses_later || (is_erased && self.store.is_ending(self.part, room).await?) {
             return Ok(Verified::default());
         }
         let mut comparison = Comparison::new(room, &said, log_begins);
@@ -76,7 +79,7 @@ impl Verifier {
         comparison.changes(&held.until);
         let is_moving = |seq| held.moving.contains(&seq) || said.changed_later.contains(&seq);
         comparison.differences.retain(|difference| !is_moving(difference.seq));
-        comparison.equal(0, "rows", &ending.rows.to_string(), &state.count.to_string());
+        comparison.equal(0, "rows", &ending.rows.to_string(), &state.rows().to_string());
         comparison.equal(0, "last row", &ending.last_seq.to_string(), &state.last_seq.to_string());
         if held.moving.is_empty() && said.changed_later.is_empty() {
             let (found, held) = (ending.last_message.to_string(), state.last_message.to_string());
@@ -85,6 +88,7 @@ impl Verifier {
         if let Some(creator) = said.creator() {
             comparison.equal(0, "creator", &creator.to_string(), &state.creator.to_string());
         }
+        comparison.equal(0, "expired", &said.expired.to_string(), &state.expired.to_string());
         comparison.equal(0, "erased", &said.is_erased.to_string(), &state.erased.to_string());
         Ok(outcome(comparison))
     }
@@ -107,7 +111,7 @@ impl Verifier {
                 match projection::read(self.part, record) {
                     Entry::Event { event, .. } if event.seq <= applied => said.take(&event, began_before),
                     Entry::Event { event, .. } => {
-                        said.ends_later |= event.event.ends_room();
+                        said.loses_later |= event.event.ends_room() || event.event.expires().is_some();
                         said.changed_later.extend(event.event.target().map(|target| target.seq));
                     }
                     Entry::Aside(_) => {}
@@ -129,7 +133,7 @@ impl Verifier {
         comparison: &mut Comparison<'_>,
     ) -> Result<Ending, Error> {
         let edition = state.edition(room);
-        let (mut first, mut ending) = (1, Ending::default());
+        let (mut first, mut ending) = (state.first, Ending::default());
         loop {
             let end = first + PIECE;
             let kept = self.store.numbered(edition, first..end).await?;

@@ -51,6 +51,10 @@ pub async fn seal(keyring: &Keyring, room: &RoomSlug, event: &Event) -> Result<S
             let reaction = seal_reaction(keyring, room, (id, author, *target), reaction).await?;
             Event::Reacted { id, author, target: *target, reaction, on: *on }
         }
+        Event::Retention { keep, .. } => Event::Retention { id, author, keep: *keep },
+        Event::Expired { target, of, keep, .. } => {
+            Event::Expired { id, author, target: *target, of: *of, keep: *keep }
+        }
         Event::UserErased { .. } => Event::UserErased { id, author },
         Event::RoomErased { .. } => Event::RoomErased { id, author },
     })
@@ -153,6 +157,8 @@ const fn text_of(event: &SealedEvent) -> Option<&SealedText> {
         Event::Joined { .. }
         | Event::Left { .. }
         | Event::Deleted { .. }
+        | Event::Retention { .. }
+        | Event::Expired { .. }
         | Event::UserErased { .. }
         | Event::RoomErased { .. } => None,
     }
@@ -214,6 +220,10 @@ impl<'a> Opening<'a> {
                 let reaction = self.reaction(target.id, &reaction)?;
                 Event::Reacted { id, author, target, reaction, on }
             }
+            Event::Retention { id, author, keep } => Event::Retention { id, author, keep },
+            Event::Expired { id, author, target, of, keep } => {
+                Event::Expired { id, author, target, of, keep }
+            }
             Event::UserErased { id, author } => Event::UserErased { id, author },
             Event::RoomErased { id, author } => Event::RoomErased { id, author },
         };
@@ -226,6 +236,7 @@ impl<'a> Opening<'a> {
             What::Created { name } => What::Created { name: self.name(author, &name) },
             What::Joined => What::Joined,
             What::Left => What::Left,
+            What::Retention { keep } => What::Retention { keep },
             What::UserErased => What::UserErased,
             What::Erased => What::Erased,
             What::Unopened => What::Unopened,

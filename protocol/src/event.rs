@@ -1,7 +1,7 @@
 //! What a room's log stores. Sequence and time are not in an event: the broker gives them.
 
 use crate::{
-    MessageId, Reaction, Timestamp, UserId,
+    KeepDays, MessageId, Reaction, Timestamp, UserId,
     ids::short,
     limits,
     sealed::{Sealed, SealedText, Tag},
@@ -156,6 +156,22 @@ pub enum Event<Title = String, Body = Text, Emoji = Reaction> {
         reaction: Emoji,
         on: bool,
     },
+    /// From now on the room keeps what happens in it for so long.
+    Retention {
+        id: MessageId,
+        author: UserId,
+        keep: KeepDays,
+    },
+    /// The target, which may be anything that has a row, and everything before it is gone, with what changed it: the room keeps
+    /// things for `keep` days. It is removed from the log after this event, but for the room's creation. The author is who made the room.
+    Expired {
+        id: MessageId,
+        author: UserId,
+        target: Target,
+        /// When something had happened in the room last.
+        of: Timestamp,
+        keep: KeepDays,
+    },
     /// Everything that a person wrote is erased, their key is destroyed; they are no member any more and never will be again.
     UserErased {
         id: MessageId,
@@ -190,6 +206,8 @@ impl<Title, Body, Emoji> Event<Title, Body, Emoji> {
             | Self::Edited { id, .. }
             | Self::Deleted { id, .. }
             | Self::Reacted { id, .. }
+            | Self::Retention { id, .. }
+            | Self::Expired { id, .. }
             | Self::UserErased { id, .. }
             | Self::RoomErased { id, .. } => *id,
         }
@@ -204,6 +222,8 @@ impl<Title, Body, Emoji> Event<Title, Body, Emoji> {
             | Self::Edited { author, .. }
             | Self::Deleted { author, .. }
             | Self::Reacted { author, .. }
+            | Self::Retention { author, .. }
+            | Self::Expired { author, .. }
             | Self::UserErased { author, .. }
             | Self::RoomErased { author, .. } => *author,
         }
@@ -233,12 +253,21 @@ impl<Title, Body, Emoji> Event<Title, Body, Emoji> {
         matches!(self, Self::RoomErased { .. })
     }
 
-    /// The message that it changes, if it changes one.
+    /// The row that it changes, if it changes one; of [`Event::Expired`] the last that goes.
     pub const fn target(&self) -> Option<Target> {
         match self {
-            Self::Edited { target, .. } | Self::Deleted { target, .. } | Self::Reacted { target, .. } => {
-                Some(*target)
-            }
+            Self::Edited { target, .. }
+            | Self::Deleted { target, .. }
+            | Self::Reacted { target, .. }
+            | Self::Expired { target, .. } => Some(*target),
+            _ => None,
+        }
+    }
+
+    /// Up to which sequence the room is gone with this event, if it says so.
+    pub const fn expires(&self) -> Option<u64> {
+        match self {
+            Self::Expired { target, .. } => Some(target.seq),
             _ => None,
         }
     }
@@ -275,8 +304,19 @@ fn unreadable(bytes: &[u8]) -> Unreadable {
     }
 }
 
-const KINDS: [&str; 9] =
-    ["created", "joined", "left", "message", "edited", "deleted", "reacted", "user_erased", "room_erased"];
+const KINDS: [&str; 11] = [
+    "created",
+    "joined",
+    "left",
+    "message",
+    "edited",
+    "deleted",
+    "reacted",
+    "retention",
+    "expired",
+    "user_erased",
+    "room_erased",
+];
 
 /// An event's fields as the log has them.
 #[derive(Serialize, Deserialize)]
@@ -300,6 +340,8 @@ struct Entry<'a> {
     of: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hash: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keep: Option<KeepDays>,
 }
 
 /// A [`Target`] as the log has it.
@@ -337,6 +379,7 @@ impl Entry<'_> {
             on: None,
             of: None,
             hash: None,
+            keep: None,
         };
         entry.kind = Cow::Borrowed(match event {
             Event::Created { name, .. } => {
@@ -355,6 +398,14 @@ impl Entry<'_> {
                 (entry.tag, entry.on) = (Some(reaction.tag), Some(*on));
                 entry.sealed = Some(reaction.text.sealed.clone());
                 "reacted"
+            }
+            Event::Retention { keep, .. } => {
+                entry.keep = Some(*keep);
+                "retention"
+            }
+            Event::Expired { of, keep, .. } => {
+                (entry.of, entry.keep) = (Some(*of), Some(*keep));
+                "expired"
             }
             Event::UserErased { .. } => "user_erased",
             Event::RoomErased { .. } => "room_erased",
@@ -380,6 +431,11 @@ impl Entry<'_> {
             "reacted" => {
                 let reaction = SealedReaction { tag: self.tag.ok_or(MISSING)?, author, text: text? };
                 Event::Reacted { id, author, target: target?, reaction, on: self.on.ok_or(MISSING)? }
+            }
+            "retention" => Event::Retention { id, author, keep: self.keep.ok_or(MISSING)? },
+            "expired" => {
+                let (of, keep) = (self.of.ok_or(MISSING)?, self.keep.ok_or(MISSING)?);
+                Event::Expired { id, author, target: target?, of, keep }
             }
             "user_erased" => Event::UserErased { id, author },
             "room_erased" => Event::RoomErased { id, author },

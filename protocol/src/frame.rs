@@ -1,6 +1,6 @@
 //! What crosses a WebSocket in the JSON format (`backchat.v1.json`), and the close codes of both formats.
 
-use crate::{Cursor, MessageId, PagePlace, Reaction, RoomSlug, Since, Spot, Timestamp, UserId};
+use crate::{Cursor, KeepDays, MessageId, PagePlace, Reaction, RoomSlug, Since, Spot, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// The subprotocol that a program asks for.
@@ -290,6 +290,18 @@ pub enum EventFrame {
         target: MessageId,
         reaction: Reaction,
         on: bool,
+    },
+    /// From now on the room keeps what happens in it for so many days; 0 for ever.
+    Retention {
+        #[serde(flatten)]
+        head: EventHead,
+        keep: KeepDays,
+    },
+    /// Everything up to the sequence `upto` is gone: the room keeps things no longer. Forget what you have of it.
+    Expired {
+        #[serde(flatten)]
+        head: EventHead,
+        upto: u64,
     },
     /// Here stood a message, or an edit of one, that was deleted. Its id and author are those of what is gone.
     Erased(EventHead),

@@ -2,8 +2,8 @@
 //! changed contract.
 
 use crate::{
-    Body, Cursor, Event, MessageId, PagePlace, Reaction, RoomSlug, Sealed, SealedEvent, SealedText, Since,
-    Spot, StoredEvent, StreamIdentity, Tag, Target, Timestamp, UserId,
+    Body, Cursor, Event, KeepDays, MessageId, PagePlace, Reaction, RoomSlug, Sealed, SealedEvent, SealedText,
+    Since, Spot, StoredEvent, StreamIdentity, Tag, Target, Timestamp, UserId,
     accounts::{AccountLine, AccountTable, AccountsAnswer, AskAccounts},
     event::SealedReaction,
     frame::{
@@ -19,6 +19,7 @@ use crate::{
         HistoryStatus, LastSnapshot, LastVerify, LocateQuery, Located, Page, PageQuery, Replay, Replaying,
         RoomLeft, SetAside, Verified, Verify,
     },
+    retention::{RoomExpiry, RoomExpiryAnswer},
     search::{
         AskSearchReplay, FindQuery, Found, Hit, SearchAnswer, SearchQuery, SearchReplaying, SearchShard,
         SearchStatus, Wanted,
@@ -70,6 +71,9 @@ fn change() -> MessageId {
 fn reaction() -> SealedReaction {
     SealedReaction { tag: Tag([1, 2, 3, 4, 5, 6, 7, 8]), author: alice(), text: text(change()) }
 }
+fn month() -> KeepDays {
+    KeepDays::new(30).unwrap()
+}
 fn thumb() -> Reaction {
     Reaction::parse("👍").unwrap()
 }
@@ -86,6 +90,11 @@ fn events_are_as_the_log_has_them() {
         ("event/created.json", Event::Created { id: id(), author: alice(), name: text(id()) }),
         ("event/joined.json", Event::Joined { id: id(), author: alice() }),
         ("event/left.json", Event::Left { id: id(), author: alice() }),
+        ("event/retention.json", Event::Retention { id: id(), author: alice(), keep: month() }),
+        (
+            "event/expired.json",
+            Event::Expired { id: change(), author: alice(), target: target(), of: at(), keep: month() },
+        ),
         ("event/user_erased.json", Event::UserErased { id: id(), author: alice() }),
         ("event/room_erased.json", Event::RoomErased { id: id(), author: alice() }),
         ("event/message.json", message()),
@@ -173,6 +182,8 @@ fn server_frames_are_written_as_documented() {
         ("server/created.json", EventFrame::Created { head: head(), name: "Tea time".into() }),
         ("server/joined.json", EventFrame::Joined(head())),
         ("server/left.json", EventFrame::Left(head())),
+        ("server/retention.json", EventFrame::Retention { head: head(), keep: month() }),
+        ("server/expired.json", EventFrame::Expired { head: head(), upto: 40 }),
         ("server/user_erased.json", EventFrame::UserErased(head())),
         ("server/edited.json", EventFrame::Edited { head: head(), target, body: "Coffee?".into() }),
         ("server/deleted.json", EventFrame::Deleted { head: head(), target }),
@@ -338,7 +349,9 @@ fn the_state_of_a_message_is_as_the_broker_keeps_it() {
 
 #[test]
 fn keys_and_rooms_are_as_the_broker_keeps_them() {
-    both("state/room.json", &RoomState::There(Room { name: text(id()), creator: alice() }));
+    let room = Room::new(text(id()), alice());
+    both("state/room.json", &RoomState::There(room.clone()));
+    both("state/room_kept.json", &RoomState::There(Room { keep: month(), expired: 42, ..room }));
     both("state/room_erased.json", &RoomState::Erased { erased_at: at() });
     both("state/key.json", &KeyState::Wrapped { key: Wrapped([0xA7; Wrapped::BYTES]) });
     both("state/key_erased.json", &KeyState::Erased { erased_at: at() });
@@ -369,6 +382,8 @@ fn keys_and_rooms_are_as_the_broker_keeps_them() {
     both("query/person_answer.json", &KeyAdminAnswer::Person { user: alice(), name: "Alice".into() });
     both("query/room_erasures.json", &RoomErasures { holder: Holder::Room(tea()) });
     both("query/room_erasures_answer.json", &RoomErasuresAnswer::Told { rooms: 3 });
+    both("query/room_expiry.json", &RoomExpiry { room: tea(), target: target(), keep: month() });
+    both("query/room_expiry_answer.json", &RoomExpiryAnswer::Settled);
 }
 
 fn both<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, value: &T) {

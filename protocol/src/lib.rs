@@ -18,6 +18,7 @@ pub mod place;
 pub mod presence;
 pub mod query;
 pub mod reaction;
+pub mod retention;
 pub mod sealed;
 pub mod search;
 pub mod state;
@@ -31,5 +32,6 @@ pub use event::{Body, Event, SealedEvent, SealedStored, StoredEvent, Target, Tex
 pub use ids::{Cursor, MessageId, RoomSlug, SessionId, StreamIdentity, UserId};
 pub use place::{PagePlace, Since, Spot};
 pub use reaction::Reaction;
+pub use retention::KeepDays;
 pub use sealed::{Sealed, SealedText, Tag};
 pub use timestamp::Timestamp;

@@ -1,6 +1,6 @@
 //! The state beside the log: the last value on a subject of its own, kept by the broker.
 
-use crate::{MessageId, RoomSlug, SealedText, Timestamp, UserId};
+use crate::{KeepDays, MessageId, RoomSlug, SealedText, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// What a person is in a room: `chat.member.<shard>.<user>.<room>`.
@@ -94,6 +94,23 @@ pub struct Room {
     #[serde(flatten)]
     pub name: SealedText,
     pub creator: UserId,
+    #[serde(default, skip_serializing_if = "KeepDays::is_forever")]
+    pub keep: KeepDays,
+    /// Everything up to this sequence has expired; 0 for nothing.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub expired: u64,
+}
+
+impl Room {
+    /// One that was just made.
+    pub const fn new(name: SealedText, creator: UserId) -> Self {
+        Self { name, creator, keep: KeepDays::FOREVER, expired: 0 }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_nothing(seq: &u64) -> bool {
+    *seq == 0
 }
 
 /// What others see of a person: `chat.profile.<user>`. One whose name is empty was erased.

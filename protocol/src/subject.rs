@@ -33,6 +33,8 @@ pub const ERASURES_LIVE: &str = "chat.keyslive.erased.>";
 pub const KEY_REQUESTS: &str = "keys.room";
 /// Where the gateways are told what was erased, so that one of them writes it to the rooms.
 pub const ROOM_ERASURES: &str = "rooms.erase";
+/// Where the gateways are told what of a room is too old, so that one of them writes it to the room.
+pub const ROOM_EXPIRIES: &str = "rooms.expire";
 /// Since when keys are wrapped under a root key.
 pub fn root_since(version: u16) -> String {
     format!("chat.keys.root.{version}")

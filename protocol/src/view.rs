@@ -2,7 +2,7 @@
 //! reactions mean; whoever shows a page folds events with it.
 
 use crate::{
-    Event, MessageId, Reaction, SealedText, StoredEvent, Target, Text, Timestamp, UserId,
+    Event, KeepDays, MessageId, Reaction, SealedText, StoredEvent, Target, Text, Timestamp, UserId,
     event::SealedReaction, limits,
 };
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,10 @@ pub enum What<Title = String, Body = Text, Emoji = Reaction> {
     },
     Joined,
     Left,
+    /// From here on the room keeps things for so long.
+    Retention {
+        keep: KeepDays,
+    },
     /// Here everything that its author wrote was erased.
     UserErased,
     Message(Content<Body, Emoji>),
@@ -67,6 +71,7 @@ impl<Title: Clone, Body: Clone, Emoji> Row<Title, Body, Emoji> {
             Event::Created { name, .. } => What::Created { name: name.clone() },
             Event::Joined { .. } => What::Joined,
             Event::Left { .. } => What::Left,
+            Event::Retention { keep, .. } => What::Retention { keep: *keep },
             Event::UserErased { .. } => What::UserErased,
             Event::Message { body, .. } => {
                 What::Message(Content { body: body.clone(), edited_at: None, reactions: Vec::new() })
@@ -74,6 +79,7 @@ impl<Title: Clone, Body: Clone, Emoji> Row<Title, Body, Emoji> {
             Event::Edited { .. }
             | Event::Deleted { .. }
             | Event::Reacted { .. }
+            | Event::Expired { .. }
             | Event::RoomErased { .. } => return None,
         };
         let (seq, at) = (stored.seq, stored.at);
@@ -97,7 +103,8 @@ impl What {
     }
 }
 
-/// Takes the next event of a room into consecutive rows, oldest first: it adds a row or changes a message before it. What changes
+/// Takes the next event of a room into consecutive rows, oldest first: it adds a row, changes a message before it, or ends what is
+/// too old. What changes
 /// a row that is not among them changes nothing, but a deletion marks the place of its message between the rows, since its log
 /// entry may be gone.
 pub fn fold<Title, Body, Emoji>(
@@ -114,6 +121,10 @@ pub fn fold<Title, Body, Emoji>(
     }
     let before = |target: &Target| target.seq < stored.seq;
     let Some(target) = stored.event.target().filter(before) else { return };
+    if let Some(seq) = stored.event.expires() {
+        rows.drain(..rows.partition_point(|row| row.seq <= seq));
+        return;
+    }
     match (rows.binary_search_by_key(&target.seq, |row| row.seq), &stored.event) {
         (Err(place), Event::Deleted { of, .. }) if place > 0 => rows.insert(place, Row::erased(target, *of)),
         (Err(_), _) => {}
@@ -238,6 +249,17 @@ mod tests {
         let whole = folded(&[first.clone(), second, third.clone(), deleted(4, target)]);
         let without = folded(&[first, third, deleted(4, target)]);
         assert_eq!(whole, without);
+    }
+
+    #[test]
+    fn what_has_expired_is_gone_and_what_comes_after_stays() {
+        let me = UserId::new();
+        let ((first, _), (second, target), (third, _)) = (message(1, me), message(2, me), message(3, me));
+        let of = Timestamp::from_millis(3);
+        let expired =
+            Event::Expired { id: MessageId::new(), author: me, target, of, keep: KeepDays::FOREVER };
+        let rows = folded(&[first, second, third.clone(), stored(4, expired), deleted(5, target)]);
+        assert_eq!(rows, folded(&[third]));
     }
 
     #[test]

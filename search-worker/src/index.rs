@@ -1,13 +1,14 @@
 //! The index: where messages are put in, and where they are found. The only file beside `finding` that knows how tantivy works.
 
+use std::ops::Bound;
 use std::path::Path;
 
 use protocol::{RoomSlug, UserId};
 use sealing::FileKey;
 use tantivy::indexer::LogMergePolicy;
-use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
+use tantivy::query::{BooleanQuery, Occur, Query, RangeQuery, TermQuery};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyError};
+use tantivy::{IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyError, Term};
 
 use crate::checkpoint::Checkpoint;
 use crate::schema::{Fields, Key, Message};
@@ -25,6 +26,8 @@ pub enum Change {
     /// A message has another text.
     Replace(Message),
     Remove(Key),
+    /// Everything of a room up to a sequence.
+    RemoveUpTo(RoomSlug, Key),
     /// Everything of a person, in one room or in all.
     RemoveAuthor(UserId, Option<RoomSlug>),
     RemoveRoom(RoomSlug),
@@ -119,6 +122,10 @@ impl Index {
     }
 }
 
+fn has(term: Term) -> Box<dyn Query> {
+    Box::new(TermQuery::new(term, IndexRecordOption::Basic))
+}
+
 impl Writer {
     /// Takes changes, in their order. They are found after the next commit.
     ///
@@ -143,14 +150,24 @@ impl Writer {
                     self.writer.delete_term(fields.author_term(*author));
                 }
                 Change::RemoveAuthor(author, Some(room)) => {
-                    let has =
-                        |term| -> Box<dyn Query> { Box::new(TermQuery::new(term, IndexRecordOption::Basic)) };
-                    let both = [fields.author_term(*author), fields.room_term(room)];
-                    let both = both.map(|term| (Occur::Must, has(term)));
-                    self.writer.delete_query(Box::new(BooleanQuery::new(both.into())))?;
+                    let both = [has(fields.author_term(*author)), has(fields.room_term(room))];
+                    self.remove_with(both)?;
+                }
+                Change::RemoveUpTo(room, last) => {
+                    let ends =
+                        [last.first_of_shard(), *last].map(|key| Bound::Included(fields.key_term(key)));
+                    let [first, last] = ends;
+                    self.remove_with([has(fields.room_term(room)), Box::new(RangeQuery::new(first, last))])?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Removes what fits both.
+    fn remove_with(&mut self, both: [Box<dyn Query>; 2]) -> tantivy::Result<()> {
+        let both = both.map(|query| (Occur::Must, query));
+        self.writer.delete_query(Box::new(BooleanQuery::new(both.into())))?;
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use broker::{Broker, Record};
 use keyring::{Keyring, sealed};
+use protocol::state::RoomState;
 use protocol::subject::{self, Shard};
 use protocol::{Event, RoomSlug, SealedEvent, SealedStored, Target, Text, Timestamp, UserId};
 
@@ -79,6 +80,10 @@ impl Reading<'_> {
                 Event::Deleted { target, .. } if target.seq < seq => {
                     changes.push(Change::Remove(Key::new(self.shard, target.seq)));
                 }
+                Event::Expired { target, .. } if target.seq < seq => {
+                    originals.retain(|original, _| *original > target.seq);
+                    changes.push(Change::RemoveUpTo(room.clone(), Key::new(self.shard, target.seq)));
+                }
                 Event::UserErased { author, .. } => {
                     changes.push(Change::RemoveAuthor(author, Some(room.clone())));
                 }
@@ -111,6 +116,9 @@ impl Reading<'_> {
         if let Some((author, at)) = originals.get(&target.seq) {
             return Ok((*author == target.author).then_some(*at));
         }
+        if target.seq <= self.expired(room).await? {
+            return Ok(None);
+        }
         let record = self.broker.get(&self.shard.stream(), target.seq).await?;
         let record = record.filter(|record| record.subject == self.shard.log(room));
         Ok(record.and_then(|record| match SealedEvent::decode(&record.payload) {
@@ -122,12 +130,24 @@ impl Reading<'_> {
     }
 }
 
+impl Reading<'_> {
+    /// Up to which sequence all of a room has expired, though the log may still have it for a moment.
+    async fn expired(&self, room: &RoomSlug) -> Result<u64, keyring::Error> {
+        let state = self.broker.last(&self.shard.stream(), &self.shard.room(room)).await?;
+        Ok(match state.map(|state| serde_json::from_slice(&state.payload)) {
+            Some(Ok(RoomState::There(room))) => room.expired,
+            _ => 0,
+        })
+    }
+}
+
 const fn is_of_interest(event: &SealedEvent) -> bool {
     matches!(
         event,
         Event::Message { .. }
             | Event::Edited { .. }
             | Event::Deleted { .. }
+            | Event::Expired { .. }
             | Event::UserErased { .. }
             | Event::RoomErased { .. }
     )

@@ -19,6 +19,11 @@ impl Key {
         Self(((shard.0 as u64) << SEQ_BITS) | (seq & ((1 << SEQ_BITS) - 1)))
     }
 
+    /// What no key of the same shard is less than.
+    pub const fn first_of_shard(self) -> Self {
+        Self(self.0 & !((1 << SEQ_BITS) - 1))
+    }
+
     pub const fn seq(self) -> u64 {
         self.0 & ((1 << SEQ_BITS) - 1)
     }

@@ -191,7 +191,8 @@ fn room(layout: Layout<'_>, rows: Vec<EventRow>, more_before: bool) -> Result<St
         rooms: rooms("equipe_x7qa"),
         renew_after_s: 0,
         form_message_id: "01936000-0000-7000-8000-000000000000",
-        may_moderate: false,
+        may_moderate: true,
+        keep_days: 30,
     }
     .render()
 }

@@ -55,6 +55,14 @@ pub enum RowKind {
     },
     Joined,
     Left,
+    /// The author told the room for how many days to keep things; 0 for ever.
+    Retention {
+        days: u16,
+    },
+    /// Everything up to a sequence is gone. A change.
+    Expired {
+        upto: u64,
+    },
     /// Everything that the author wrote was erased, and they are gone for good.
     UserErased,
     Created {
@@ -119,6 +127,8 @@ impl RowKind {
             RowKind::Reacted { .. } => "reacted",
             RowKind::Joined => "joined",
             RowKind::Left => "left",
+            RowKind::Retention { .. } => "retention",
+            RowKind::Expired { .. } => "expired",
             RowKind::UserErased => "user_erased",
             RowKind::Created { .. } => "created",
         }
@@ -133,6 +143,7 @@ impl RowKind {
                 | RowKind::Edited { .. }
                 | RowKind::Deleted { .. }
                 | RowKind::Reacted { .. }
+                | RowKind::Expired { .. }
         )
     }
 
@@ -209,6 +220,14 @@ impl<'a> Row<'a> {
     pub(crate) fn who<'b>(&'b self, w: &'b Words) -> &'b str {
         let is_known = self.event.author_name != NAMELESS && self.event.kind != RowKind::UserErased;
         if is_known { &self.event.author_name } else { w.somebody }
+    }
+
+    /// What its author did who told the room how long to keep things; empty for other kinds.
+    pub(crate) fn retention(&self, w: &Words) -> String {
+        match self.event.kind {
+            RowKind::Retention { days } => w.retention(days),
+            _ => String::new(),
+        }
     }
 
     /// Rows for consecutive events, oldest first.

@@ -98,7 +98,16 @@ pub struct Words {
     pub invite_people: &'static str,
     pub invite_people_text: &'static str,
     pub invite_link: &'static str,
-    pub leave: &'static str,
+    // How long a room keeps things.
+    pub keep_title: &'static str,
+    pub keep_text: &'static str,
+    pub keep_submit: &'static str,
+    pub for_ever: &'static str,
+    pub for_one_day: &'static str,
+    pub for_days: &'static str,
+    pub keeps: &'static str,
+    pub retention: &'static str,
+
     pub leave_room: &'static str,
     pub leave_title: &'static str,
     pub leave_text: &'static str,
@@ -266,6 +275,25 @@ impl Words {
     /// The words of the button that accepts an invitation.
     pub(crate) fn invite_button(&self, room_name: &str) -> String {
         self.invite_submit.replace("{room}", room_name)
+    }
+
+    /// For how many days; 0 for ever.
+    pub(crate) fn kept_for(&self, days: u16) -> String {
+        match days {
+            0 => self.for_ever.to_owned(),
+            1 => self.for_one_day.to_owned(),
+            days => self.for_days.replace("{n}", &days.to_string()),
+        }
+    }
+
+    /// How long a room keeps things, as a sentence.
+    pub(crate) fn keeps(&self, days: u16) -> String {
+        self.keeps.replace("{time}", &self.kept_for(days))
+    }
+
+    /// What somebody did who told the room how long to keep things.
+    pub(crate) fn retention(&self, days: u16) -> String {
+        self.retention.replace("{time}", &self.kept_for(days))
     }
 
     /// The title of the question whether to leave.

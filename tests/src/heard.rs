@@ -81,6 +81,8 @@ impl From<EventFrame> for Seen {
             | EventFrame::Edited { head, .. }
             | EventFrame::Deleted { head, .. }
             | EventFrame::Reacted { head, .. }
+            | EventFrame::Retention { head, .. }
+            | EventFrame::Expired { head, .. }
             | EventFrame::Erased(head)
             | EventFrame::Unopened(head) => (head, None),
         };

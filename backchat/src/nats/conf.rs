@@ -48,12 +48,13 @@ const USERS: [User; 5] = [
             "chat.presence.>",
             "chat.head.>",
             "rooms.erase",
+            "rooms.expire",
         ],
     },
     User {
         user: "worker",
         name: "history-worker",
-        publish: &[ERASE_TEXTS],
+        publish: &["rooms.expire", ERASE_TEXTS],
         subscribe: &["chat.live.>", "chat.query.history.*", "chat.query.snapshot.>"],
     },
     // It reads and answers, and writes nothing.

@@ -117,7 +117,7 @@ async fn make_room(
     let sealed = body_key.seal(&Label { kind: Kind::Created, id, target: None }, text.as_bytes());
     let name = SealedText { by: id, sealed };
     let created = SealedEvent::Created { id, author: owner, name: name.clone() };
-    let mut entries = vec![entry(shard.room(&room), json(&Room { name, creator: owner }))];
+    let mut entries = vec![entry(shard.room(&room), json(&Room::new(name, owner)))];
     entries.extend(member(shard, &room, owner, Role::Owner, &created));
     let mut last = store(broker, entries).await?;
     for some in members[1..].chunks(BATCH_MEMBERS) {

@@ -1,12 +1,13 @@
 //! What changes rooms and memberships: each an event of the log with the state that it leaves beside it, both stored or neither.
 
-use super::{Directory, room};
+use super::{Directory, happened_at, room};
 use crate::{Error, slug};
 use broker::{BatchEntry, Expect};
 use keyring::sealed;
 use protocol::{
-    Event, MessageId, RoomSlug, SealedEvent, Timestamp, UserId,
+    Event, KeepDays, MessageId, RoomSlug, SealedEvent, SealedStored, Target, Timestamp, UserId,
     keys::{Holder, KeyAnswer, KeyRequest},
+    retention::RoomExpiry,
     state::{Membership, Role, Room, RoomState},
     subject::{self, Shard},
 };
@@ -23,13 +24,15 @@ const KEY_PATIENCE: Duration = Duration::from_secs(5);
 enum Turn {
     Member { user: UserId, to: Membership, event: SealedEvent },
     RoomErased { id: MessageId },
+    Retention { id: MessageId, user: UserId, keep: KeepDays },
+    Expired { id: MessageId, target: Target, keep: KeepDays },
 }
 
 impl Turn {
     const fn id(&self) -> MessageId {
         match self {
             Self::Member { event, .. } => event.id(),
-            Self::RoomErased { id } => *id,
+            Self::RoomErased { id } | Self::Retention { id, .. } | Self::Expired { id, .. } => *id,
         }
     }
 }
@@ -49,7 +52,7 @@ impl Directory {
             let created = Event::Created { id, author: user, name: name.to_owned() };
             let created = sealed::seal(&self.keyring, &room, &created).await?;
             let Event::Created { name: title, .. } = &created else { return Err(Error::NoRoom) };
-            let described = RoomState::There(Room { name: title.clone(), creator: user });
+            let described = RoomState::There(Room::new(title.clone(), user));
             let entries = vec![
                 entry(shard.log(&room), Expect::LastSequence(0), created.encode()),
                 entry(shard.room(&room), Expect::LastSequence(0), state(&described)),
@@ -150,17 +153,72 @@ impl Directory {
                 (event.encode(), shard.member(*user, slug), seq, state(to))
             }
             Turn::RoomErased { id } => {
-                let found = self.broker.last_confirmed(&shard.stream(), &shard.room(slug)).await?;
-                let there = found.and_then(|record| Some((record.seq, room(&record)?.creator)));
-                let Some((seq, author)) = there else { return Ok(None) };
+                let Some((seq, Room { creator: author, .. })) = self.room_now(slug).await? else {
+                    return Ok(None);
+                };
                 let after = RoomState::Erased { erased_at: Timestamp::now() };
                 (SealedEvent::RoomErased { id: *id, author }.encode(), shard.room(slug), seq, state(&after))
+            }
+            Turn::Retention { id, user, keep } => {
+                let (seq, room) = self.room_now(slug).await?.ok_or(Error::NoRoom)?;
+                if room.keep == *keep {
+                    return Ok(None);
+                }
+                let event = SealedEvent::Retention { id: *id, author: *user, keep: *keep };
+                let after = RoomState::There(Room { keep: *keep, ..room });
+                (event.encode(), shard.room(slug), seq, state(&after))
+            }
+            Turn::Expired { id, target, keep } => {
+                let Some((seq, room)) = self.room_now(slug).await? else { return Ok(None) };
+                if room.keep.is_forever() || room.keep != *keep || target.seq <= room.expired {
+                    return Ok(None);
+                }
+                let (target, author) = (*target, room.creator);
+                let of = self.happened_last(slug).await?;
+                let event = SealedEvent::Expired { id: *id, author, target, of, keep: *keep };
+                let after = RoomState::There(Room { expired: target.seq, ..room });
+                (event.encode(), shard.room(slug), seq, state(&after))
             }
         };
         Ok(Some(vec![
             entry(shard.log(slug), Expect::Anything, event),
             entry(subject, Expect::LastSequence(seq), after),
         ]))
+    }
+
+    /// The room as the leader of its stream has it, with the sequence of its state.
+    async fn room_now(&self, slug: &RoomSlug) -> Result<Option<(u64, Room)>, Error> {
+        let shard = self.shard(slug);
+        let found = self.broker.last_confirmed(&shard.stream(), &shard.room(slug)).await?;
+        Ok(found.and_then(|record| Some((record.seq, room(&record)?))))
+    }
+
+    /// When something happened last in a room.
+    async fn happened_last(&self, slug: &RoomSlug) -> Result<Timestamp, Error> {
+        let shard = self.shard(slug);
+        let last = self.broker.last_confirmed(&shard.stream(), &shard.log(slug)).await?;
+        let last = last.ok_or(Error::NoRoom)?;
+        let event = SealedEvent::decode(&last.payload);
+        let at = |event| happened_at(&SealedStored { seq: last.seq, at: last.at, event });
+        Ok(event.map_or(last.at, at))
+    }
+
+    /// Tells a room how long it is to keep what happens in it.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`], or when the broker does not store it.
+    pub async fn set_retention(&self, user: UserId, room: &RoomSlug, keep: KeepDays) -> Result<(), Error> {
+        let turn = Turn::Retention { id: MessageId::new(), user, keep };
+        self.turn(room, &turn).await.map(drop)
+    }
+
+    /// Writes to a room that all up to a row has expired, if the room keeps things for so long and does not know it yet.
+    ///
+    /// # Errors
+    /// When the broker does not store it.
+    pub async fn expire(&self, RoomExpiry { room, target, keep }: RoomExpiry) -> Result<(), Error> {
+        let turn = Turn::Expired { id: MessageId::new(), target, keep };
+        self.turn(&room, &turn).await.map(drop)
     }
 
     /// Writes to the rooms that everything of a person or of the room itself is erased, and gives to how many: none is told twice.

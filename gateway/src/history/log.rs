@@ -118,9 +118,11 @@ pub async fn locate(
     if batch.records.first().is_some_and(is_older) {
         return Ok(None);
     }
+    let expired = expired(gateway, room).await?;
+    let is_there = |record: &&Record| record.seq > expired && is_row(record);
     let mut rows = Vec::new();
     for _ in 0..READS_MAX {
-        rows.extend(batch.records.iter().filter(|record| is_row(record)).map(|record| record.seq));
+        rows.extend(batch.records.iter().filter(is_there).map(|record| record.seq));
         let Some(last) = batch.records.last().filter(|_| batch.more && rows.len() < count) else { break };
         batch = gateway.broker.read_after(&stream, &subject, last.seq, READ_MAX).await?;
     }
@@ -130,6 +132,11 @@ pub async fn locate(
         [only] => Some(Located { first: only, last: only, count: 1 }),
         [] => None,
     })
+}
+
+/// Up to which sequence all of a room has expired. The log still has how the room began, and for a moment the rest.
+async fn expired(gateway: &Gateway, room: &RoomSlug) -> Result<u64, Error> {
+    Ok(gateway.directory.room(room).await?.map_or(0, |room| room.expired))
 }
 
 /// Whether an entry of the log is shown as a row of its own.
@@ -156,11 +163,13 @@ async fn window(gateway: &Gateway, room: &RoomSlug, after: u64, upto: u64) -> Re
 pub async fn page(gateway: &Gateway, room: &RoomSlug, before: u64, limit: usize) -> Result<Rows, Error> {
     let shard = gateway.shard(room);
     let (stream, subject) = (shard.stream(), shard.log(room));
+    let expired = expired(gateway, room).await?;
     let all = gateway.broker.read_after(&stream, &subject, 0, SHORT_ROOM).await?;
     if !all.more {
         let mut rows = Vec::new();
         let before = all.records.iter().filter(|record| record.seq < before);
         readable(gateway, room, before).await?.iter().for_each(|stored| view::fold(&mut rows, stored));
+        rows.retain(|row| row.seq > expired);
         let upto = all.records.last().map_or(0, |record| record.seq);
         return cut(gateway, (shard, room), (rows, upto), limit).await;
     }
@@ -168,7 +177,7 @@ pub async fn page(gateway: &Gateway, room: &RoomSlug, before: u64, limit: usize)
     let mut end = before.saturating_sub(1).min(head);
     let (mut width, mut events, mut rows, mut upto) = (4 * limit as u64, Vec::new(), Vec::new(), None);
     // One more than asked for tells whether there are older ones.
-    while rows.len() <= limit && end > 0 {
+    while rows.len() <= limit && end > expired {
         let start = end.saturating_sub(width);
         let (End { events: mut older, upto: read_to }, is_all) = window(gateway, room, start, end).await?;
         if !is_all && width > 1 {
@@ -180,6 +189,7 @@ pub async fn page(gateway: &Gateway, room: &RoomSlug, before: u64, limit: usize)
         events = older;
         rows.clear();
         events.iter().for_each(|stored| view::fold(&mut rows, stored));
+        rows.retain(|row| row.seq > expired);
         end = start;
         width = width.saturating_mul(4);
     }

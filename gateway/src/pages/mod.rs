@@ -75,7 +75,7 @@ async fn last_event(gateway: &Gateway, row: Row) -> Option<LastEvent> {
             What::Joined => LastKind::Joined,
             What::Left => LastKind::Left,
             What::Created { .. } => LastKind::Created,
-            What::UserErased | What::Erased | What::Unopened => return None,
+            What::Retention { .. } | What::UserErased | What::Erased | What::Unopened => return None,
         },
     })
 }

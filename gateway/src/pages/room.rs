@@ -20,7 +20,7 @@ use axum::{
 };
 use keyring::sealed;
 use protocol::{
-    MessageId, PagePlace, RoomSlug, UserId,
+    KeepDays, MessageId, PagePlace, RoomSlug,
     frame::Refusal,
     limits,
     state::{Role, Room},
@@ -80,7 +80,7 @@ pub async fn get(
         let (slug, room) = find(&gateway, &slug).await?;
         let name = sealed::name(&gateway.keyring, &slug, &room).await?;
         if let Some(role) = gateway.directory.role(visitor.claims.user, &slug).await? {
-            let named = Named { slug: &slug, name: &name, creator: room.creator };
+            let named = Named { slug: &slug, name: &name, room: &room };
             member_page(&gateway, &visitor, (named, role), &part.meant()).await
         } else {
             let page = InvitePage { layout: visitor.layout(), slug: slug.as_str(), room_name: &name };
@@ -94,18 +94,18 @@ pub async fn get(
 struct Named<'a> {
     slug: &'a RoomSlug,
     name: &'a str,
-    creator: UserId,
+    room: &'a Room,
 }
 
 async fn member_page(
     gateway: &Gateway,
     visitor: &Visitor,
-    (Named { slug, name, creator }, role): (Named<'_>, Role),
+    (Named { slug, name, room }, role): (Named<'_>, Role),
     meant: &Meant,
 ) -> Result<Response, Error> {
     let stream = gateway.streams.identity(gateway.shard(slug)).to_string();
     let Shown { page, head, tail, spot_id, is_spot_missing } = shown(gateway, slug, meant).await?;
-    let creator = gateway.profiles.name(creator).await;
+    let creator = gateway.profiles.name(room.creator).await;
     let html = RoomPage {
         layout: visitor.layout(),
         slug: slug.as_str(),
@@ -121,6 +121,7 @@ async fn member_page(
         rooms: room_links(gateway, visitor.claims.user, Some(slug)).await?,
         renew_after_s: renew_after_s(&visitor.claims),
         may_moderate: role.may_moderate(),
+        keep_days: room.keep.get(),
         form_message_id: &MessageId::new().to_string(),
     }
     .render();
@@ -237,6 +238,34 @@ pub async fn join(State(gateway): Gate, visitor: Visitor, Path(slug): Path<Strin
         Ok(answer::see_other(&format!("/room/{slug}/")))
     };
     joined.await.unwrap_or_else(|error: Error| answer::failed(visitor.layout(), &error))
+}
+
+#[derive(serde::Deserialize)]
+pub struct Keep {
+    days: u16,
+}
+
+/// How long the room is to keep what happens in it, as its owner says.
+pub async fn keep(
+    State(gateway): Gate,
+    visitor: Visitor,
+    Path(slug): Path<String>,
+    Form(Keep { days }): Form<Keep>,
+) -> Response {
+    let set = async {
+        let slug = RoomSlug::parse(&slug).map_err(|_| Error::NoRoom)?;
+        let user = visitor.claims.user;
+        let role = gateway.directory.role(user, &slug).await?.ok_or(Error::NotAMember)?;
+        if !role.may_moderate() {
+            return Ok(answer::error_page(visitor.layout(), 403, ErrorKind::Forbidden));
+        }
+        let Some(keep) = KeepDays::new(days) else {
+            return Ok(answer::error_page(visitor.layout(), 422, ErrorKind::BadRequest));
+        };
+        gateway.directory.set_retention(user, &slug, keep).await?;
+        Ok(answer::see_other(&format!("/room/{slug}/")))
+    };
+    set.await.unwrap_or_else(|error: Error| answer::failed(visitor.layout(), &error))
 }
 
 pub async fn leave(State(gateway): Gate, visitor: Visitor, Path(slug): Path<String>) -> Response {

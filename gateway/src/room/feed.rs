@@ -203,6 +203,7 @@ impl Feed {
                     Event::Left { author, .. } => drop(inner.departed.insert(*author)),
                     Event::Joined { author, .. } => drop(inner.departed.remove(author)),
                     Event::Deleted { target, .. } => inner.ring.erase(target.seq),
+                    Event::Expired { target, .. } => inner.ring.expire(target.seq),
                     Event::UserErased { author, .. } => {
                         inner.ring.erase_of(Some(*author));
                         inner.departed.insert(*author);

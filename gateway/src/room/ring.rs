@@ -123,6 +123,17 @@ impl Ring {
         }
     }
 
+    /// Lets everything up to a sequence go, and the texts that later edits gave it.
+    pub fn expire(&mut self, upto: u64) {
+        while let Some(oldest) = self.events.pop_front_if(|shown| shown.seq <= upto) {
+            self.bytes -= oldest.bytes;
+        }
+        self.floor = self.floor.max(upto.min(self.seen));
+        for shown in self.events.iter_mut().filter(|shown| shown.is_text_of_any_up_to(upto)) {
+            *shown = Arc::new(shown.erased());
+        }
+    }
+
     /// Takes out every text of a person, or of everybody.
     pub fn erase_of(&mut self, author: Option<UserId>) {
         for shown in &mut self.events {
@@ -232,6 +243,27 @@ mod tests {
         let mut full = ring(10, [11, 12, 13]);
         full.extend_back(5, &[shown(6, 10), shown(10, 10)]);
         assert!(matches!(full.after(5, 9), After::Older));
+    }
+
+    #[test]
+    fn what_has_expired_is_not_in_the_ring_any_more() {
+        let mut ring = ring(10, [11, 12, 14]);
+        let body = || protocol::Text::from(protocol::Body::parse("text").unwrap());
+        let edit = |seq, of| {
+            let (id, author) = (MessageId::new(), UserId::new());
+            let target = protocol::Target { id, author, seq: of };
+            let event = Event::Edited { id, author, target, body: body() };
+            let stored = StoredEvent { seq, at: Timestamp::from_millis(0), event };
+            Arc::new(Shown::new(stored, 0, "a".into(), 10))
+        };
+        ring.push(edit(15, 12));
+        ring.push(edit(16, 14));
+        ring.expire(12);
+        assert!(matches!(ring.after(11, 9), After::Older), "the log says what comes next");
+        assert_eq!(seqs(ring.after(12, 9)), [14, 15, 16]);
+        let texts: Vec<_> = ring.events.iter().map(|shown| shown.has_text()).collect();
+        assert_eq!(texts, [false, false, true]);
+        assert_eq!(ring.bytes, 30);
     }
 
     #[test]

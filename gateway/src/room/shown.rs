@@ -83,6 +83,11 @@ impl Shown {
         }
     }
 
+    /// Whether it gives another text to something up to this sequence.
+    pub fn is_text_of_any_up_to(&self, seq: u64) -> bool {
+        matches!(&self.what, Entry::Event(Event::Edited { target, .. }) if target.seq <= seq)
+    }
+
     /// The event, if its text is still there.
     pub fn stored(&self) -> Option<StoredEvent> {
         match &self.what {

@@ -39,6 +39,8 @@ pub fn event_frame(shown: &Shown) -> EventFrame {
         Event::Created { name, .. } => EventFrame::Created { head, name },
         Event::Joined { .. } => EventFrame::Joined(head),
         Event::Left { .. } => EventFrame::Left(head),
+        Event::Retention { keep, .. } => EventFrame::Retention { head, keep },
+        Event::Expired { target, .. } => EventFrame::Expired { head, upto: target.seq },
         Event::UserErased { .. } => EventFrame::UserErased(head),
         // Members are shown out before they are given it.
         Event::RoomErased { .. } => EventFrame::Erased(head),
@@ -60,6 +62,7 @@ pub fn row_frame(named: &NamedRow) -> EventFrame {
         What::Created { name } => EventFrame::Created { head, name: name.clone() },
         What::Joined => EventFrame::Joined(head),
         What::Left => EventFrame::Left(head),
+        What::Retention { keep } => EventFrame::Retention { head, keep: *keep },
         What::UserErased => EventFrame::UserErased(head),
         What::Erased => EventFrame::Erased(head),
         What::Unopened => EventFrame::Unopened(head),
@@ -89,6 +92,8 @@ pub fn event_row(shown: &Shown) -> EventRow {
             Event::Created { name, .. } => RowKind::Created { room_name: name.clone() },
             Event::Joined { .. } => RowKind::Joined,
             Event::Left { .. } => RowKind::Left,
+            Event::Retention { keep, .. } => RowKind::Retention { days: keep.get() },
+            Event::Expired { target, .. } => RowKind::Expired { upto: target.seq },
             Event::UserErased { .. } => RowKind::UserErased,
             Event::RoomErased { .. } => RowKind::Erased { row: false },
             Event::Edited { target, body, .. } => {
@@ -120,6 +125,7 @@ pub fn row(named: &NamedRow) -> EventRow {
         What::Created { name } => RowKind::Created { room_name: name.clone() },
         What::Joined => RowKind::Joined,
         What::Left => RowKind::Left,
+        What::Retention { keep } => RowKind::Retention { days: keep.get() },
         What::UserErased => RowKind::UserErased,
         What::Erased => RowKind::Erased { row: true },
         What::Unopened => RowKind::Unopened { target: None },

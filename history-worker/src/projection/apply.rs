@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use broker::Record;
 use protocol::event::Unreadable;
 use protocol::view::{SealedRow, What};
-use protocol::{Event, RoomSlug, SealedStored, Target, limits};
+use protocol::{Event, KeepDays, RoomSlug, SealedStored, Target, limits};
 
 use super::{
-    Aside, Batch, Change, Ended, Entry, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place, Reason,
-    RoomState, Sent, SentKey, Text,
+    Aside, Batch, Change, Ended, Entry, Expired, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place,
+    Reason, RoomState, Sent, SentKey, Text,
 };
 
 /// Reactions that one message may hold, each person's by itself. More are ignored.
@@ -71,6 +71,9 @@ impl Projecting<'_> {
             kept.before = std::mem::replace(&mut state.last_message, state.count);
         }
         self.sent.insert(key, Sent { number: state.count, seq: stored.seq });
+        if let Event::Retention { keep, .. } = stored.event {
+            self.batch.retained.insert(room.clone(), keep);
+        }
         self.batch.rooms.insert(room.clone(), state);
         self.batch.rows.insert(place, kept);
         Ok(())
@@ -80,12 +83,23 @@ impl Projecting<'_> {
     fn end(&mut self, room: &RoomSlug, stored: &SealedStored) {
         let creator = self.room(room).map_or(stored.event.author(), |state| state.creator);
         self.batch.rooms.insert(room.clone(), RoomState { erased: true, ..RoomState::new(creator) });
+        self.batch.retained.insert(room.clone(), KeepDays::FOREVER);
         self.batch.ended.push(Ended { room: room.clone(), seq: stored.seq, id: stored.event.id() });
     }
 
     fn change(&mut self, room: &RoomSlug, stored: &SealedStored, target: Target) -> Result<(), Reason> {
-        if self.room(room).is_none() {
-            return Err(Reason::Unreadable(Unreadable::NoRoom));
+        let Some(state) = self.room(room) else { return Err(Reason::Unreadable(Unreadable::NoRoom)) };
+        if let Event::Expired { keep, .. } = stored.event {
+            self.expire(room, stored, (target, keep));
+            return Ok(());
+        }
+        if target.seq <= state.expired {
+            if stored.event.body().is_some() {
+                // It brings a text of what is gone.
+                self.batch.erase.insert(stored.seq, LogEntry::of(room, stored));
+            }
+            self.batch.ignored.push((stored.seq, Ignored::Expired));
+            return Ok(());
         }
         let sent = self.sent(&SentKey::of_target(room, target));
         let place = sent.map(|sent| Place::new(room, sent.number));
@@ -110,6 +124,46 @@ impl Projecting<'_> {
             Err(ignored) => self.batch.ignored.push((stored.seq, ignored)),
         }
         Ok(())
+    }
+
+    /// All up to the target is gone. Told twice, or of something that went before, it changes nothing.
+    fn expire(&mut self, room: &RoomSlug, stored: &SealedStored, (target, keep): (Target, KeepDays)) {
+        let Some(mut state) = self.room(room).cloned() else { return };
+        state.keep = keep;
+        state.expired = state.expired.max(target.seq);
+        state.first = self.first_behind(room, &state, target);
+        if state.last_message < state.first {
+            state.last_message = 0;
+        }
+        if state.first > state.count {
+            state.last_seq = 0;
+        }
+        let (seq, id, upto) = (stored.seq, stored.event.id(), state.expired);
+        self.batch.expired.push(Expired { room: room.clone(), seq, id, upto });
+        self.batch.retained.insert(room.clone(), keep);
+        self.batch.rooms.insert(room.clone(), state);
+        self.batch.changes.extend(Change::of(room, stored, 0));
+    }
+
+    /// The number of the first row that has not expired. The log may have lost the target already, with what was before it.
+    fn first_behind(&mut self, room: &RoomSlug, state: &RoomState, target: Target) -> u64 {
+        let known = self.sent(&SentKey::of_target(room, target)).filter(|sent| sent.seq == state.expired);
+        if let Some(known) = known {
+            return known.number + 1;
+        }
+        let mut number = state.first;
+        while number <= state.count {
+            let place = Place::new(room, number);
+            match self.kept(&place) {
+                Some(kept) if kept.row.seq <= state.expired => number += 1,
+                Some(_) => break,
+                None => {
+                    self.batch.unknown.insert(place);
+                    break;
+                }
+            }
+        }
+        number
     }
 
     fn edit(&mut self, place: Option<&Place>, stored: &SealedStored) -> Result<(), Ignored> {
@@ -188,6 +242,10 @@ impl Projecting<'_> {
     fn find_last_message(&mut self, room: &RoomSlug) {
         let Some(mut state) = self.room(room).cloned() else { return };
         while state.last_message > 0 {
+            if state.last_message < state.first {
+                state.last_message = 0;
+                break;
+            }
             let place = Place::new(room, state.last_message);
             match self.kept(&place) {
                 Some(kept) if kept.is_message() => break,
@@ -205,8 +263,11 @@ impl Projecting<'_> {
         self.batch.rooms.get(room).or_else(|| self.known.rooms.get(room))
     }
 
+    /// Where the event with an id is. What has expired was never there.
     fn sent(&self, key: &SentKey) -> Option<Sent> {
-        self.sent.get(key).or_else(|| self.known.sent.get(key)).copied()
+        let first = self.room(&key.room).map_or(1, |state| state.first);
+        let sent = self.sent.get(key).or_else(|| self.known.sent.get(key)).copied();
+        sent.filter(|sent| sent.number >= first)
     }
 
     fn is_given(&self, mark: &Mark) -> bool {
@@ -249,8 +310,10 @@ fn state_after(before: Option<&RoomState>, event: &SealedStored) -> Result<RoomS
         (Some(_), Event::Created { .. }) => return Err(Reason::RoomExists),
         (Some(state), _) => state.clone(),
     };
-    if let Event::UserErased { author, .. } = event.event {
-        state.erased_people.push(author);
+    match event.event {
+        Event::UserErased { author, .. } => state.erased_people.push(author),
+        Event::Retention { keep, .. } => state.keep = keep,
+        _ => {}
     }
     state.count += 1;
     state.last_seq = event.seq;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use protocol::event::SealedReaction;
 use protocol::view::{Reactors, SealedRow, What};
 use protocol::{
-    Event, MessageId, RoomSlug, SealedEvent, SealedStored, SealedText, Tag, Target, Timestamp, UserId, limits,
+    Event, KeepDays, MessageId, RoomSlug, SealedEvent, SealedStored, SealedText, Tag, Target, Timestamp,
+    UserId, limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +71,7 @@ pub struct Change {
     pub id: MessageId,
     pub author: UserId,
     pub target: Target,
-    /// The number of the row; 0 for a deleted message that was not in the log any more.
+    /// The number of the row; 0 for a deleted message that was not in the log any more, and for what is not about one row.
     pub number: u64,
     pub what: Changed,
 }
@@ -79,8 +80,19 @@ pub struct Change {
 #[serde(rename_all = "snake_case")]
 pub enum Changed {
     Edited,
-    Deleted { of: Timestamp, hash: String },
-    Reacted { reaction: SealedReaction, on: bool },
+    Deleted {
+        of: Timestamp,
+        hash: String,
+    },
+    Reacted {
+        reaction: SealedReaction,
+        on: bool,
+    },
+    /// Not one row, but all up to the target are gone.
+    Expired {
+        of: Timestamp,
+        keep: KeepDays,
+    },
 }
 
 /// A message or an edit where the log holds it.
@@ -108,6 +120,15 @@ pub struct Ended {
     pub id: MessageId,
 }
 
+/// That all of a room up to a sequence has expired, and the event that says so: what the log and the database have of it must go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expired {
+    pub room: RoomSlug,
+    pub seq: u64,
+    pub id: MessageId,
+    pub upto: u64,
+}
+
 /// Why a change changes nothing. It is no fault of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ignored {
@@ -118,6 +139,8 @@ pub enum Ignored {
     NotTheAuthor,
     /// The message holds as many reactions as one may.
     Full,
+    /// What it would change has expired.
+    Expired,
     /// The whole room was erased before.
     RoomErased,
 }
@@ -150,6 +173,9 @@ pub struct Batch {
     /// What must go from the log, by sequence.
     pub erase: BTreeMap<u64, LogEntry>,
     pub ended: Vec<Ended>,
+    pub expired: Vec<Expired>,
+    /// Rooms of which somebody said how long they keep things.
+    pub retained: BTreeMap<RoomSlug, KeepDays>,
     pub asides: Vec<Aside>,
     /// The rooms that changed, as they are after the batch.
     pub rooms: BTreeMap<RoomSlug, RoomState>,
@@ -221,10 +247,12 @@ impl Changed {
             Event::Reacted { reaction, on, .. } => {
                 Some(Self::Reacted { reaction: reaction.clone(), on: *on })
             }
+            Event::Expired { of, keep, .. } => Some(Self::Expired { of: *of, keep: *keep }),
             Event::Created { .. }
             | Event::Joined { .. }
             | Event::Left { .. }
             | Event::Message { .. }
+            | Event::Retention { .. }
             | Event::UserErased { .. }
             | Event::RoomErased { .. } => None,
         }
@@ -240,6 +268,16 @@ impl Change {
     }
 }
 
+impl Change {
+    /// Whether it is to be seen still in a room of which all up to a sequence has expired.
+    pub const fn counts(&self, expired: u64) -> bool {
+        match self.what {
+            Changed::Expired { .. } => self.seq > expired,
+            _ => self.target.seq > expired,
+        }
+    }
+}
+
 impl Ignored {
     /// A word for metrics.
     pub const fn code(self) -> &'static str {
@@ -248,6 +286,7 @@ impl Ignored {
             Self::Erased => "erased_message",
             Self::NotTheAuthor => "not_the_author",
             Self::Full => "reactions_full",
+            Self::Expired => "expired_message",
             Self::RoomErased => "room_erased",
         }
     }
@@ -257,6 +296,12 @@ impl Batch {
     /// Events that are in the history with this batch.
     pub fn events(&self) -> u64 {
         (self.rows.len() + self.changes.len() + self.ended.len()) as u64
+    }
+
+    /// Whether log or database have something now that must go, or may have.
+    pub fn leaves_something_to_erase(&self) -> bool {
+        let is_little = self.erase.is_empty() && self.ended.is_empty() && self.expired.is_empty();
+        !is_little || !self.retained.is_empty()
     }
 
     /// Entries of the log that it is made of.

@@ -46,6 +46,7 @@ pub struct Database {
     pub erase: BTreeMap<u64, LogEntry>,
     pub asides: Vec<Aside>,
     pub ended: Vec<Ended>,
+    pub expired: Vec<Expired>,
     pub ignored: Vec<(u64, Ignored)>,
     pub duplicates: u64,
 }
@@ -112,15 +113,48 @@ impl Database {
         self.erase.extend(batch.erase);
         self.asides.extend(batch.asides);
         self.ended.extend(batch.ended);
+        self.expired.extend(batch.expired);
         self.ignored.extend(batch.ignored);
         self.duplicates += batch.duplicates;
         self.rooms.extend(batch.rooms);
     }
 
+    /// Without what has expired, as when nothing of it is left.
+    pub fn swept(mut self) -> Self {
+        let rooms = &self.rooms;
+        let first = |room: &RoomSlug| rooms[room].first;
+        let expired = |room: &RoomSlug| rooms[room].expired;
+        self.kept.retain(|place, _| place.number >= first(&place.room));
+        self.sent.retain(|key, sent| sent.number >= first(&key.room));
+        self.marks.retain(|mark, _| mark.place.number >= first(&mark.place.room));
+        self.changes.retain(|change| change.counts(expired(&change.room)));
+        self.texts.retain(|text| text.message > expired(&text.entry.room));
+        self
+    }
+
+    /// What the log has lost when everything was erased from it that had to be.
+    pub fn thinned(&self, log: Vec<Record>) -> Vec<Record> {
+        let mut upto: HashMap<&RoomSlug, u64> = HashMap::new();
+        for expired in &self.expired {
+            let known = upto.entry(&expired.room).or_default();
+            *known = (*known).max(expired.upto);
+        }
+        let expired = |room: &RoomSlug| upto.get(room).copied().unwrap_or(0);
+        let texts = self.texts.iter().filter(|text| text.message <= expired(&text.entry.room));
+        let texts: BTreeSet<_> = texts.map(|text| text.entry.seq).collect();
+        let is_left = |record: &Record| {
+            let is_old = room_of(&record.subject).is_some_and(|room| record.seq <= expired(&room));
+            let begins = SealedEvent::decode(&record.payload).is_ok_and(|event| event.begins_log());
+            !(self.erase.contains_key(&record.seq) || texts.contains(&record.seq) || (is_old && !begins))
+        };
+        log.into_iter().filter(is_left).collect()
+    }
+
     /// A room as it is shown.
     fn shown(&self, room: &str) -> Vec<SealedRow> {
         let state = &self.rooms[&slug(room)];
-        let of_room = self.kept.iter().filter(|(place, _)| place.room == slug(room));
+        let is_shown = |place: &Place| place.room == slug(room) && place.number >= state.first;
+        let of_room = self.kept.iter().filter(|(place, _)| is_shown(place));
         let rows = of_room.map(|(place, kept)| {
             let marks = self.marks.iter().filter(|(mark, _)| mark.place == *place);
             let mut marks: Vec<_> = marks.map(|(mark, given)| (given.clone(), mark.clone())).collect();

@@ -41,7 +41,7 @@ impl Answers {
     ) -> Result<(Vec<SealedStored>, u64), StoreError> {
         let AfterQuery { room, after, limit, .. } = query;
         let first = after.saturating_add(1);
-        let place = self.place(room, state, (Rising::Sequence, first)).await?;
+        let place = self.store.place(room, state, (Rising::Sequence, first)).await?;
         let edition = state.edition(room);
         let rows = self.store.rows(edition, paging::from(place, state.count, *limit as u64)).await?;
         let end = applied.saturating_add(1).max(first);
@@ -56,7 +56,8 @@ impl Answers {
             }
         }
         let pieces = rows.into_iter().map(Piece::Row).chain(changes.into_iter().map(Piece::Change));
-        let mut pieces: Vec<_> = pieces.filter(|piece| piece.seq() <= reached).collect();
+        let mut pieces: Vec<_> =
+            pieces.filter(|piece| piece.seq() <= reached && !piece.is_about_expired(state)).collect();
         pieces.sort_unstable_by_key(Piece::seq);
         if pieces.len() > *limit {
             pieces.truncate(*limit);
@@ -103,6 +104,14 @@ impl Piece {
             Self::Change(change) => change.seq,
         }
     }
+
+    /// Whether it changes what is gone.
+    const fn is_about_expired(&self, state: &RoomState) -> bool {
+        match self {
+            Self::Row(_) => false,
+            Self::Change(change) => !change.counts(state.expired),
+        }
+    }
 }
 
 fn of_row(row: &SealedRow) -> Option<SealedStored> {
@@ -111,6 +120,7 @@ fn of_row(row: &SealedRow) -> Option<SealedStored> {
         What::Created { name } => Event::Created { id, author, name: name.clone() },
         What::Joined => Event::Joined { id, author },
         What::Left => Event::Left { id, author },
+        What::Retention { keep } => Event::Retention { id, author, keep: *keep },
         What::UserErased => Event::UserErased { id, author },
         What::Message(_) => return store::message(row),
         What::Erased | What::Unopened => return None,
@@ -126,6 +136,7 @@ fn of_change(change: &Change, body: Option<&SealedText>) -> Option<SealedStored>
         Changed::Reacted { reaction, on } => {
             Event::Reacted { id, author, target, reaction: reaction.clone(), on: *on }
         }
+        Changed::Expired { of, keep } => Event::Expired { id, author, target, of: *of, keep: *keep },
     };
     Some(SealedStored { seq: change.seq, at: change.at, event })
 }

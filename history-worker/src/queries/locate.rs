@@ -30,7 +30,7 @@ impl Answers {
             Since::Seq(seq) => (Rising::Sequence, seq),
             Since::Time(time) => (Rising::Time, u64::try_from(time.as_millis()).unwrap_or(0)),
         };
-        let place = self.place(room, state, (rising, target)).await?;
+        let place = self.store.place(room, state, (rising, target)).await?;
         let numbers = paging::from(place, state.count, count);
         if numbers.is_empty() {
             return Ok(None);

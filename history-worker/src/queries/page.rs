@@ -22,10 +22,10 @@ impl Answers {
 
     async fn page_of(&self, query: &PageQuery, state: &RoomState, page: Page) -> Result<Page, StoreError> {
         let edition = state.edition(&query.room);
-        let place = self.place(&query.room, state, (Rising::Sequence, query.before)).await?;
-        let numbers = paging::before(place, query.limit as u64);
+        let place = self.store.place(&query.room, state, (Rising::Sequence, query.before)).await?;
+        let numbers = paging::before(place, state.first, query.limit as u64);
         // The row before the page is read with it, for its sequence.
-        let first = numbers.start.saturating_sub(1).max(1);
+        let first = numbers.start.saturating_sub(1).max(state.first);
         let mut kept = self.store.rows(edition, first..numbers.end).await?;
         if kept.len() as u64 != numbers.end - first {
             return Err(StoreError::Malformed("number"));

@@ -174,6 +174,7 @@ impl Loading<'_> {
             Line::Text(text) => self.batch.texts.push(text),
             Line::Erase(entry) => drop(self.batch.erase.insert(entry.seq, entry)),
             Line::Ended(ended) => self.batch.ended.push(ended),
+            Line::Expired(expired) => self.batch.expired.push(expired),
             Line::Aside(aside) => self.store.load_aside(self.part, &aside).await?,
             Line::Begin(_) | Line::End { .. } => {}
         }
@@ -199,7 +200,7 @@ impl Loading<'_> {
     async fn end_room(&mut self) -> Result<(), Error> {
         self.write().await?;
         match self.room.take() {
-            Some((room, state)) => Ok(self.store.load_room(&room, &state).await?),
+            Some((room, state)) => Ok(self.store.load_room(self.part, &room, &state).await?),
             None => Ok(()),
         }
     }

@@ -70,7 +70,7 @@ impl Walk {
     async fn room(&mut self, room: RoomSlug, state: RoomState) -> Result<(), Stopped> {
         self.say(&Line::Room { room: room.clone(), state: state.clone() }).await?;
         let edition = state.edition(&room);
-        for first in (1..=state.count).step_by(ROWS as usize) {
+        for first in (state.first..=state.count).step_by(ROWS as usize) {
             self.rows(edition, first).await?;
         }
         let mut from = 0;
@@ -78,7 +78,8 @@ impl Walk {
             let changes = self.store.changes(edition, from..u64::MAX, CHANGES).await?;
             let Some(last) = changes.last() else { break };
             from = last.seq + 1;
-            self.say_all(changes.into_iter().map(Line::Change)).await?;
+            let changes = changes.into_iter().filter(|change| change.counts(state.expired));
+            self.say_all(changes.map(Line::Change)).await?;
         }
         let mut last = None;
         loop {
@@ -129,6 +130,13 @@ impl Walk {
         {
             behind = last.seq;
             self.say_all(ended.into_iter().map(Line::Ended)).await?;
+        }
+        behind = 0;
+        while let expired = self.store.expired_behind(self.part, behind).await?
+            && let Some(last) = expired.last()
+        {
+            behind = last.expired.seq;
+            self.say_all(expired.into_iter().map(|one| Line::Expired(one.expired))).await?;
         }
         Ok(())
     }

@@ -6,13 +6,16 @@ use std::ops::Range;
 use protocol::view::{SealedRow, What};
 use protocol::{Event, MessageId, RoomSlug, SealedStored, UserId};
 
+use surrealdb::types::RecordId;
+
 use super::change_rows::ChangeRow;
 use super::event_rows::{EventRow, ReactionRow, SentRow, event_id, mark, sent_range};
 use super::rows::{natural, numbered_range};
 use super::tables::{CHANGE, EVENT, REACTION};
 use super::{Store, StoreError};
 use crate::edition::{Edition, Editions};
-use crate::projection::{Change, GivenAt, Kept, Mark, Place};
+use crate::paging::Search;
+use crate::projection::{Change, GivenAt, Kept, Mark, Place, RoomState};
 
 /// What rises with a room's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +41,47 @@ impl Store {
         edition: Edition<'_>,
         numbers: Range<u64>,
     ) -> Result<Vec<(u64, Kept)>, StoreError> {
-        let range = numbered_range(EVENT, edition, numbers);
-        let rows: Vec<EventRow> = self.select_range("SELECT * FROM $range", range).await?;
+        let limit = numbers.end.saturating_sub(numbers.start);
+        self.some_numbered(numbered_range(EVENT, edition, numbers), limit).await
+    }
+
+    /// The first `limit` rows of a range, each with its number.
+    pub(super) async fn some_numbered(
+        &self,
+        range: RecordId,
+        limit: u64,
+    ) -> Result<Vec<(u64, Kept)>, StoreError> {
+        let statement = format!("SELECT * FROM $range LIMIT {limit}");
+        let rows: Vec<EventRow> = self.select_range(&statement, range).await?;
         rows.into_iter().map(|row| row.kept().map(|(place, kept)| (place.number, kept))).collect()
+    }
+
+    /// The number of the room's first row that has come so far; one more than that of its last row when there is none.
+    pub async fn place(
+        &self,
+        room: &RoomSlug,
+        state: &RoomState,
+        (rising, target): (Rising, u64),
+    ) -> Result<u64, StoreError> {
+        if state.rows() == 0 {
+            return Ok(state.count + 1);
+        }
+        let edition = state.edition(room);
+        let last = match rising {
+            Rising::Sequence => state.last_seq,
+            Rising::Time => self.rising(edition, rising, &[state.count]).await?[0],
+        };
+        if target > last {
+            return Ok(state.count + 1);
+        }
+        let mut search = Search::new(target, state.first..=state.count);
+        loop {
+            if let Some(number) = search.found() {
+                return Ok(number);
+            }
+            let probes = search.probes();
+            search.narrow(&probes, &self.rising(edition, rising, &probes).await?);
+        }
     }
 
     /// Rows whose numbers follow each other from `first` on, as they are shown, without the reactions of people who were erased.
@@ -121,6 +162,9 @@ impl Store {
         let mut rows = Vec::new();
         for sent in found {
             let (_, sent) = sent.sent()?;
+            if sent.number < state.first {
+                continue;
+            }
             let kept = self.rows(edition, sent.number..sent.number + 1).await?;
             rows.extend(self.shown(edition, sent.number, (kept, &state.erased_people)).await?);
         }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::rows::{
-    int, natural, number_in, numbered_key, room_in, row_key, sealed_bytes, sealed_text, shard_key,
+    int, keep_days, natural, number_in, numbered_key, room_in, row_key, sealed_bytes, sealed_text, shard_key,
 };
 use super::tables::{CHANGE, ENDED, ERASE, TEXT};
 use crate::edition::Editions;
@@ -24,13 +24,16 @@ pub(super) struct ChangeRow {
     pub target_author: Uuid,
     pub target_seq: i64,
     pub number: i64,
-    /// Of a deletion: when the message had been stored, and what its text hashed to.
+    /// Of a deletion: when the message had been stored, and what its text hashed to. When something had happened last before all
+    /// up to the target expired.
     pub of_ms: Option<i64>,
     pub hash: Option<String>,
     /// Of a reaction: its tag and its box, which this event brought.
     pub tag: Option<String>,
     pub sealed: Option<Bytes>,
     pub on: Option<bool>,
+    /// Of what has expired.
+    pub keep_days: Option<i64>,
 }
 
 /// Which message, and where in the log, is its key.
@@ -82,6 +85,7 @@ impl ChangeRow {
             tag: None,
             sealed: None,
             on: None,
+            keep_days: None,
         };
         match &change.what {
             Changed::Edited => {}
@@ -95,6 +99,11 @@ impl ChangeRow {
                 row.tag = Some(reaction.tag.to_string());
                 row.sealed = Some(sealed_bytes(&reaction.text));
                 row.on = Some(*on);
+            }
+            Changed::Expired { of, keep } => {
+                "expired".clone_into(&mut row.kind);
+                row.of_ms = Some(of.as_millis());
+                row.keep_days = Some(i64::from(keep.get()));
             }
         }
         row
@@ -113,6 +122,10 @@ impl ChangeRow {
                 let reaction = SealedReaction { tag, author: UserId(self.author), text };
                 Changed::Reacted { reaction, on }
             }
+            ("expired", Some(of_ms), ..) => Changed::Expired {
+                of: Timestamp::from_millis(of_ms),
+                keep: keep_days(self.keep_days.unwrap_or(0))?,
+            },
             _ => return Err(StoreError::Malformed("change")),
         };
         let target = Target {

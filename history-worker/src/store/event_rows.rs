@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::rows::{
-    int, natural, number_in, numbered_key, parts, range, room_in, row_key, sealed_bytes, sealed_text, text,
+    int, keep_days, natural, number_in, numbered_key, parts, range, room_in, row_key, sealed_bytes,
+    sealed_text, text,
 };
 use super::tables::{EVENT, REACTION, SENT};
 use crate::edition::{Edition, Editions};
@@ -29,6 +30,8 @@ pub(super) struct EventRow {
     /// See [`Kept::before`].
     pub before: Option<i64>,
     pub given: Option<Vec<GivenRow>>,
+    /// Of a room that was told how long it keeps things.
+    pub keep_days: Option<i64>,
 }
 
 #[derive(Debug, SurrealValue)]
@@ -92,6 +95,7 @@ impl EventRow {
             What::Created { name } => ("created", Some(name), None),
             What::Joined => ("joined", None, None),
             What::Left => ("left", None, None),
+            What::Retention { .. } => ("retention", None, None),
             What::UserErased => ("user_erased", None, None),
             What::Message(content) => ("message", Some(&content.body), content.edited_at),
             What::Erased | What::Unopened => ("erased", None, None),
@@ -110,6 +114,10 @@ impl EventRow {
             hash: kept.hash.clone(),
             before: (kept.before > 0).then(|| int(kept.before)),
             given: (!given.is_empty()).then_some(given),
+            keep_days: match what {
+                What::Retention { keep } => Some(i64::from(keep.get())),
+                _ => None,
+            },
         }
     }
 
@@ -123,6 +131,7 @@ impl EventRow {
             ("created", Some(name)) => What::Created { name },
             ("joined", _) => What::Joined,
             ("left", _) => What::Left,
+            ("retention", _) => What::Retention { keep: keep_days(self.keep_days.unwrap_or(0))? },
             ("user_erased", _) => What::UserErased,
             ("message", Some(body)) => {
                 let edited_at = self.edited_ms.map(Timestamp::from_millis);

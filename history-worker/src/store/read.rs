@@ -17,7 +17,7 @@ use super::rows::{
 use super::tables::{CHANGE, ENDED, ERASE, EVENT, REACTION, ROOM, SENT, TEXT};
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
-use crate::edition::Editions;
+use crate::edition::{Edition, Editions};
 use crate::projection::{Ended, Kept, LogEntry, Mark, Part, Place, RoomState, Sent, SentKey, Text};
 
 /// What of a shard's log is set aside.
@@ -103,14 +103,22 @@ impl Store {
         messages: impl IntoIterator<Item = &(RoomSlug, u64)>,
     ) -> Result<Vec<Text>, StoreError> {
         let messages = messages.into_iter();
-        let ranges = messages.map(|(room, seq)| numbered_range(TEXT, editions.of(room), *seq..seq + 1));
         let mut texts = Vec::new();
-        for range in ranges {
-            let rows: Vec<TextRow> = self.select_range("SELECT * FROM $range", range).await?;
-            let found = rows.into_iter().map(TextRow::text);
-            texts.extend(found.collect::<Result<Vec<_>, _>>()?);
+        for (room, seq) in messages {
+            texts.extend(self.texts_between(editions.of(room), *seq..seq + 1).await?);
         }
         Ok(texts)
+    }
+
+    /// The same, of the messages with these sequences.
+    pub async fn texts_between(
+        &self,
+        edition: Edition<'_>,
+        messages: Range<u64>,
+    ) -> Result<Vec<Text>, StoreError> {
+        let range = numbered_range(TEXT, edition, messages);
+        let rows: Vec<TextRow> = self.select_range("SELECT * FROM $range", range).await?;
+        rows.into_iter().map(TextRow::text).collect()
     }
 
     /// The first of what must go from the shard's log, at most 100 entries.
@@ -185,17 +193,21 @@ impl Store {
     /// Deletes all rows of a room under these generations, a few at a time.
     pub async fn delete_rows(&self, room: &RoomSlug, generations: Range<u64>) -> Result<(), StoreError> {
         for table in [EVENT, SENT, REACTION, CHANGE, TEXT] {
-            loop {
-                let range = generations_range(table, room, generations.clone());
-                let some: Vec<RecordId> =
-                    self.select_range("SELECT VALUE id FROM $range LIMIT 500", range).await?;
-                if some.is_empty() {
-                    break;
-                }
-                let _: Vec<RecordId> = self.select("DELETE $of RETURN NONE", some).await?;
-            }
+            self.delete_range(&generations_range(table, room, generations.clone())).await?;
         }
         Ok(())
+    }
+
+    /// Deletes what is in a range, a few at a time.
+    pub(super) async fn delete_range(&self, range: &RecordId) -> Result<(), StoreError> {
+        loop {
+            let some: Vec<RecordId> =
+                self.select_range("SELECT VALUE id FROM $range LIMIT 500", range.clone()).await?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            let _: Vec<RecordId> = self.select("DELETE $of RETURN NONE", some).await?;
+        }
     }
 
     pub(super) async fn select<T: SurrealValue>(

@@ -3,7 +3,7 @@
 use std::ops::{Bound, Range};
 
 use protocol::query::SetAside;
-use protocol::{MessageId, RoomSlug, Sealed, SealedText, StreamIdentity, Timestamp, UserId};
+use protocol::{KeepDays, MessageId, RoomSlug, Sealed, SealedText, StreamIdentity, Timestamp, UserId};
 use surrealdb::types::{Array, Bytes, RecordId, RecordIdKey, RecordIdKeyRange, SurrealValue, Value};
 use uuid::Uuid;
 
@@ -23,6 +23,10 @@ pub(super) struct RoomRow {
     pub erased_people: Vec<Uuid>,
     pub erased: bool,
     pub generation: i64,
+    /// Missing in rows from before anything could expire, as the two below.
+    pub first: Option<i64>,
+    pub expired: Option<i64>,
+    pub keep_days: Option<i64>,
 }
 
 /// A room in any layout.
@@ -80,6 +84,11 @@ pub(super) fn int(number: u64) -> i64 {
 
 pub(super) fn natural(number: i64, what: &'static str) -> Result<u64, StoreError> {
     u64::try_from(number).map_err(|_| StoreError::Malformed(what))
+}
+
+pub(super) fn keep_days(days: i64) -> Result<KeepDays, StoreError> {
+    let days = u16::try_from(days).ok().and_then(KeepDays::new);
+    days.ok_or(StoreError::Malformed("days"))
 }
 
 pub(super) fn array(parts: impl IntoIterator<Item = Value>) -> RecordIdKey {
@@ -192,6 +201,9 @@ impl RoomRow {
             erased_people: state.erased_people.iter().map(|user| user.0).collect(),
             erased: state.erased,
             generation: int(state.generation),
+            first: Some(int(state.first)),
+            expired: Some(int(state.expired)),
+            keep_days: Some(i64::from(state.keep.get())),
         }
     }
 
@@ -204,6 +216,9 @@ impl RoomRow {
             erased_people: self.erased_people.into_iter().map(UserId).collect(),
             erased: self.erased,
             generation: natural(self.generation, "generation")?,
+            first: natural(self.first.unwrap_or(1), "number")?,
+            expired: natural(self.expired.unwrap_or(0), "sequence")?,
+            keep: keep_days(self.keep_days.unwrap_or(0))?,
         };
         Ok((room_in(&self.id)?, state))
     }

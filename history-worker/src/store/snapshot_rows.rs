@@ -129,8 +129,9 @@ impl Store {
         self.run(transaction).await
     }
 
-    pub async fn load_room(&self, room: &RoomSlug, state: &RoomState) -> Result<(), StoreError> {
+    pub async fn load_room(&self, part: Part, room: &RoomSlug, state: &RoomState) -> Result<(), StoreError> {
         let mut transaction = Transaction::bare();
+        transaction.keep(part, &[(room.clone(), state.keep)].into());
         transaction.insert(ROOM, "rooms", vec![RoomRow::of(room, state).into_value()], "");
         self.run(transaction).await
     }

@@ -24,6 +24,8 @@ of_layout! {
     TEXT = "text";
     ERASE = "erase";
     ENDED = "ended";
+    EXPIRED = "expired";
+    KEEP = "keep";
     ROOM = "room";
     CHECKPOINT = "checkpoint";
     ASIDE = "aside";

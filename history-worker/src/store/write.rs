@@ -1,15 +1,20 @@
 //! The one transaction that changes the history.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use protocol::{KeepDays, RoomSlug};
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::change_rows::{ChangeRow, EndedRow, EraseRow, TextRow};
 use super::error::{MOVED, RELAID};
 use super::event_rows::{EventRow, ReactionRow, SentRow, reaction_id};
+use super::expiry_rows::{ExpiredRow, KeepRow, keep_id};
 use super::replay_rows::{ReplayRow, StaleRow, replay_id};
 use super::rows::{AsideRow, CheckpointRow, RoomRow, asides_between, checkpoint_id, int, numbered_range};
-use super::tables::{ASIDE, CHANGE, ENDED, ERASE, EVENT, LAYOUT, REACTION, ROOM, SENT, STALE, TEXT};
+use super::tables::{
+    ASIDE, CHANGE, ENDED, ERASE, EVENT, EXPIRED, KEEP, LAYOUT, REACTION, ROOM, SENT, STALE, TEXT,
+};
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
 use crate::edition::Editions;
@@ -24,11 +29,14 @@ const EVENT_CHANGES: &str = "ON DUPLICATE KEY UPDATE kind = $input.kind, by = $i
      edited_ms = $input.edited_ms, hash = $input.hash, given = $input.given";
 const ROOM_CHANGES: &str = "ON DUPLICATE KEY UPDATE count = $input.count, last_seq = $input.last_seq, \
      last_message = $input.last_message, erased_people = $input.erased_people, erased = $input.erased, \
-     generation = $input.generation, creator = $input.creator";
+     generation = $input.generation, creator = $input.creator, first = $input.first, expired = $input.expired, \
+     keep_days = $input.keep_days";
 /// A room that is made anew meets again what was set aside before.
 const ASIDE_CHANGES: &str = "ON DUPLICATE KEY UPDATE code = $input.code, reason = $input.reason";
+const KEEP_CHANGES: &str = "ON DUPLICATE KEY UPDATE keep_days = $input.keep_days, due_ms = $input.due_ms";
 const STALE_CHANGES: &str =
     "ON DUPLICATE KEY UPDATE generation = $input.generation, since_ms = $input.since_ms";
+const SENT_CHANGES: &str = "ON DUPLICATE KEY UPDATE number = $input.number, seq = $input.seq";
 const REACTION_CHANGES: &str =
     "ON DUPLICATE KEY UPDATE seq = $input.seq, by = $input.by, sealed = $input.sealed";
 
@@ -122,6 +130,7 @@ impl Transaction {
         self.reactions(editions, batch);
         self.texts(editions, batch);
         self.erasures(part, batch);
+        self.expiries(part, batch);
         let asides = batch.asides.iter().map(|aside| AsideRow::of(part, aside).into_value());
         self.insert(ASIDE, "asides", asides.collect(), ASIDE_CHANGES);
     }
@@ -154,7 +163,8 @@ impl Transaction {
         let event = |(place, kept)| EventRow::of(editions, place, kept).into_value();
         self.insert(EVENT, "events", batch.rows.iter().map(event).collect(), "");
         let sent = batch.rows.iter().map(|(place, kept)| SentRow::of(editions, place, kept).into_value());
-        self.insert(SENT, "sents", sent.collect(), "");
+        // An id whose event has expired may come again.
+        self.insert(SENT, "sents", sent.collect(), SENT_CHANGES);
         self.insert(EVENT, "changed", batch.changed.iter().map(event).collect(), EVENT_CHANGES);
         let changes = batch.changes.iter().map(|change| ChangeRow::of(editions, change).into_value());
         self.insert(CHANGE, "changes", changes.collect(), "");
@@ -196,6 +206,25 @@ impl Transaction {
         self.insert(ENDED, "ended", ended.collect(), "ON DUPLICATE KEY UPDATE room = $input.room");
         // An entry may wait to be erased already.
         self.insert(ERASE, "erase", erase.collect(), "ON DUPLICATE KEY UPDATE room = $input.room");
+    }
+
+    fn expiries(&mut self, part: Part, batch: &Batch) {
+        let expired = batch.expired.iter().map(|expired| ExpiredRow::of(part, expired).into_value());
+        // A room that is made anew meets again what has expired before.
+        self.insert(EXPIRED, "expired", expired.collect(), "ON DUPLICATE KEY UPDATE upto = $input.upto");
+        self.keep(part, &batch.retained);
+    }
+
+    /// Notes how long rooms keep things; they are looked at at once.
+    pub(super) fn keep(&mut self, part: Part, rooms: &BTreeMap<RoomSlug, KeepDays>) {
+        let (forever, for_days): (Vec<_>, Vec<_>) = rooms.iter().partition(|(_, keep)| keep.is_forever());
+        let rows = for_days.into_iter().map(|(room, keep)| KeepRow::of(part, room, *keep).into_value());
+        self.insert(KEEP, "keep", rows.collect(), KEEP_CHANGES);
+        if !forever.is_empty() {
+            let ids: Vec<_> = forever.into_iter().map(|(room, _)| keep_id(part, room)).collect();
+            self.statements.push_str("DELETE $keep_forever RETURN NONE;");
+            self.variables.insert("keep_forever", ids);
+        }
     }
 
     pub(super) fn insert(&mut self, table: &str, name: &str, rows: Vec<Value>, clause: &str) {

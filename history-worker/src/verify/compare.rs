@@ -111,7 +111,10 @@ impl<'a> Comparison<'a> {
             let deleted = self.said.deletions.get(&message).is_some_and(|deletion| deletion.seq != seq);
             deleted || self.said.changed_later.contains(&message)
         };
-        let counts = |seq: &u64, changing: &Changing| *seq >= self.log_begins && !is_lost(*seq, changing);
+        let counts = |seq: &u64, changing: &Changing| {
+            let is_left = changing.counts(*seq, self.said.expired);
+            is_left && *seq >= self.log_begins && !is_lost(*seq, changing)
+        };
         let mut found = Vec::new();
         for (seq, changing) in &self.said.changes {
             match held.get(seq) {

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use protocol::{Event, MessageId, SealedStored, SealedText, Tag, Target, Timestamp, UserId, limits};
+use protocol::{
+    Event, KeepDays, MessageId, SealedStored, SealedText, Tag, Target, Timestamp, UserId, limits,
+};
 
 use crate::projection::{Change, Changed, GivenAt, Kept, Mark, REACTIONS_MAX};
 
@@ -20,6 +22,7 @@ pub enum Kind {
     Created,
     Joined,
     Left,
+    Retention(KeepDays),
     UserErased,
     Message,
     Erased,
@@ -66,6 +69,7 @@ pub struct Changing {
     pub target: Target,
     what: &'static str,
     reaction: Option<(Tag, bool, Print)>,
+    expired: Option<(Timestamp, KeepDays)>,
 }
 
 /// All of a room as its log has it.
@@ -77,11 +81,16 @@ pub struct Said {
     pub deletions: HashMap<u64, Deletion>,
     /// Nothing of the room is left.
     pub is_erased: bool,
-    /// The room was erased after what is compared.
-    pub ends_later: bool,
+    /// The room was erased, or more of it has expired, after what is compared: the log may have lost some of that.
+    pub loses_later: bool,
+    /// Up to which sequence all has expired.
+    pub expired: u64,
     /// Messages, by their sequences, that are changed after what is compared: of a deleted one the log may have lost texts already.
     pub changed_later: HashSet<u64>,
+    creator: Option<UserId>,
     places: HashMap<(MessageId, UserId), u32>,
+    /// Rows before those that are left.
+    gone: u32,
 }
 
 impl Print {
@@ -99,11 +108,14 @@ impl Said {
         if self.is_erased {
             return;
         }
-        let is_known = began_before || !self.rows.is_empty();
+        let is_known = began_before || self.creator.is_some();
         match &stored.event {
             Event::RoomErased { .. } => *self = Self { is_erased: true, ..Self::default() },
             Event::Created { .. } if is_known => {}
-            Event::Created { .. } => self.add(stored),
+            Event::Created { author, .. } => {
+                self.creator = Some(*author);
+                self.add(stored);
+            }
             _ if !is_known => {}
             event => match event.target() {
                 None => self.add(stored),
@@ -114,17 +126,17 @@ impl Said {
 
     /// Whether the log has nothing of the room.
     pub const fn is_empty(&self) -> bool {
-        self.rows.is_empty() && !self.is_erased
+        self.rows.is_empty() && self.creator.is_none() && !self.is_erased
     }
 
     /// Who made the room, as far as the log says so.
-    pub fn creator(&self) -> Option<UserId> {
-        self.rows.first().filter(|line| line.kind == Kind::Created).map(|line| line.author)
+    pub const fn creator(&self) -> Option<UserId> {
+        self.creator
     }
 
     fn add(&mut self, stored: &SealedStored) {
         let key = (stored.event.id(), stored.event.author());
-        let Ok(place) = u32::try_from(self.rows.len()) else { return };
+        let Ok(place) = u32::try_from(self.rows.len()).map(|rows| self.gone + rows) else { return };
         // A copy is the event itself.
         if self.places.contains_key(&key) {
             return;
@@ -134,7 +146,16 @@ impl Said {
     }
 
     fn change(&mut self, stored: &SealedStored, target: Target) {
-        let place = self.places.get(&(target.id, target.author)).map(|place| *place as usize);
+        if stored.event.expires().is_some() {
+            self.expire(target.seq);
+            self.changes.extend(Changing::of(stored).map(|changing| (stored.seq, changing)));
+            return;
+        }
+        if target.seq <= self.expired {
+            return;
+        }
+        let place = self.places.get(&(target.id, target.author));
+        let place = place.map(|place| (place - self.gone) as usize);
         let line = place.and_then(|place| self.rows.get_mut(place));
         let is_message = line.as_ref().is_some_and(|line| line.kind == Kind::Message);
         let applies = match (&stored.event, line) {
@@ -159,12 +180,27 @@ impl Said {
     }
 }
 
+impl Said {
+    /// All up to this sequence is gone.
+    fn expire(&mut self, upto: u64) {
+        self.expired = self.expired.max(upto);
+        let gone = self.rows.partition_point(|line| line.seq <= self.expired);
+        for line in self.rows.drain(..gone) {
+            self.places.remove(&(line.id, line.author));
+        }
+        self.gone += u32::try_from(gone).unwrap_or(u32::MAX);
+        self.changes.retain(|seq, changing| changing.counts(*seq, self.expired));
+        self.deletions.retain(|seq, _| *seq > self.expired);
+    }
+}
+
 impl Line {
     fn of(stored: &SealedStored) -> Option<Self> {
         let (kind, text) = match &stored.event {
             Event::Created { name, .. } => (Kind::Created, Some(name)),
             Event::Joined { .. } => (Kind::Joined, None),
             Event::Left { .. } => (Kind::Left, None),
+            Event::Retention { keep, .. } => (Kind::Retention(*keep), None),
             Event::UserErased { .. } => (Kind::UserErased, None),
             Event::Message { body, .. } => (Kind::Message, Some(body)),
             _ => return None,
@@ -182,6 +218,7 @@ impl Line {
             What::Created { name } => (Kind::Created, Some(name), None),
             What::Joined => (Kind::Joined, None, None),
             What::Left => (Kind::Left, None, None),
+            What::Retention { keep } => (Kind::Retention(*keep), None, None),
             What::UserErased => (Kind::UserErased, None, None),
             What::Message(content) => (Kind::Message, Some(&content.body), content.edited_at),
             What::Erased | What::Unopened => (Kind::Erased, None, None),
@@ -268,13 +305,24 @@ impl Changing {
     }
 
     fn new(at: Timestamp, (id, author): (MessageId, UserId), target: Target, what: &Changed) -> Self {
-        let (what, reaction) = match what {
-            Changed::Edited => ("edited", None),
-            Changed::Deleted { .. } => ("deleted", None),
+        let mut changing = Self { at, id, author, target, what: "edited", reaction: None, expired: None };
+        match what {
+            Changed::Edited => {}
+            Changed::Deleted { .. } => changing.what = "deleted",
             Changed::Reacted { reaction, on } => {
-                ("reacted", Some((reaction.tag, *on, Print::of(&reaction.text))))
+                changing.what = "reacted";
+                changing.reaction = Some((reaction.tag, *on, Print::of(&reaction.text)));
             }
-        };
-        Self { at, id, author, target, what, reaction }
+            Changed::Expired { of, keep } => {
+                changing.what = "expired";
+                changing.expired = Some((*of, *keep));
+            }
+        }
+        changing
+    }
+
+    /// As [`Change::counts`].
+    pub const fn counts(&self, seq: u64, expired: u64) -> bool {
+        if self.expired.is_some() { seq > expired } else { self.target.seq > expired }
     }
 }

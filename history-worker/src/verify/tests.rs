@@ -8,7 +8,7 @@ use protocol::query::Difference;
 
 use super::compare::Comparison;
 use super::said::{Changing, Line, Said};
-use crate::projection::tests::cuts::{any_log, good_log, records};
+use crate::projection::tests::cuts::{any_log, expiring_log, good_log, records};
 use crate::projection::tests::{Database, PART};
 use crate::projection::{self, Entry, Kept};
 
@@ -27,7 +27,9 @@ fn said(log: &[broker::Record], room: &RoomSlug) -> Said {
 /// Compares a room of a database with a log.
 fn compared(said: &Said, room: &RoomSlug, database: &Database) -> Vec<Difference> {
     let mut comparison = Comparison::new(room, said, 1);
-    for (place, kept) in database.kept.iter().filter(|(place, _)| place.room == *room) {
+    let first = database.rooms.get(room).map_or(1, |state| state.first);
+    let is_read = |place: &projection::Place| place.room == *room && place.number >= first;
+    for (place, kept) in database.kept.iter().filter(|(place, _)| is_read(place)) {
         let marks = database.marks.iter().filter(|(mark, _)| mark.place == *place);
         let marks: Vec<_> = marks.map(|(mark, given)| (given.clone(), mark.clone())).collect();
         comparison.row(&Line::held(kept, &marks), kept.hash.as_deref());
@@ -67,6 +69,22 @@ proptest! {
         let [.., tea] = rooms();
         let said = said(&thinned, &tea);
         prop_assert_eq!(compared(&said, &tea, &whole), Vec::new());
+        prop_assert_eq!(compared(&said, &tea, &again), Vec::new());
+    }
+
+    /// Whether the log has lost already what has expired or not, and the history too: all of it is right.
+    #[test]
+    fn a_history_is_right_before_and_after_what_has_expired_is_gone(log in expiring_log()) {
+        let records = records(&log);
+        let [.., tea] = rooms();
+        let whole = Database::of(&records, &[]);
+        let thinned = whole.thinned(records.clone());
+        let again = Database::of(&thinned, &[]);
+        for log in [records, thinned.clone()] {
+            prop_assert_eq!(compared(&said(&log, &tea), &tea, &whole), Vec::new());
+        }
+        let said = said(&thinned, &tea);
+        prop_assert_eq!(compared(&said, &tea, &whole.swept()), Vec::new());
         prop_assert_eq!(compared(&said, &tea, &again), Vec::new());
     }
 

@@ -35,6 +35,8 @@ pub struct RoomPage<'a> {
     /// A fresh message id for the form when it is sent without the script.
     pub form_message_id: &'a str,
     pub may_moderate: bool,
+    /// For how many days the room keeps what happens in it; 0 for ever.
+    pub keep_days: u16,
 }
 
 /// The answer to `/room/<slug>/history/`: rows, oldest first, and
@@ -57,6 +59,10 @@ struct RoomTemplate<'a> {
     before: u64,
     last: u64,
     viewer: Viewer<'a>,
+    /// For how long the room keeps things.
+    keeps: String,
+    /// For how many days it can be told to keep them, how that is said, and whether it is so now.
+    keep_choices: Vec<(u16, String, bool)>,
     chars_max: usize,
 }
 
@@ -83,10 +89,19 @@ impl RoomPage<'_> {
             before: first_seq(&self.rows),
             last: self.rows.last().map_or(0, |row| row.seq),
             viewer: self.layout.viewer.unwrap_or(Viewer { id: "", name: "" }),
+            keeps: self.layout.words().keeps(self.keep_days),
+            keep_choices: keep_choices(self.layout.words(), self.keep_days),
             chars_max: protocol::limits::BODY_CHARS_MAX,
         }
         .render()
     }
+}
+
+/// What is usual, and what the room has now.
+fn keep_choices(w: &Words, now: u16) -> Vec<(u16, String, bool)> {
+    const USUAL: [u16; 6] = [1, 7, 30, 90, 365, 0];
+    let unusual = Some(now).filter(|now| !USUAL.contains(now));
+    unusual.into_iter().chain(USUAL).map(|days| (days, w.kept_for(days), days == now)).collect()
 }
 
 impl OlderFragment {

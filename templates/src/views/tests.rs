@@ -27,6 +27,7 @@ fn rows() -> Vec<EventRow> {
         RowKind::Message(MessageRow { text: NASTY.to_owned(), edited_at, reactions }),
         RowKind::Erased { row: true },
         RowKind::Left,
+        RowKind::Retention { days: 30 },
         RowKind::UserErased,
     ];
     kinds
@@ -79,7 +80,8 @@ fn room(lang: Lang, more_before: bool) -> String {
         rooms: rooms(),
         renew_after_s: 240,
         form_message_id: "0192f0c1-0000-7000-8000-000000000009",
-        may_moderate: false,
+        may_moderate: true,
+        keep_days: 30,
     }
     .render()
     .unwrap()

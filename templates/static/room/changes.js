@@ -22,6 +22,10 @@ const changesFor = (target, kind) =>
 function applyChange(change) {
   const { kind, target } = change.dataset;
   if (kind === "erased") return;
+  if (kind === "expired") {
+    expire(Number(change.dataset.upto));
+    return;
+  }
   const known = recent.get(target) ?? [];
   recent.delete(target);
   recent.set(target, kind === "deleted" ? [change] : [...known, change]);

@@ -107,6 +107,28 @@ function dropFromTop() {
   refoldAll([first]);
 }
 
+/** Everything up to a sequence is gone: the room keeps things no longer. */
+function expire(upto) {
+  const old = [...rows()].filter((row) => seqOf(row) <= upto);
+  if (old.includes(toolsRow())) hideTools();
+  old.forEach((row) => {
+    recent.delete(row.id);
+    leaveErased(row.id);
+    row.remove();
+  });
+  const first = firstRow();
+  if (!first && tail > 0) {
+    jumpToEnd();
+    return;
+  }
+  // What was above is gone too, whether it was loaded or not.
+  if (old.length > 0 || Number(older.dataset.before) <= upto) showBeginning(first?.dataset.seq ?? 0, false);
+  if (first) {
+    dress(first);
+    refoldAll([first]);
+  }
+}
+
 /** Shows the end of the room, however far away it is. */
 async function jumpToEnd() {
   place.fresh = 0;

@@ -2,6 +2,7 @@
 
 mod away;
 mod changing;
+mod expiring;
 mod links;
 mod looks;
 mod network;

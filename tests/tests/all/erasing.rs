@@ -73,6 +73,7 @@ async fn kinds(broker: &Broker, room: &str) -> Vec<String> {
         What::Created { .. } => "created".to_owned(),
         What::Joined => "joined".to_owned(),
         What::Left => "left".to_owned(),
+        What::Retention { .. } => "retention".to_owned(),
         What::UserErased => "user_erased".to_owned(),
         What::Message(content) => {
             let counts: Vec<_> = content.reactions.iter().map(|given| given.count.to_string()).collect();

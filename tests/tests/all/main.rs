@@ -24,6 +24,7 @@ mod presence;
 mod program;
 mod restoring;
 mod resume;
+mod retention;
 mod rooms;
 mod root_keys;
 mod sealed;

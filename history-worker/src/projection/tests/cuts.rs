@@ -59,7 +59,16 @@ pub fn any_log() -> impl Strategy<Value = Vec<Record>> {
 
 /// A log as gateways write it: one room, ids that are used once, changes of messages that are there. Beside it the events.
 pub fn good_log() -> impl Strategy<Value = Vec<SealedStored>> {
-    let steps = prop::collection::vec((0..10_u8, 0..4_u8, any::<prop::sample::Index>(), 1..3_u64), 0..80);
+    log_of(0..10)
+}
+
+/// The same in a room that does not keep things for ever. Changes of what has just expired come up too.
+pub fn expiring_log() -> impl Strategy<Value = Vec<SealedStored>> {
+    log_of(0..12)
+}
+
+fn log_of(kinds: std::ops::Range<u8>) -> impl Strategy<Value = Vec<SealedStored>> {
+    let steps = prop::collection::vec((kinds, 0..4_u8, any::<prop::sample::Index>(), 1..3_u64), 0..80);
     steps.prop_map(|steps| {
         let created = Event::Created { id: id(1_000), author: user(0), name: body(id(1_000), "Tea") };
         let mut log = vec![SealedStored { seq: 1, at: Timestamp::from_millis(10), event: created }];
@@ -74,6 +83,10 @@ pub fn good_log() -> impl Strategy<Value = Vec<SealedStored>> {
                 let target = *which.get(&targets);
                 match kind {
                     4 | 5 => Event::Edited { id, author: target.author, target, body: body(id, number) },
+                    10 | 11 => {
+                        let keep = protocol::KeepDays::new(7).unwrap();
+                        Event::Expired { id, author, target, of: Timestamp::from_millis(7), keep }
+                    }
                     6 => {
                         Event::Deleted { id, author, target, of: Timestamp::from_millis(7), hash: "h".into() }
                     }
@@ -109,8 +122,34 @@ proptest! {
         let database = Database::of(&records(&log), &cuts);
         prop_assert_eq!(database.shown("tea"), rows.clone());
         let last = rows.iter().rposition(|row| matches!(row.what, What::Message(_)));
-        let found = database.rooms[&slug("tea")].last_message;
-        prop_assert_eq!(found, last.map_or(0, |place| place as u64 + 1));
+        let room = &database.rooms[&slug("tea")];
+        prop_assert_eq!(room.last_message, last.map_or(0, |place| place as u64 + 1));
+    }
+
+    #[test]
+    fn any_cut_of_an_expiring_log_gives_the_rows_of_the_fold(log in expiring_log(), cuts in prop::collection::vec(1..9_usize, 0..80)) {
+        let mut rows = Vec::new();
+        log.iter().for_each(|stored| view::fold(&mut rows, stored));
+        let database = Database::of(&records(&log), &cuts);
+        prop_assert_eq!(database.shown("tea"), rows.clone());
+        let room = &database.rooms[&slug("tea")];
+        prop_assert_eq!(room.rows(), rows.len() as u64);
+        prop_assert_eq!(room.last_seq, rows.last().map_or(0, |row| row.seq));
+        let last = rows.iter().rposition(|row| matches!(row.what, What::Message(_)));
+        prop_assert_eq!(room.last_message, last.map_or(0, |place| place as u64 + room.first));
+        prop_assert_eq!(database.swept(), Database::of(&records(&log), &[]).swept());
+    }
+
+    /// The log that has lost what has expired gives the same rows, and what it loses has no text that is shown.
+    #[test]
+    fn a_log_without_what_has_expired_gives_the_messages_that_are_left(log in expiring_log(), cuts in prop::collection::vec(1..9_usize, 0..80)) {
+        let whole = Database::of(&records(&log), &cuts);
+        let again = Database::of(&whole.thinned(records(&log)), &[]);
+        let mut left = whole.shown("tea");
+        left.retain(|row| row.what != What::Erased);
+        prop_assert_eq!(again.shown("tea"), left);
+        prop_assert!(again.asides.is_empty());
+        prop_assert_eq!(again.rooms[&slug("tea")].expired, whole.rooms[&slug("tea")].expired);
     }
 
     /// What is to be erased is every text of a deleted message and nothing else; without it the log gives the same messages.

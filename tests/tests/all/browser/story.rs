@@ -92,7 +92,8 @@ async fn who_is_asked_to_leave_confirms_first() {
     let person = Person::arrives(&shared().await, "Goer").await;
     let room = person.creates("Goodbye").await;
     let page = RoomPage::open(&person, &room).await;
-    page.browser.click("[popovertarget='leave']").await;
+    page.browser.click("[popovertarget='about']").await;
+    page.browser.click("#about [popovertarget='leave']").await;
     assert!(page.browser.is_visible("#leave").await);
     page.browser.click("#leave .danger").await;
     page.browser.waits_for_path("/").await;
