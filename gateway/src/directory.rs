@@ -6,7 +6,7 @@ use crate::Error;
 use broker::{Broker, Record};
 use keyring::{Keyring, sealed};
 use protocol::{
-    Event, RoomSlug, SealedEvent, SealedStored, Timestamp, UserId,
+    Event, RoomSlug, SealedStored, Timestamp, UserId,
     state::{Membership, Role, Room, RoomState},
     subject::{self, Shard},
 };
@@ -145,10 +145,8 @@ impl Directory {
         let rooms: Vec<_> = rooms.collect();
         let names = sealed::names(&self.keyring, &rooms).await?;
         let described = rooms.into_iter().zip(names).map(|((slug, _), name)| {
-            let last = lasts.remove(&slug).and_then(|record| {
-                let event = SealedEvent::decode(&record.payload).ok()?;
-                Some(SealedStored { seq: record.seq, at: record.at, event })
-            });
+            let last = lasts.remove(&slug);
+            let last = last.map(|last| SealedStored::read(last.seq, last.at, &last.payload).0);
             MyRoom { slug, name, last }
         });
         Ok(described.collect())

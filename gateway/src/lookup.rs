@@ -154,9 +154,12 @@ fn of_row(row: &Row) -> Option<Found> {
         What::Message(content) => (content.body.clone(), content.edited_at.is_some()),
         What::Erased => (Text::Erased, true),
         What::Unopened => (Text::Unopened, true),
-        What::Created { .. } | What::Joined | What::Left | What::Retention { .. } | What::UserErased => {
-            return None;
-        }
+        What::Created { .. }
+        | What::Joined
+        | What::Left
+        | What::Retention { .. }
+        | What::UserErased
+        | What::Unreadable => return None,
     };
     Some(Found { target, at: row.at, text, may_be_edited })
 }

@@ -22,7 +22,7 @@ pub struct Signals {
     holes: Counter,
     repaired: Counter,
     from_log: Counter,
-    set_aside: Counter,
+    unreadable: Counter,
     pub unopened: Counter,
     erased: Counter,
     refused: CounterBy,
@@ -50,7 +50,7 @@ impl Signals {
             holes: registry.counter("holes", "Holes seen in a room's sequence chain"),
             repaired: registry.counter("repaired", "Events read from the log to repair a hole"),
             from_log: registry.counter("caught_up", "Events read from the log for sockets behind the ring"),
-            set_aside: registry.counter("set_aside", "Events of the log that this program can't read"),
+            unreadable: registry.counter("unreadable", "Events of the log that this program can't read"),
             unopened: registry.counter(
                 "unopened",
                 "Texts that could not be opened: altered, moved, or without their keys. Each is an alarm",
@@ -141,9 +141,9 @@ impl Signals {
     pub fn caught_up_from_log(&self, events: usize) {
         self.from_log.inc_by(events as u64);
     }
-    pub fn set_aside(&self, room: &RoomSlug, seq: u64, why: Unreadable) {
-        self.set_aside.inc();
-        tracing::warn!(%room, seq, %why, "an event of the log is passed over");
+    pub fn unreadable(&self, room: &RoomSlug, seq: u64, why: Unreadable) {
+        self.unreadable.inc();
+        tracing::warn!(%room, seq, %why, "an event of the log can't be read");
     }
 
     /// Everything of a person or room was erased.

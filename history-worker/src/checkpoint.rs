@@ -68,7 +68,7 @@ impl Checkpoint {
             totals: Totals {
                 events: self.totals.events + batch.events(),
                 duplicates: self.totals.duplicates + batch.duplicates,
-                asides: self.totals.asides + batch.asides.len() as u64,
+                asides: self.totals.asides + batch.asides_alone(),
             },
         }
     }

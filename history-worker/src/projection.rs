@@ -90,7 +90,16 @@ pub struct Aside {
 /// An entry of the log that has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    Event { room: RoomSlug, event: SealedStored },
+    Event {
+        room: RoomSlug,
+        event: SealedStored,
+    },
+    /// What can't be read, with what stands for it in its room.
+    Unreadable {
+        room: RoomSlug,
+        event: SealedStored,
+        aside: Aside,
+    },
     Aside(Aside),
 }
 
@@ -176,17 +185,32 @@ impl Aside {
     }
 }
 
-/// Reads an entry by itself: what its subject and its bytes say.
-pub fn read(part: Part, record: &Record) -> Entry {
-    match room_and_event(part, record) {
-        Ok((room, event)) => {
-            Entry::Event { room, event: SealedStored { seq: record.seq, at: record.at, event } }
+impl Entry {
+    /// What happened in which room, or stands for it.
+    pub const fn event(&self) -> Option<(&RoomSlug, &SealedStored)> {
+        match self {
+            Self::Event { room, event } | Self::Unreadable { room, event, .. } => Some((room, event)),
+            Self::Aside(_) => None,
         }
-        Err(reason) => Entry::Aside(Aside::of(record, reason)),
     }
 }
 
-fn room_and_event(part: Part, record: &Record) -> Result<(RoomSlug, SealedEvent), Reason> {
+/// Reads an entry by itself: what its subject and its bytes say.
+pub fn read(part: Part, record: &Record) -> Entry {
+    let room = match room(part, record) {
+        Ok(room) => room,
+        Err(reason) => return Entry::Aside(Aside::of(record, reason)),
+    };
+    match SealedStored::read(record.seq, record.at, &record.payload) {
+        (event, None) => Entry::Event { room, event },
+        (event, Some(why)) => {
+            Entry::Unreadable { room, event, aside: Aside::of(record, Reason::Unreadable(why)) }
+        }
+    }
+}
+
+/// The room in whose log an entry is.
+fn room(part: Part, record: &Record) -> Result<RoomSlug, Reason> {
     let no_room = Reason::Unreadable(Unreadable::Subject);
     let room = room_of(&record.subject).ok_or(no_room)?;
     // More tokens than one after the shard: no reader of the room's own subject sees such an entry.
@@ -196,8 +220,7 @@ fn room_and_event(part: Part, record: &Record) -> Result<(RoomSlug, SealedEvent)
     if Shard::of(&room, part.shards) != part.shard {
         return Err(Reason::OtherShard);
     }
-    let event = SealedEvent::decode(&record.payload).map_err(Reason::Unreadable)?;
-    Ok((room, event))
+    Ok(room)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use protocol::query::{Difference, Verified};
 
 use crate::Error;
 use crate::edition::{Edition, Editions};
-use crate::projection::{self, Entry, Kept, Part, RoomState, SentKey};
+use crate::projection::{self, Kept, Part, RoomState, SentKey};
 use crate::replay;
 use crate::store::Store;
 use compare::Comparison;
@@ -108,13 +108,13 @@ impl Verifier {
         loop {
             let batch = self.broker.read_after(&stream, &subject, after, PIECE as usize).await?;
             for record in &batch.records {
-                match projection::read(self.part, record) {
-                    Entry::Event { event, .. } if event.seq <= applied => said.take(&event, began_before),
-                    Entry::Event { event, .. } => {
-                        said.loses_later |= event.event.ends_room() || event.event.expires().is_some();
-                        said.changed_later.extend(event.event.target().map(|target| target.seq));
-                    }
-                    Entry::Aside(_) => {}
+                let entry = projection::read(self.part, record);
+                let Some((_, stored)) = entry.event() else { continue };
+                if stored.seq <= applied {
+                    said.take(stored, began_before);
+                } else {
+                    said.loses_later |= stored.event.ends_room() || stored.event.expires().is_some();
+                    said.changed_later.extend(stored.event.target().map(|target| target.seq));
                 }
             }
             match batch.records.last() {

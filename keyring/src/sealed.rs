@@ -57,6 +57,7 @@ pub async fn seal(keyring: &Keyring, room: &RoomSlug, event: &Event) -> Result<S
         }
         Event::UserErased { .. } => Event::UserErased { id, author },
         Event::RoomErased { .. } => Event::RoomErased { id, author },
+        Event::Unreadable { .. } => Event::Unreadable { id, author },
     })
 }
 
@@ -160,7 +161,8 @@ const fn text_of(event: &SealedEvent) -> Option<&SealedText> {
         | Event::Retention { .. }
         | Event::Expired { .. }
         | Event::UserErased { .. }
-        | Event::RoomErased { .. } => None,
+        | Event::RoomErased { .. }
+        | Event::Unreadable { .. } => None,
     }
 }
 
@@ -226,6 +228,7 @@ impl<'a> Opening<'a> {
             }
             Event::UserErased { id, author } => Event::UserErased { id, author },
             Event::RoomErased { id, author } => Event::RoomErased { id, author },
+            Event::Unreadable { id, author } => Event::Unreadable { id, author },
         };
         Some(StoredEvent { seq, at, event })
     }
@@ -240,6 +243,7 @@ impl<'a> Opening<'a> {
             What::UserErased => What::UserErased,
             What::Erased => What::Erased,
             What::Unopened => What::Unopened,
+            What::Unreadable => What::Unreadable,
             What::Message(Content { body, edited_at, reactions }) => {
                 let reactions = reactions.into_iter().filter_map(|given| {
                     let reaction = self.reaction(id, &given.reaction)?;

@@ -8,6 +8,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt};
+use uuid::Uuid;
 
 /// The format that this code writes and reads.
 pub const VERSION: u32 = 1;
@@ -182,6 +183,11 @@ pub enum Event<Title = String, Body = Text, Emoji = Reaction> {
         id: MessageId,
         author: UserId,
     },
+    /// Not in the log: what stands for an entry that this code can't read. Its id is made of its sequence, its author is nobody.
+    Unreadable {
+        id: MessageId,
+        author: UserId,
+    },
 }
 
 /// An event as log and database hold it.
@@ -209,7 +215,8 @@ impl<Title, Body, Emoji> Event<Title, Body, Emoji> {
             | Self::Retention { id, .. }
             | Self::Expired { id, .. }
             | Self::UserErased { id, .. }
-            | Self::RoomErased { id, .. } => *id,
+            | Self::RoomErased { id, .. }
+            | Self::Unreadable { id, .. } => *id,
         }
     }
 
@@ -225,8 +232,14 @@ impl<Title, Body, Emoji> Event<Title, Body, Emoji> {
             | Self::Retention { author, .. }
             | Self::Expired { author, .. }
             | Self::UserErased { author, .. }
-            | Self::RoomErased { author, .. } => *author,
+            | Self::RoomErased { author, .. }
+            | Self::Unreadable { author, .. } => *author,
         }
+    }
+
+    /// What stands for the entry at a sequence that can't be read.
+    pub const fn unreadable(seq: u64) -> Self {
+        Self::Unreadable { id: MessageId(Uuid::from_u64_pair(0, seq)), author: UserId(Uuid::nil()) }
     }
 
     /// What the broker knows it by while it watches for duplicates (`Nats-Msg-Id`): its author and its id, since ids are
@@ -282,7 +295,7 @@ impl SealedEvent {
     /// Reads an event of the log.
     ///
     /// # Errors
-    /// [`Unreadable`], for what every reader sets aside, counts and passes by.
+    /// [`Unreadable`], for what every reader counts and shows as [`Event::Unreadable`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         if bytes.len() > limits::EVENT_BYTES_MAX {
             return Err(Unreadable::TooLarge(bytes.len()));
@@ -409,6 +422,8 @@ impl Entry<'_> {
             }
             Event::UserErased { .. } => "user_erased",
             Event::RoomErased { .. } => "room_erased",
+            // Nobody writes it; were it in the log, no version could read it.
+            Event::Unreadable { .. } => "unreadable",
         });
         entry
     }
@@ -492,6 +507,17 @@ pub struct StoredEvent<E = Event> {
 
 /// An event of the log as it is stored.
 pub type SealedStored = StoredEvent<SealedEvent>;
+
+impl SealedStored {
+    /// Reads an entry of a room's log. What can't be read has its place in the room all the same, as [`Event::Unreadable`], beside
+    /// the reason.
+    pub fn read(seq: u64, at: Timestamp, payload: &[u8]) -> (Self, Option<Unreadable>) {
+        match SealedEvent::decode(payload) {
+            Ok(event) => (Self { seq, at, event }, None),
+            Err(why) => (Self { seq, at, event: Event::unreadable(seq) }, Some(why)),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

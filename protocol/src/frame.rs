@@ -307,6 +307,8 @@ pub enum EventFrame {
     Erased(EventHead),
     /// A message, or an edit of one, whose text can't be opened: it was altered, or is not where it was written.
     Unopened(EventHead),
+    /// Something that this version of the server can't read. Its author is nobody.
+    Unreadable(EventHead),
 }
 
 /// What every event has.

@@ -184,6 +184,7 @@ fn server_frames_are_written_as_documented() {
         ("server/left.json", EventFrame::Left(head())),
         ("server/retention.json", EventFrame::Retention { head: head(), keep: month() }),
         ("server/expired.json", EventFrame::Expired { head: head(), upto: 40 }),
+        ("server/unreadable.json", EventFrame::Unreadable(head())),
         ("server/user_erased.json", EventFrame::UserErased(head())),
         ("server/edited.json", EventFrame::Edited { head: head(), target, body: "Coffee?".into() }),
         ("server/deleted.json", EventFrame::Deleted { head: head(), target }),

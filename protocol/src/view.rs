@@ -36,6 +36,8 @@ pub enum What<Title = String, Body = Text, Emoji = Reaction> {
     /// Here everything that its author wrote was erased.
     UserErased,
     Message(Content<Body, Emoji>),
+    /// Something that this version can't read.
+    Unreadable,
     /// A message that was deleted, or whose key was: nothing but its place is left.
     Erased,
     /// A message whose text can't be opened, though its keys are there: [`Text::Unopened`].
@@ -73,6 +75,7 @@ impl<Title: Clone, Body: Clone, Emoji> Row<Title, Body, Emoji> {
             Event::Left { .. } => What::Left,
             Event::Retention { keep, .. } => What::Retention { keep: *keep },
             Event::UserErased { .. } => What::UserErased,
+            Event::Unreadable { .. } => What::Unreadable,
             Event::Message { body, .. } => {
                 What::Message(Content { body: body.clone(), edited_at: None, reactions: Vec::new() })
             }

@@ -231,6 +231,7 @@ mod tests {
             RowKind::Joined,
             RowKind::Left,
             RowKind::UserErased,
+            RowKind::Unreadable,
             RowKind::Retention { days: 7 },
             RowKind::Created { room_name: NASTY.to_owned() },
             RowKind::Erased { row: true },

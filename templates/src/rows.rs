@@ -63,6 +63,8 @@ pub enum RowKind {
     Expired {
         upto: u64,
     },
+    /// Something that this version can't read.
+    Unreadable,
     /// Everything that the author wrote was erased, and they are gone for good.
     UserErased,
     Created {
@@ -127,6 +129,7 @@ impl RowKind {
             RowKind::Reacted { .. } => "reacted",
             RowKind::Joined => "joined",
             RowKind::Left => "left",
+            RowKind::Unreadable => "unreadable",
             RowKind::Retention { .. } => "retention",
             RowKind::Expired { .. } => "expired",
             RowKind::UserErased => "user_erased",

@@ -139,6 +139,7 @@ pub struct Words {
     pub erased: &'static str,
     /// In place of a message whose text could not be opened.
     pub unopened: &'static str,
+    pub unreadable: &'static str,
     pub and_more: &'static str,
     pub who_is_here: &'static str,
     pub tools: &'static str,

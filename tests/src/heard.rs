@@ -84,7 +84,8 @@ impl From<EventFrame> for Seen {
             | EventFrame::Retention { head, .. }
             | EventFrame::Expired { head, .. }
             | EventFrame::Erased(head)
-            | EventFrame::Unopened(head) => (head, None),
+            | EventFrame::Unopened(head)
+            | EventFrame::Unreadable(head) => (head, None),
         };
         let EventHead { seq, prev, id, .. } = head;
         Self { seq, prev, id, body }

@@ -198,9 +198,7 @@ impl Directory {
         let shard = self.shard(slug);
         let last = self.broker.last_confirmed(&shard.stream(), &shard.log(slug)).await?;
         let last = last.ok_or(Error::NoRoom)?;
-        let event = SealedEvent::decode(&last.payload);
-        let at = |event| happened_at(&SealedStored { seq: last.seq, at: last.at, event });
-        Ok(event.map_or(last.at, at))
+        Ok(happened_at(&SealedStored::read(last.seq, last.at, &last.payload).0))
     }
 
     /// Tells a room how long it is to keep what happens in it.

@@ -18,7 +18,7 @@ const SHORT_ROOM: usize = 200;
 /// Reads in a row for one answer.
 const READS_MAX: usize = 10;
 
-/// What can be read and opened of these records of a room, as events.
+/// These records of a room as events, with their texts in the open.
 ///
 /// # Errors
 /// When the broker can't be asked for keys.
@@ -27,10 +27,7 @@ pub async fn readable<'a>(
     room: &RoomSlug,
     records: impl Iterator<Item = &'a Record>,
 ) -> Result<Vec<StoredEvent>, Error> {
-    let stored = records.filter_map(|record| {
-        let event = SealedEvent::decode(&record.payload).ok()?;
-        Some(SealedStored { seq: record.seq, at: record.at, event })
-    });
+    let stored = records.map(|record| SealedStored::read(record.seq, record.at, &record.payload).0);
     Ok(sealed::events(&gateway.keyring, room, stored.collect()).await?)
 }
 
@@ -141,7 +138,7 @@ async fn expired(gateway: &Gateway, room: &RoomSlug) -> Result<u64, Error> {
 
 /// Whether an entry of the log is shown as a row of its own.
 fn is_row(record: &Record) -> bool {
-    SealedEvent::decode(&record.payload).is_ok_and(|event| event.target().is_none())
+    SealedStored::read(record.seq, record.at, &record.payload).0.event.target().is_none()
 }
 
 /// The readable events of a room with `after < seq <= upto`, how far the log was read for them, and whether that is all of them.

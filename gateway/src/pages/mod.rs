@@ -75,7 +75,9 @@ async fn last_event(gateway: &Gateway, row: Row) -> Option<LastEvent> {
             What::Joined => LastKind::Joined,
             What::Left => LastKind::Left,
             What::Created { .. } => LastKind::Created,
-            What::Retention { .. } | What::UserErased | What::Erased | What::Unopened => return None,
+            What::Retention { .. } | What::UserErased | What::Erased | What::Unopened | What::Unreadable => {
+                return None;
+            }
         },
     })
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 use broker::{LiveRecord, Record, Subscription};
 use keyring::sealed;
-use protocol::{Event, RoomSlug, SealedEvent, SealedStored, StoredEvent, chain::Link, subject::Shard};
+use protocol::{Event, RoomSlug, SealedStored, StoredEvent, chain::Link, subject::Shard};
 use std::{
     sync::{Arc, Weak},
     time::Duration,
@@ -222,14 +222,15 @@ impl Feed {
         }
     }
 
-    /// What can be read of these records, with its texts in the open. Keys that can't be had now are asked for until they are there:
+    /// These records with their texts in the open. Keys that can't be had now are asked for until they are there:
     /// without them nothing of the room can be shown.
     async fn opened(&self, records: &[Record]) -> Vec<StoredEvent> {
         let mut stored = Vec::with_capacity(records.len());
         for record in records {
-            match SealedEvent::decode(&record.payload) {
-                Ok(event) => stored.push(SealedStored { seq: record.seq, at: record.at, event }),
-                Err(why) => self.gateway.signals.set_aside(&self.slug, record.seq, why),
+            let (event, unreadable) = SealedStored::read(record.seq, record.at, &record.payload);
+            stored.push(event);
+            if let Some(why) = unreadable {
+                self.gateway.signals.unreadable(&self.slug, record.seq, why);
             }
         }
         let mut pause = Duration::from_millis(50);

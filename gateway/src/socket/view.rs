@@ -42,6 +42,7 @@ pub fn event_frame(shown: &Shown) -> EventFrame {
         Event::Retention { keep, .. } => EventFrame::Retention { head, keep },
         Event::Expired { target, .. } => EventFrame::Expired { head, upto: target.seq },
         Event::UserErased { .. } => EventFrame::UserErased(head),
+        Event::Unreadable { .. } => EventFrame::Unreadable(head),
         // Members are shown out before they are given it.
         Event::RoomErased { .. } => EventFrame::Erased(head),
         Event::Edited { target, body, .. } => {
@@ -66,6 +67,7 @@ pub fn row_frame(named: &NamedRow) -> EventFrame {
         What::UserErased => EventFrame::UserErased(head),
         What::Erased => EventFrame::Erased(head),
         What::Unopened => EventFrame::Unopened(head),
+        What::Unreadable => EventFrame::Unreadable(head),
         What::Message(content) => EventFrame::Message(MessageFrame {
             head,
             body: content.body.as_str().to_owned(),
@@ -96,6 +98,7 @@ pub fn event_row(shown: &Shown) -> EventRow {
             Event::Expired { target, .. } => RowKind::Expired { upto: target.seq },
             Event::UserErased { .. } => RowKind::UserErased,
             Event::RoomErased { .. } => RowKind::Erased { row: false },
+            Event::Unreadable { .. } => RowKind::Unreadable,
             Event::Edited { target, body, .. } => {
                 RowKind::Edited { target: target.id.to_string(), text: body.as_str().to_owned() }
             }
@@ -129,6 +132,7 @@ pub fn row(named: &NamedRow) -> EventRow {
         What::UserErased => RowKind::UserErased,
         What::Erased => RowKind::Erased { row: true },
         What::Unopened => RowKind::Unopened { target: None },
+        What::Unreadable => RowKind::Unreadable,
         What::Message(content) => RowKind::Message(MessageRow {
             text: content.body.as_str().to_owned(),
             edited_at: content.edited_at.as_ref().map(Timestamp::to_string),

@@ -26,6 +26,11 @@ pub fn project(part_of_log: &[Record], entries: &[Entry], known: &Known) -> Batc
                     projecting.batch.asides.push(Aside::of(record, reason));
                 }
             }
+            Entry::Unreadable { room, event, aside } => {
+                // Of a room that is not there, its own reason says more.
+                let _ = projecting.take(room, event);
+                projecting.batch.asides.push(aside.clone());
+            }
         }
     }
     projecting.batch

@@ -254,7 +254,8 @@ impl Changed {
             | Event::Message { .. }
             | Event::Retention { .. }
             | Event::UserErased { .. }
-            | Event::RoomErased { .. } => None,
+            | Event::RoomErased { .. }
+            | Event::Unreadable { .. } => None,
         }
     }
 }
@@ -298,6 +299,12 @@ impl Batch {
         (self.rows.len() + self.changes.len() + self.ended.len()) as u64
     }
 
+    /// Entries that are set aside and are no events of the history.
+    pub fn asides_alone(&self) -> u64 {
+        let unreadable = |kept: &&Kept| matches!(kept.row.what, What::Unreadable);
+        self.asides.len().saturating_sub(self.rows.values().filter(unreadable).count()) as u64
+    }
+
     /// Whether log or database have something now that must go, or may have.
     pub fn leaves_something_to_erase(&self) -> bool {
         let is_little = self.erase.is_empty() && self.ended.is_empty() && self.expired.is_empty();
@@ -306,6 +313,6 @@ impl Batch {
 
     /// Entries of the log that it is made of.
     pub fn entries(&self) -> u64 {
-        self.events() + self.duplicates + (self.asides.len() + self.ignored.len()) as u64
+        self.events() + self.duplicates + self.ignored.len() as u64 + self.asides_alone()
     }
 }

@@ -227,7 +227,7 @@ fn the_same_id_in_another_room_or_of_another_author_is_another_event() {
 }
 
 #[test]
-fn what_can_not_be_applied_is_set_aside_with_its_reason_and_nothing_else_changes() {
+fn what_can_not_be_applied_is_set_aside_with_its_reason() {
     let null = r#"{"v":1,"type":"message","id":"AaISL8gYcgmE2iruHIEynA","author":"AaISL8gYcgmE2iruHIEynA","body":"\u0000"}"#;
     let log = [
         entry(1, "tea", &created()),
@@ -262,7 +262,12 @@ fn what_can_not_be_applied_is_set_aside_with_its_reason_and_nothing_else_changes
     ];
     assert_eq!(reasons(&log), expected);
     let database = Database::of(&log, &[]);
-    assert_eq!(database.numbers(), [("tea", 1, 1), ("tea", 2, 14)]);
+    // What can't be read has its place in its room.
+    let numbers: Vec<_> = database.numbers().into_iter().map(|(_, number, seq)| (number, seq)).collect();
+    let unreadable = (2..9).map(|seq| (seq, seq));
+    assert_eq!(numbers, [(1, 1)].into_iter().chain(unreadable).chain([(9, 14)]).collect::<Vec<_>>());
+    let shown = database.shown("tea");
+    assert!(shown[1..8].iter().all(|row| row.what == protocol::view::What::Unreadable), "{shown:?}");
     assert_eq!(database.rooms.len(), 1);
     let long = database.asides.iter().find(|aside| aside.seq == 4).unwrap();
     assert_eq!((long.bytes, long.payload.len()), (900 * 1024, limits::EVENT_BYTES_MAX));
@@ -277,6 +282,7 @@ fn an_event_in_the_log_of_another_shard_is_set_aside() {
         let read = read(Part { shard, shards: 8 }, &record(1, &shard.log(&room), created().encode()));
         match read {
             Entry::Event { .. } => assert_eq!(shard, right),
+            Entry::Unreadable { .. } => panic!("it can be read"),
             Entry::Aside(aside) => assert_eq!((shard, aside.reason), (wrong, Reason::OtherShard)),
         }
     }

@@ -44,10 +44,7 @@ pub fn wanted(entries: &[Entry], sent: &HashMap<SentKey, Sent>) -> Wanted {
 }
 
 fn events(entries: &[Entry]) -> impl Iterator<Item = (&RoomSlug, &SealedStored)> {
-    entries.iter().filter_map(|entry| match entry {
-        Entry::Event { room, event } => Some((room, event)),
-        Entry::Aside(_) => None,
-    })
+    entries.iter().filter_map(Entry::event)
 }
 
 impl Wanted {

@@ -121,6 +121,7 @@ fn of_row(row: &SealedRow) -> Option<SealedStored> {
         What::Joined => Event::Joined { id, author },
         What::Left => Event::Left { id, author },
         What::Retention { keep } => Event::Retention { id, author, keep: *keep },
+        What::Unreadable => Event::Unreadable { id, author },
         What::UserErased => Event::UserErased { id, author },
         What::Message(_) => return store::message(row),
         What::Erased | What::Unopened => return None,

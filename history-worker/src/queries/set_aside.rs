@@ -42,7 +42,7 @@ impl Answers {
         let record = found.ok_or_else(|| NoAnswer::refused("the log does not have it any more"))?;
         match projection::read(self.part, &record) {
             Entry::Event { room, .. } => self.begin_replay(Replay::Room(room)).await,
-            Entry::Aside(aside) => {
+            Entry::Unreadable { aside, .. } | Entry::Aside(aside) => {
                 Err(NoAnswer::refused(format!("it still can't be read: {}", aside.reason)))
             }
         }

@@ -96,6 +96,7 @@ impl EventRow {
             What::Joined => ("joined", None, None),
             What::Left => ("left", None, None),
             What::Retention { .. } => ("retention", None, None),
+            What::Unreadable => ("unreadable", None, None),
             What::UserErased => ("user_erased", None, None),
             What::Message(content) => ("message", Some(&content.body), content.edited_at),
             What::Erased | What::Unopened => ("erased", None, None),
@@ -132,6 +133,7 @@ impl EventRow {
             ("joined", _) => What::Joined,
             ("left", _) => What::Left,
             ("retention", _) => What::Retention { keep: keep_days(self.keep_days.unwrap_or(0))? },
+            ("unreadable", _) => What::Unreadable,
             ("user_erased", _) => What::UserErased,
             ("message", Some(body)) => {
                 let edited_at = self.edited_ms.map(Timestamp::from_millis);

@@ -10,15 +10,14 @@ use super::compare::Comparison;
 use super::said::{Changing, Line, Said};
 use crate::projection::tests::cuts::{any_log, expiring_log, good_log, records};
 use crate::projection::tests::{Database, PART};
-use crate::projection::{self, Entry, Kept};
+use crate::projection::{self, Kept};
 
 fn said(log: &[broker::Record], room: &RoomSlug) -> Said {
     let mut said = Said::default();
     for record in log {
-        if let Entry::Event { room: of, event } = projection::read(PART, record)
-            && of == *room
-        {
-            said.take(&event, false);
+        let entry = projection::read(PART, record);
+        if let Some((_, stored)) = entry.event().filter(|(of, _)| *of == room) {
+            said.take(stored, false);
         }
     }
     said

@@ -218,7 +218,7 @@ async fn what_was_set_aside_gets_its_place_when_it_can_be_read() {
     meddled_with(
         &database,
         &format!(
-            "DELETE event_5:['tea', 0, 3];
+            "UPDATE event_5:['tea', 0, 3] SET kind = 'unreadable', sealed = NONE, by = NONE;
              DELETE sent_5 WHERE number = 3;
              LET $aside = object::remove((SELECT * FROM ONLY aside_5:[0, {bad}]), 'id');
              CREATE aside_5:[0, {missed}] CONTENT $aside;"
@@ -240,7 +240,7 @@ async fn what_was_set_aside_gets_its_place_when_it_can_be_read() {
     assert_eq!(entries[0].seq, missed);
     ended(&broker).await;
     assert_eq!(rows(&broker, &tea, last).await, expected);
-    assert_eq!(whole(&broker, SHARD, &tea, last).await, [1, first, missed, last]);
+    assert_eq!(whole(&broker, SHARD, &tea, last).await, [1, first, missed, bad, last]);
     let HistoryAnswer::SetAside { entries, .. } =
         ask(&broker, SHARD, &HistoryQuery::SetAside(AskSetAside::List { after: 0 })).await.unwrap()
     else {

@@ -28,6 +28,7 @@ fn rows() -> Vec<EventRow> {
         RowKind::Erased { row: true },
         RowKind::Left,
         RowKind::Retention { days: 30 },
+        RowKind::Unreadable,
         RowKind::UserErased,
     ];
     kinds

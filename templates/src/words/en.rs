@@ -136,6 +136,7 @@ pub(crate) static EN: Words = Words {
     edited: "edited",
     erased: "message deleted",
     unopened: "this message could not be opened",
+    unreadable: "sent a message that could not be shown",
     and_more: "and {n} more",
     who_is_here: "Who is here",
     tools: "What can be done with this message",

@@ -136,6 +136,7 @@ pub(crate) static FR: Words = Words {
     edited: "modifié",
     erased: "message supprimé",
     unopened: "ce message n’a pas pu être ouvert",
+    unreadable: "a envoyé un message qui n’a pas pu être affiché",
     and_more: "et {n} de plus",
     who_is_here: "Qui est là",
     tools: "Que faire de ce message",

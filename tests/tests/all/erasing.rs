@@ -80,6 +80,7 @@ async fn kinds(broker: &Broker, room: &str) -> Vec<String> {
             format!("message {}", counts.join(" ")).trim_end().to_owned()
         }
         What::Erased | What::Unopened => "gone".to_owned(),
+        What::Unreadable => "unreadable".to_owned(),
     });
     kinds.collect()
 }

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use protocol::RoomSlug;
+use protocol::frame::EventFrame;
 use protocol::subject::Shard;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tests::backchat::Backchat;
 use tests::eventually::{SOON, eventually};
+use tests::heard::Heard;
 use tests::person::{Person, unique};
 use tests::process::Ended;
 use tokio::task::JoinSet;
@@ -64,6 +66,13 @@ async fn an_operator_sees_how_far_the_history_is_and_what_was_set_aside() {
         (&oldest["subject"], &oldest["reason"], &oldest["bytes"]),
         (&json!(log), &json!("not an event"), &json!(1))
     );
+
+    // Members see that something is there, at once and later.
+    socket.until(|heard| matches!(heard, Heard::Event(EventFrame::Unreadable(_))).then_some(())).await;
+    let (rows, _) = ann.connects(&room).await.rows(u64::MAX >> 1, 1).await;
+    assert!(matches!(rows[..], [EventFrame::Unreadable(_)]), "{rows:?}");
+    let html = ann.opens(&room).await.html;
+    assert!(html.contains("Somebody</bdi> sent a message that could not be shown"), "{html}");
 
     let place = format!("0.{}", oldest["seq"]);
     let listed = asked(&backchat, "set-aside list").await;
