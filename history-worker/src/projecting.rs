@@ -31,7 +31,8 @@ pub async fn live(
     project(store, (records, &entries), None, rooms).await
 }
 
-/// Projects entries of a room that is made anew under a generation, after its state there.
+/// Projects entries of rooms that are made anew under a generation: of one after its state there, or from the beginning, of which
+/// the database has nothing.
 pub async fn anew(
     part: Part,
     store: &Store,
@@ -53,16 +54,23 @@ async fn project(
     rooms: &mut HashMap<RoomSlug, RoomState>,
 ) -> Result<Batch, Error> {
     let editions = generation.map_or(Editions::Read(rooms), Editions::Under);
+    let is_beginning = generation.is_some() && rooms.is_empty();
+    let known = if is_beginning { Known::default() } else { known(store, entries, editions).await? };
+    let mut known = Known { rooms: std::mem::take(rooms), ..known };
+    let batch = with_neighbours(store, (records, entries), generation, &mut known).await;
+    *rooms = known.rooms;
+    batch
+}
+
+/// What the database knows of what the entries are about, but for the rooms.
+async fn known(store: &Store, entries: &[Entry], editions: Editions<'_>) -> Result<Known, Error> {
     let (_, sent) = projection::asked(entries);
     let sent = store.sent(editions, &sent).await?;
     let wanted = projection::wanted(entries, &sent);
     let kept = store.kept(editions, &wanted.kept).await?;
     let marks = store.marks(editions, &wanted.marks).await?;
     let texts = store.texts(editions, &wanted.texts).await?;
-    let mut known = Known { rooms: std::mem::take(rooms), sent, kept, marks, texts };
-    let batch = with_neighbours(store, (records, entries), generation, &mut known).await;
-    *rooms = known.rooms;
-    batch
+    Ok(Known { rooms: HashMap::new(), sent, kept, marks, texts })
 }
 
 /// Projects with what is known, and reads what is found to be needed on the way.

@@ -1,7 +1,7 @@
 //! Making a history anew from the log, beside the one that is read, while people chat.
 //!
-//! It goes room by room: the room's log is projected under a new generation, piece by piece, and with the last piece the room's own
-//! row names that generation, in one transaction. Whoever applies the shard does it between two batches, so no event comes between.
+//! It goes room by room, small ones together: a room's log is projected under a new generation, piece by piece, and with the last piece
+//! the room's own row names that generation, in one transaction. Whoever applies the shard does it between two batches, so no event comes between.
 //! How far it is lies in the database, written with each piece: after a crash, or in another worker, it goes on there.
 
 mod rooms;
@@ -15,15 +15,13 @@ use protocol::{RoomSlug, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
-use crate::projection::RoomState;
+use crate::projection::{Batch, RoomState};
 use crate::shard::Shard;
 use crate::{Error, projecting};
-use rooms::{Found, Rooms};
+use rooms::{Found, Looked, PIECE, Rooms};
 
 pub use rooms::is_a_beginning;
 
-/// Entries of the log that are projected at once. The projection waits so long.
-const PIECE: usize = 500;
 /// Pause when a replica of the log does not have yet what the leader has.
 const LAGS: Duration = Duration::from_millis(500);
 
@@ -48,16 +46,16 @@ struct Making {
     state: Option<RoomState>,
 }
 
-/// A piece of a room, as it is written.
+/// A piece of rooms that are made anew, as it is written: of one large room, or several small ones.
 #[derive(Debug)]
 pub struct Piece {
-    pub room: RoomSlug,
     pub generation: u64,
-    pub batch: crate::projection::Batch,
-    /// The sequences that were read: what of them was set aside before and is not now is not any more.
-    pub read: Option<(u64, u64)>,
-    /// The room as it is with the last piece, from which on it is read from here.
-    pub ready: Option<RoomState>,
+    pub batch: Batch,
+    /// The rooms whose log was read, and the first and the last sequence of all that was: what of them was set aside before and is
+    /// not now is not any more.
+    pub read: (Vec<RoomSlug>, Option<(u64, u64)>),
+    /// Rooms as they are with their last piece, from which on they are read from here.
+    pub ready: Vec<(RoomSlug, RoomState)>,
 }
 
 impl Replay {
@@ -97,26 +95,63 @@ impl Replay {
         checkpoint: &mut Checkpoint,
         rooms: &mut HashMap<RoomSlug, RoomState>,
     ) -> Result<Duration, Error> {
-        match self.making.take() {
-            Some(making) => self.make(shard, checkpoint, rooms, making).await,
-            None => match self.rooms.next(shard, checkpoint.applied).await? {
-                Some(Found::Room { room, generation }) => {
-                    self.making = Some(Making { room, generation, read: 0, state: None });
-                    Ok(Duration::ZERO)
+        if let Some(making) = self.making.take() {
+            return self.make_large(shard, checkpoint, rooms, making).await;
+        }
+        let looked = self.rooms.next(shard, checkpoint.applied).await?;
+        if looked.is_empty() {
+            self.told.ended_at = Some(Timestamp::now());
+            self.write(shard, checkpoint, None).await?;
+            shard.signals.replayed(shard.part.shard, &self.told);
+            return Ok(Duration::ZERO);
+        }
+        self.make_small(shard, checkpoint, rooms, looked).await
+    }
+
+    /// Makes rooms of which a piece holds all, as many as it holds. A larger one is begun when it is the first.
+    async fn make_small(
+        &mut self,
+        shard: &Shard,
+        checkpoint: &mut Checkpoint,
+        rooms: &mut HashMap<RoomSlug, RoomState>,
+        looked: Vec<Looked>,
+    ) -> Result<Duration, Error> {
+        let (mut records, mut small, mut newest, mut passed) = (Vec::new(), Vec::new(), 0, 0);
+        for Looked { room, found } in looked {
+            match found {
+                Found::Whole { generation, first } if first.is_all => {
+                    if !small.is_empty() && records.len() + first.records.len() > PIECE {
+                        break;
+                    }
+                    records.extend(first.records);
+                    small.push(room);
+                    newest = generation.max(newest);
                 }
-                Some(Found::Left(left)) => {
+                Found::Whole { generation, .. } => {
+                    if small.is_empty() {
+                        self.making = Some(Making { room, generation, read: 0, state: None });
+                        passed += 1;
+                    }
+                    break;
+                }
+                Found::Left(left) => {
                     shard.signals.not_replayed(shard.part.shard, &left);
                     self.leave(left);
-                    Ok(Duration::ZERO)
                 }
-                None => {
-                    self.told.ended_at = Some(Timestamp::now());
-                    self.write(shard, checkpoint, None).await?;
-                    shard.signals.replayed(shard.part.shard, &self.told);
-                    Ok(Duration::ZERO)
-                }
-            },
+                Found::Ending => {}
+            }
+            passed += 1;
         }
+        self.rooms.pass(passed);
+        if small.is_empty() {
+            return Ok(Duration::ZERO);
+        }
+        let batch = projecting::anew(shard.part, &shard.store, &records, (newest, None)).await?;
+        let state = |room: &RoomSlug| Some((room.clone(), batch.rooms.get(room)?.clone()));
+        let ready = small.iter().filter_map(state).collect();
+        self.count(&records);
+        let piece = Piece { generation: newest, batch, read: (small, ends(&records)), ready };
+        self.give(shard, checkpoint, rooms, piece).await
     }
 
     fn leave(&mut self, left: RoomLeft) {
@@ -126,49 +161,58 @@ impl Replay {
         }
     }
 
-    async fn make(
+    async fn make_large(
         &mut self,
         shard: &Shard,
         checkpoint: &mut Checkpoint,
         rooms: &mut HashMap<RoomSlug, RoomState>,
         mut making: Making,
     ) -> Result<Duration, Error> {
-        if shard.store.is_ending(shard.part, &making.room).await? {
+        if shard.store.ending(shard.part).await?.contains(&making.room) {
             // It is being erased, with all that was made of it.
             return Ok(Duration::ZERO);
         }
-        let (records, is_last) = read(shard, checkpoint.applied, &making).await?;
-        if records.is_empty() && !is_last {
+        let read = rooms::read(shard, &making.room, making.read, checkpoint.applied).await?;
+        if read.records.is_empty() && !read.is_all {
             self.making = Some(making);
             return Ok(LAGS);
         }
         let known = making.state.take().map(|state| (making.room.clone(), state));
         let state = known.as_ref().map(|(_, state)| state.clone());
-        let batch = projecting::anew(shard.part, &shard.store, &records, (making.generation, known)).await?;
+        let batch =
+            projecting::anew(shard.part, &shard.store, &read.records, (making.generation, known)).await?;
         making.state = batch.rooms.get(&making.room).cloned().or(state);
-        making.read = records.last().map_or(making.read, |last| last.seq);
-        self.count(&records);
-        let ready = making
-            .state
-            .clone()
-            .filter(|_| is_last)
-            .map(|state| RoomState { generation: making.generation, ..state });
-        let piece = Piece {
-            room: making.room.clone(),
-            generation: making.generation,
-            batch,
-            read: records.first().zip(records.last()).map(|(first, last)| (first.seq, last.seq)),
-            ready: ready.clone(),
-        };
-        self.making = Some(making).filter(|_| !is_last);
-        self.told.rooms += u64::from(ready.is_some());
+        making.read = read.records.last().map_or(making.read, |last| last.seq);
+        self.count(&read.records);
+        let ready = making.state.clone().filter(|_| read.is_all).map(|state| (making.room.clone(), state));
+        let (generation, room) = (making.generation, making.room.clone());
+        let (ready, sequences) = (ready.into_iter().collect(), ends(&read.records));
+        let piece = Piece { generation, batch, read: (vec![room], sequences), ready };
+        self.making = Some(making).filter(|_| !read.is_all);
+        self.give(shard, checkpoint, rooms, piece).await
+    }
+
+    /// Writes a piece. Rooms that it makes ready are read from there.
+    async fn give(
+        &mut self,
+        shard: &Shard,
+        checkpoint: &mut Checkpoint,
+        rooms: &mut HashMap<RoomSlug, RoomState>,
+        mut piece: Piece,
+    ) -> Result<Duration, Error> {
+        for (_, state) in &mut piece.ready {
+            state.generation = piece.generation;
+        }
+        self.told.rooms += piece.ready.len() as u64;
         self.write(shard, checkpoint, Some(&piece)).await?;
-        shard.signals.replayed_piece(records.len() as u64);
-        if let Some(state) = ready {
+        shard.signals.replayed_piece(piece.batch.entries());
+        for (room, state) in &piece.ready {
             // One that is not held is read when it is needed.
-            if let Some(held) = rooms.get_mut(&piece.room) {
-                *held = state;
+            if let Some(held) = rooms.get_mut(room) {
+                held.clone_from(state);
             }
+        }
+        if !piece.ready.is_empty() {
             shard.to_erase.notify_one();
             shard.signals.asides(shard.part.shard, shard.store.asides(shard.part).await?);
         }
@@ -198,18 +242,8 @@ impl Replay {
     }
 }
 
-/// The next entries of the room's log up to `applied`, and whether they are the last of these.
-async fn read(shard: &Shard, applied: u64, making: &Making) -> Result<(Vec<Record>, bool), Error> {
-    let (stream, subject) = (shard.part.shard.stream(), shard.part.shard.log(&making.room));
-    let batch = shard.broker.read_after(&stream, &subject, making.read, PIECE).await?;
-    let mut records = batch.records;
-    let found = records.len();
-    records.retain(|record| record.seq <= applied);
-    if batch.more && records.len() == found {
-        return Ok((records, false));
-    }
-    // A replica that lags may have answered, of which the leader knows more.
-    let read = records.last().map_or(making.read, |last| last.seq);
-    let next = shard.broker.next_known(&stream, &subject, read).await?;
-    Ok((records, next.is_none_or(|next| next.seq > applied)))
+/// The first and the last of the sequences.
+fn ends(records: &[Record]) -> Option<(u64, u64)> {
+    let sequences = || records.iter().map(|record| record.seq);
+    sequences().min().zip(sequences().max())
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use broker::Record;
+use futures_util::future::try_join_all;
 use protocol::query::RoomLeft;
 use protocol::{RoomSlug, SealedEvent, Timestamp, subject};
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::shard::Shard;
 use crate::unknown::{self, Unknown};
+
+/// Entries of the log that are projected at once. The projection waits so long.
+pub const PIECE: usize = 500;
+/// Rooms that are looked at side by side.
+const AT_ONCE: usize = 32;
 
 /// The rooms that are still to be made anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +41,27 @@ enum Cursor {
     Done,
 }
 
-/// The next room.
+/// A room as it was looked at.
+pub struct Looked {
+    pub room: RoomSlug,
+    pub found: Found,
+}
+
+/// Whether the log has all of a room.
 pub enum Found {
-    Room {
-        room: RoomSlug,
-        generation: u64,
-    },
-    /// It stays as it is.
+    /// It has, and this is how its log begins.
+    Whole { generation: u64, first: Read },
+    /// It has not: the room stays as it is.
     Left(RoomLeft),
+    /// The room is being erased, with all that was made of it.
+    Ending,
+}
+
+/// Entries of a room's log.
+pub struct Read {
+    pub records: Vec<Record>,
+    /// Whether there are no more up to where the log is applied.
+    pub is_all: bool,
 }
 
 impl Rooms {
@@ -53,17 +73,29 @@ impl Rooms {
         Self { left: Cursor::Known { after: None }, ahead: VecDeque::new() }
     }
 
-    /// The next room, of those that the log has up to `applied`.
-    pub async fn next(&mut self, shard: &Shard, applied: u64) -> Result<Option<Found>, Error> {
-        loop {
-            if self.ahead.is_empty() && !self.look_ahead(shard, applied).await? {
-                return Ok(None);
+    /// The next rooms, of those that the log has up to `applied`; none at the end. They come again until they are passed.
+    pub async fn next(&mut self, shard: &Shard, applied: u64) -> Result<Vec<Looked>, Error> {
+        while self.ahead.is_empty() {
+            if !self.look_ahead(shard, applied).await? {
+                return Ok(Vec::new());
             }
-            let Some((room, behind)) = self.ahead.pop_front() else { continue };
+        }
+        let rooms = || self.ahead.iter().take(AT_ONCE).map(|(room, _)| room);
+        let ending = shard.store.ending(shard.part).await?;
+        let live = shard.store.rooms(rooms()).await?;
+        let looked = rooms().map(|room| {
+            // Above all that were ever begun, also of those that were given up.
+            let now = u64::try_from(Timestamp::now().as_millis()).unwrap_or(0);
+            let generation = live.get(room).map_or(0, |state| state.generation + 1).max(now);
+            look_at(shard, room, (generation, ending.contains(room)), applied)
+        });
+        try_join_all(looked).await
+    }
+
+    /// So many of them are done, or are somebody else's to go on with.
+    pub fn pass(&mut self, count: usize) {
+        for (_, behind) in self.ahead.drain(..count) {
             self.left = behind;
-            if let Some(found) = looked_at(shard, room).await? {
-                return Ok(Some(found));
-            }
         }
     }
 
@@ -100,25 +132,43 @@ impl Rooms {
     }
 }
 
-/// Whether the log has all of a room; `None` for a room that is being erased. What it has lost of a room, no history made from it has.
-async fn looked_at(shard: &Shard, room: RoomSlug) -> Result<Option<Found>, Error> {
-    let (stream, log) = (shard.part.shard.stream(), shard.part.shard.log(&room));
-    if shard.store.is_ending(shard.part, &room).await? {
-        return Ok(None);
+/// What the log has lost of a room, no history made from it has.
+async fn look_at(
+    shard: &Shard,
+    room: &RoomSlug,
+    (generation, is_ending): (u64, bool),
+    applied: u64,
+) -> Result<Looked, Error> {
+    let looked = |found| Ok(Looked { room: room.clone(), found });
+    if is_ending {
+        return looked(Found::Ending);
     }
-    let first = shard.broker.next_confirmed(&stream, &log, 0).await?;
-    let reason = match first {
+    let (stream, log) = (shard.part.shard.stream(), shard.part.shard.log(room));
+    let reason = match shard.broker.next_confirmed(&stream, &log, 0).await? {
         None => "the log has nothing of it".to_owned(),
         Some(first) if is_a_beginning(&first.payload) => {
-            let live = shard.store.rooms([&room]).await?.remove(&room);
-            // Above all that were ever begun, also of those that were given up.
-            let now = u64::try_from(Timestamp::now().as_millis()).unwrap_or(0);
-            let generation = live.map_or(0, |state| state.generation + 1).max(now);
-            return Ok(Some(Found::Room { room, generation }));
+            let first = read(shard, room, 0, applied).await?;
+            return looked(Found::Whole { generation, first });
         }
         Some(first) => format!("the log has lost its beginning: it has nothing of it before {}", first.seq),
     };
-    Ok(Some(Found::Left(RoomLeft { room, reason })))
+    looked(Found::Left(RoomLeft { room: room.clone(), reason }))
+}
+
+/// The next entries of a room's log behind a sequence, up to `applied`.
+pub async fn read(shard: &Shard, room: &RoomSlug, after: u64, applied: u64) -> Result<Read, Error> {
+    let (stream, log) = (shard.part.shard.stream(), shard.part.shard.log(room));
+    let batch = shard.broker.read_after(&stream, &log, after, PIECE).await?;
+    let mut records = batch.records;
+    let found = records.len();
+    records.retain(|record| record.seq <= applied);
+    if batch.more && records.len() == found {
+        return Ok(Read { records, is_all: false });
+    }
+    // A replica that lags may have answered, of which the leader knows more.
+    let last = records.last().map_or(after, |record| record.seq);
+    let next = shard.broker.next_known(&stream, &log, last).await?;
+    Ok(Read { records, is_all: next.is_none_or(|next| next.seq > applied) })
 }
 
 /// Whether an entry of the log is one with which a room's log can begin.

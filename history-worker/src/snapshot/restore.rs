@@ -112,7 +112,8 @@ impl File {
     }
 
     async fn load(mut self, store: &Store, restored: &mut Restored) -> Result<(), Error> {
-        let mut loading = Loading { part: self.part, store, room: None, batch: Batch::default(), entries: 0 };
+        let (rooms, batch) = (Vec::new(), Batch::default());
+        let mut loading = Loading { part: self.part, store, rooms, batch, entries: 0 };
         let mut count = 1;
         loop {
             let line = self.lines.next().await.map_err(unread)?;
@@ -127,7 +128,7 @@ impl File {
             }
             count += 1;
         }
-        loading.end_room().await
+        loading.write().await
     }
 }
 
@@ -150,7 +151,8 @@ async fn continued(part: Part, broker: &Broker, checkpoint: Checkpoint) -> Resul
 struct Loading<'a> {
     part: Part,
     store: &'a Store,
-    room: Option<(RoomSlug, RoomState)>,
+    /// The rooms of what is written; the last is the one of which more may come.
+    rooms: Vec<(RoomSlug, RoomState)>,
     batch: Batch,
     entries: usize,
 }
@@ -158,10 +160,7 @@ struct Loading<'a> {
 impl Loading<'_> {
     async fn take(&mut self, line: Line) -> Result<(), Error> {
         match line {
-            Line::Room { room, state } => {
-                self.end_room().await?;
-                self.room = Some((room, state));
-            }
+            Line::Room { room, state } => self.rooms.push((room, state)),
             Line::Row { number, kept } => {
                 let place = self.place(number)?;
                 self.batch.rows.insert(place, kept);
@@ -183,25 +182,18 @@ impl Loading<'_> {
     }
 
     fn place(&self, number: u64) -> Result<Place, Error> {
-        match &self.room {
+        match self.rooms.last() {
             Some((room, _)) => Ok(Place::new(room, number)),
             None => Err(damaged(&names::history(self.part.shard), "has a row of no room")),
         }
     }
 
     async fn write(&mut self) -> Result<(), Error> {
-        let generation = self.room.as_ref().map_or(0, |(_, state)| state.generation);
-        self.store.load(self.part, generation, &self.batch).await?;
+        let last = self.rooms.last().cloned();
+        let rooms = std::mem::take(&mut self.rooms).into_iter().collect();
+        self.store.load(self.part, &rooms, &self.batch).await?;
+        self.rooms.extend(last);
         (self.batch, self.entries) = (Batch::default(), 0);
         Ok(())
-    }
-
-    /// The room's own row comes last.
-    async fn end_room(&mut self) -> Result<(), Error> {
-        self.write().await?;
-        match self.room.take() {
-            Some((room, state)) => Ok(self.store.load_room(self.part, &room, &state).await?),
-            None => Ok(()),
-        }
     }
 }

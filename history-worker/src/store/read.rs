@@ -177,11 +177,12 @@ impl Store {
         rows.into_iter().map(EndedRow::ended).collect()
     }
 
-    /// Whether log or database still have something of a room that was erased.
-    pub async fn is_ending(&self, part: Part, room: &RoomSlug) -> Result<bool, StoreError> {
+    /// Rooms that were erased, of which log or database still have something.
+    pub async fn ending(&self, part: Part) -> Result<HashSet<RoomSlug>, StoreError> {
         let all = range(ENDED, shard_key(part, 0), shard_key(part, u64::MAX));
         let rooms: Vec<String> = self.select_range("SELECT VALUE room FROM $range", all).await?;
-        Ok(rooms.iter().any(|ended| ended == room.as_str()))
+        let room = |room: String| RoomSlug::parse(&room).map_err(|_| StoreError::Malformed("room"));
+        rooms.into_iter().map(room).collect()
     }
 
     /// Notes that nothing is left of an erased room.

@@ -1,5 +1,6 @@
 //! What a snapshot is made of, read a piece at a time, and written back into an empty database.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -122,17 +123,19 @@ impl Store {
         self.set_layout(RESTORING).await
     }
 
-    /// Writes some of a room's rows, or what a shard has beside its rooms.
-    pub async fn load(&self, part: Part, generation: u64, batch: &Batch) -> Result<(), StoreError> {
+    /// Writes these rooms with some of their rows, and what a shard has beside its rooms. A room may be written again.
+    pub async fn load(
+        &self,
+        part: Part,
+        rooms: &HashMap<RoomSlug, RoomState>,
+        batch: &Batch,
+    ) -> Result<(), StoreError> {
         let mut transaction = Transaction::bare();
-        transaction.batch(part, Editions::Under(generation), batch);
-        self.run(transaction).await
-    }
-
-    pub async fn load_room(&self, part: Part, room: &RoomSlug, state: &RoomState) -> Result<(), StoreError> {
-        let mut transaction = Transaction::bare();
-        transaction.keep(part, &[(room.clone(), state.keep)].into());
-        transaction.insert(ROOM, "rooms", vec![RoomRow::of(room, state).into_value()], "");
+        transaction.batch(part, Editions::Read(rooms), batch);
+        let keep = rooms.iter().map(|(room, state)| (room.clone(), state.keep));
+        transaction.keep(part, &keep.collect());
+        let rows = rooms.iter().map(|(room, state)| RoomRow::of(room, state).into_value());
+        transaction.insert(ROOM, "rooms", rows.collect(), "ON DUPLICATE KEY UPDATE count = $input.count");
         self.run(transaction).await
     }
 

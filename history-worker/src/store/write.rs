@@ -136,19 +136,19 @@ impl Transaction {
     }
 
     fn piece(&mut self, part: Part, piece: &Piece) {
-        let Piece { room, generation, batch, read, ready } = piece;
-        if let Some((first, last)) = *read {
+        let Piece { generation, batch, read: (rooms, sequences), ready } = piece;
+        if let Some((first, last)) = *sequences {
             // What is set aside again comes with the batch.
-            self.statements.push_str("DELETE $aside_again WHERE subject = $aside_subject RETURN NONE;");
+            self.statements.push_str("DELETE $aside_again WHERE subject IN $aside_subjects RETURN NONE;");
             self.variables.insert("aside_again", asides_between(part, first, last));
-            self.variables.insert("aside_subject", part.shard.log(room));
+            let subjects = rooms.iter().map(|room| part.shard.log(room)).collect::<Vec<_>>();
+            self.variables.insert("aside_subjects", subjects);
         }
         self.batch(part, Editions::Under(*generation), batch);
-        if let Some(state) = ready {
-            self.insert(ROOM, "rooms", vec![RoomRow::of(room, state).into_value()], ROOM_CHANGES);
-            let stale = StaleRow::of(part, room, *generation).into_value();
-            self.insert(STALE, "stale", vec![stale], STALE_CHANGES);
-        }
+        let rows = ready.iter().map(|(room, state)| RoomRow::of(room, state).into_value());
+        self.insert(ROOM, "rooms", rows.collect(), ROOM_CHANGES);
+        let stale = ready.iter().map(|(room, _)| StaleRow::of(part, room, *generation).into_value());
+        self.insert(STALE, "stale", stale.collect(), STALE_CHANGES);
     }
 
     fn replay(&mut self, part: Part, replay: &Replay) -> Result<(), StoreError> {

@@ -2,16 +2,31 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use protocol::query::{Verified, Verify};
 use protocol::{RoomSlug, subject};
 use tokio::time::Instant;
 
 use super::Verifier;
 use crate::Error;
+use crate::projection::RoomState;
 use crate::unknown::{self, Unknown};
 
 /// After this time no further room is begun.
 const WHILE: Duration = Duration::from_secs(1);
+/// Rooms that are compared side by side, and rows of all of them.
+const ROOMS_AT_ONCE: usize = 16;
+const ROWS_AT_ONCE: u64 = 10_000;
+
+/// How many of these rooms are compared at once, the first in any case: what the log says of them is held in memory.
+fn side_by_side(rooms: &[(RoomSlug, RoomState)]) -> usize {
+    let mut rows = 0;
+    let fits = |(_, state): &&(RoomSlug, RoomState)| {
+        rows += state.rows();
+        rows <= ROWS_AT_ONCE
+    };
+    rooms.iter().take(ROOMS_AT_ONCE).take_while(fits).count().max(1)
+}
 
 impl Verifier {
     /// Compares a part of the shard as it was when the log was applied up to `applied`.
@@ -35,11 +50,16 @@ impl Verifier {
                 all.next = Some(Verify::Unknown { after: 0 });
                 return Ok(all);
             }
-            for (room, _) in rooms {
-                if subject::Shard::of(&room, self.part.shards) == self.part.shard {
-                    all.add(self.room(&room, applied).await?);
-                }
-                after = Some(room);
+            let mut rest = &rooms[..];
+            while !rest.is_empty() {
+                let (some, others) = rest.split_at(side_by_side(rest));
+                rest = others;
+                after = some.last().map(|(room, _)| room.clone());
+                let of_shard = some.iter().map(|(room, _)| room);
+                let of_shard =
+                    of_shard.filter(|room| subject::Shard::of(room, self.part.shards) == self.part.shard);
+                let compared = try_join_all(of_shard.map(|room| self.room(room, applied))).await?;
+                compared.into_iter().for_each(|verified| all.add(verified));
                 if began.elapsed() >= WHILE || all.different > 0 {
                     all.next = Some(Verify::Rooms { after });
                     return Ok(all);

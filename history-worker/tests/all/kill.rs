@@ -32,7 +32,8 @@ async fn write(broker: Broker, stop: Arc<AtomicBool>) -> Log {
         let room = &rooms[n % 3];
         match n % 17 {
             5 => {
-                broker.publish(SHARD.log(room), &format!("bad-{n}"), "{".into()).await.unwrap();
+                let bad = broker.publish(SHARD.log(room), &format!("bad-{n}"), "{".into()).await.unwrap();
+                log.get_mut(room).unwrap().push(bad.seq);
             }
             3 if n > 17 => {
                 post(&broker, SHARD, &rooms[(n - 1) % 3], &last).await;
