@@ -1,10 +1,11 @@
 //! How fast the worker applies a log from its beginning, into an embedded database.
 //!
 //! `cargo run -p history-worker --example catch_up -- 200000 50 2` writes 200,000 messages of 100 bytes to 50 rooms in 2 shards (1 when it
-//! is left out) on a NATS server of its own (`NATS_SERVER`, else the one on PATH), then starts the worker and prints the rate. With one
-//! shard, it then compares pages of one of these rooms with pages of a room of 100 messages, by turns, and the history with the log,
+//! is left out) on a NATS server of its own (`NATS_SERVER`, else the one on PATH), then starts the worker and prints the rate. With
+//! `mixed` behind them it writes everything that happens in rooms ([`talk`]) instead. With one shard, it then compares pages of one of these rooms with pages of a room of 100 messages, by turns, and the history with the log,
 //! makes it anew, and compares again; at last it takes a snapshot and restores that into another database.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::ops::Range;
 use std::path::Path;
@@ -26,17 +27,20 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-#[path = "../tests/all/boxes.rs"]
+#[path = "../../tests/all/boxes.rs"]
 #[expect(dead_code, reason = "the tests of the whole worker use more of it")]
 mod boxes;
+mod talk;
+
 use boxes::boxed;
+use talk::{Shape, Talk};
 
 /// As in the worker's own program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SHARD: Shard = Shard(0);
-const WRITERS: usize = 64;
+const WRITERS: u64 = 64;
 /// Messages in the room that the others are compared with.
 const SMALL: u64 = 100;
 /// Pages of each kind that are read of each room.
@@ -57,6 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let events: u64 = arguments.next().as_deref().unwrap_or("100000").parse()?;
     let rooms: u64 = arguments.next().as_deref().unwrap_or("50").parse()?;
     let shards: u16 = arguments.next().as_deref().unwrap_or("1").parse()?;
+    let shape = if arguments.next().as_deref() == Some("mixed") { Shape::Mixed } else { Shape::Plain };
     let folder = tempfile::tempdir()?;
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let program = std::env::var_os("NATS_SERVER").unwrap_or_else(|| "nats-server".into());
@@ -70,9 +75,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let credentials = Credentials { url: url.clone(), user: None, password: None, name: "catch-up".into() };
     let broker = Broker::connect(&credentials, Duration::from_secs(20)).await?;
     setup::create(&broker, setup::Layout { shards, replicas: 1 }).await?;
-    for (first, rooms, events) in [(0, rooms, events), (rooms, 1, SMALL)] {
-        write(&broker, shards, events, first..first + rooms).await?;
-    }
+    write(&broker, shards, (shape, events), 0..rooms).await?;
+    write(&broker, shards, (Shape::Plain, SMALL), rooms..rooms + 1).await?;
 
     let config = config_of(&url, &folder.path().join("history"))?;
     let doors = Doors::bind(config.doors()).await?;
@@ -114,35 +118,61 @@ fn log(room: &RoomSlug, shards: u16) -> String {
     Shard::of(room, shards).log(room)
 }
 
-async fn write(broker: &Broker, shards: u16, events: u64, rooms: Range<u64>) -> Result<(), Box<dyn Error>> {
-    let author = UserId::new();
-    let (first, count) = (rooms.start, rooms.end - rooms.start);
-    for number in rooms {
-        let event = Event::Created {
-            id: MessageId::new(),
-            author,
-            name: boxed(MessageId::new(), &format!("Room {number}")),
-        };
-        broker.publish(log(&room(number), shards), &event.id().to_string(), event.encode().into()).await?;
-    }
-    let body = boxed(MessageId::new(), &"x".repeat(100));
+/// Makes rooms, and writes so many events to them by turns.
+async fn write(
+    broker: &Broker,
+    shards: u16,
+    (shape, events): (Shape, u64),
+    rooms: Range<u64>,
+) -> Result<(), Box<dyn Error>> {
     let mut writers = JoinSet::new();
-    for number in 0..events {
-        if writers.len() >= WRITERS
-            && let Some(stored) = writers.join_next().await
-        {
-            stored?;
-        }
-        let (broker, body) = (broker.clone(), body.clone());
-        writers.spawn(async move {
-            let event = Event::Message { id: MessageId::new(), author, body };
-            let subject = log(&room(first + number % count), shards);
-            let stored = broker.publish(subject, &event.id().to_string(), event.encode().into()).await;
-            stored.expect("the broker stores");
-        });
+    for writer in 0..WRITERS {
+        let rooms = rooms.clone().skip(writer as usize).step_by(WRITERS as usize);
+        writers.spawn(make(broker.clone(), shards, rooms));
     }
     while let Some(stored) = writers.join_next().await {
-        stored?;
+        stored??;
+    }
+    for writer in 0..WRITERS {
+        writers.spawn(talk(broker.clone(), shards, (shape, events, writer), rooms.clone()));
+    }
+    while let Some(stored) = writers.join_next().await {
+        stored??;
+    }
+    Ok(())
+}
+
+async fn make(
+    broker: Broker,
+    shards: u16,
+    rooms: impl Iterator<Item = u64> + Send,
+) -> Result<(), broker::Error> {
+    for number in rooms {
+        let id = MessageId::new();
+        let event = Event::Created { id, author: UserId::new(), name: boxed(id, &format!("Room {number}")) };
+        broker.publish(log(&room(number), shards), &id.to_string(), event.encode().into()).await?;
+    }
+    Ok(())
+}
+
+/// The share of one writer, who waits for the broker each time: what it writes about has a sequence.
+async fn talk(
+    broker: Broker,
+    shards: u16,
+    (shape, events, writer): (Shape, u64, u64),
+    rooms: Range<u64>,
+) -> Result<(), broker::Error> {
+    let mut talks = HashMap::new();
+    let count = rooms.end - rooms.start;
+    // A room is one writer's, where there are enough of them: so all of it can be talked about.
+    let whose = |number: u64| if count < WRITERS { number % WRITERS } else { number % count % WRITERS };
+    for number in (0..events).filter(|number| whose(*number) == writer) {
+        let at = rooms.start + number % count;
+        let talk = talks.entry(at).or_insert_with(|| Talk::new(shape, at * WRITERS + writer));
+        let event = talk.next();
+        let (id, subject) = (event.id().to_string(), log(&room(at), shards));
+        let stored = broker.publish(subject, &id, event.encode().into()).await?;
+        talk.stored(&event, stored.seq);
     }
     Ok(())
 }
