@@ -16,6 +16,7 @@ mod paging;
 mod projecting;
 pub mod projection;
 mod queries;
+mod readable;
 pub mod replay;
 mod shard;
 mod signals;

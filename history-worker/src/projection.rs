@@ -161,6 +161,13 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// Whether [`Reason::code`] says that it was the bytes which this version, or an older one, could not read.
+    pub fn is_of_bytes(code: &str) -> bool {
+        ["too_large", "not_an_event", "version", "kind", "fields"].contains(&code)
+    }
+}
+
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

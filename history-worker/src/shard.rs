@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Connection, Follower, Record};
+use protocol::query::Replay as What;
 use protocol::{RoomSlug, StreamIdentity};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -20,6 +21,7 @@ use crate::checkpoint::{Checkpoint, LogFacts};
 use crate::edition::Editions;
 use crate::projecting;
 use crate::projection::{Part, RoomState};
+use crate::readable::Readable;
 use crate::replay::Replay;
 use crate::signals::Signals;
 use crate::store::{Store, StoreError};
@@ -145,7 +147,8 @@ impl Shard {
             Follower::start(&self.broker, &shard.stream(), &shard.log_all(), &shard.live_all(), applied)
                 .await?;
         let checkpoint = stored.unwrap_or_else(|| Checkpoint::new(follower.identity()));
-        let anew = Anew { replay: None, due_at: Instant::now() + REPLAY_AFTER_BEGIN };
+        let readable = Some(Readable::default());
+        let anew = Anew { replay: None, due_at: Instant::now() + REPLAY_AFTER_BEGIN, readable };
         let life = Life { checkpoint, epoch, rooms: HashMap::new(), anew };
         life.check_log(self).await?;
         self.signals.began(shard, &life.checkpoint, self.store.asides(self.part).await?);
@@ -190,6 +193,8 @@ struct Anew {
     replay: Option<Replay>,
     /// When to go on with it, or to look whether there is one.
     due_at: Instant,
+    /// What an older worker set aside and this one can read; none once all was looked through.
+    readable: Option<Readable>,
 }
 
 impl Anew {
@@ -219,6 +224,9 @@ impl Life {
             under_way => under_way,
         };
         let mut pause = REPLAY_LOOK;
+        if replay.is_none() && self.begin_what_is_readable(shard).await? {
+            pause = Duration::ZERO;
+        }
         if let Some(mut replay) = replay {
             match replay.step(shard, &mut self.checkpoint, &mut self.rooms).await {
                 Ok(_) if !replay.is_under_way() => {}
@@ -234,6 +242,16 @@ impl Life {
         }
         self.anew.due_at = Instant::now() + pause;
         Ok(())
+    }
+
+    /// Begins to make a room anew of which an older worker could not read something, if there is one.
+    async fn begin_what_is_readable(&mut self, shard: &Shard) -> Result<bool, Error> {
+        let Some(mut readable) = self.anew.readable.take() else { return Ok(false) };
+        let Some(room) = readable.next(shard).await? else { return Ok(false) };
+        self.anew.readable = Some(readable);
+        let replay = Replay::new(What::Room(room), &self.checkpoint);
+        shard.store.begin_replay(shard.part, &replay).await?;
+        Ok(true)
     }
 
     /// A server that comes back may hold another log. What it gave is not applied before that is known.

@@ -8,6 +8,7 @@ mod all {
     mod expiring;
     mod kill;
     mod layout;
+    mod moments;
     mod nats;
     mod other_log;
     mod pages;

@@ -1,5 +1,10 @@
 //! Numbers that a seed decides, so that a run with faults can be done again.
 
+/// How often something is killed in a test that does so at random: as often as usual, or as `BACKCHAT_TEST_KILLS` says.
+pub fn kills(usual: u64) -> u64 {
+    std::env::var("BACKCHAT_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(usual)
+}
+
 /// SplitMix64.
 #[derive(Debug, Clone)]
 pub struct Random(u64);

@@ -21,7 +21,8 @@ const SHARD: Shard = Shard(0);
 /// By then nobody reads rows any more that were not shown half a minute ago, and a worker that looks often has deleted them.
 const DELETED: Duration = Duration::from_secs(45);
 
-fn expired(target: Target) -> SealedEvent {
+/// That everything up to it is gone.
+pub fn expired(target: Target) -> SealedEvent {
     let (id, author, keep) = (MessageId::new(), UserId::new(), KeepDays::new(7).unwrap());
     Event::Expired { id, author, target, of: Timestamp::now(), keep }
 }

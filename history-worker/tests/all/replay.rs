@@ -199,7 +199,44 @@ async fn a_room_whose_beginning_is_not_in_the_log_any_more_stays_as_it_is() {
     assert_eq!(worker.terminate().await, 0);
 }
 
-/// An older worker could not read an event, and a newer one can.
+/// An older worker could not read an event, and a newer one can: it makes the room anew by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_worker_could_not_read_gets_its_place_when_a_newer_one_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let nats = Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let database = folder.path().join("history");
+    let worker = Worker::start(&nats, &database);
+    let (mut last, mut meddling) = (0, String::new());
+    for name in ["tea", "chai"] {
+        post(&broker, SHARD, &room(name), &created()).await;
+        let missed = message("missed");
+        let seq = post(&broker, SHARD, &room(name), &missed).await;
+        last = post(&broker, SHARD, &room(name), &message("last")).await;
+        meddling.push_str(&format!(
+            "UPDATE event_5:['{name}', 0, 2] SET kind = 'unreadable', sealed = NONE, by = NONE;
+             CREATE aside_5:[0, {seq}] SET subject = '{}', code = 'kind', reason = 'an unknown kind', at_ms = 1, bytes = 9,
+                 payload = encoding::base64::decode('{}');",
+            SHARD.log(&room(name)),
+            data_encoding::BASE64_NOPAD.encode(&missed.encode()),
+        ));
+    }
+    let expected = [rows(&broker, &room("tea"), last).await, rows(&broker, &room("chai"), last).await];
+    assert_eq!(worker.terminate().await, 0);
+    meddled_with(&database, &meddling).await;
+    let worker = Worker::start(&nats, &database);
+    eventually("both rooms are as the log has them", async || {
+        let found = [rows(&broker, &room("tea"), last).await, rows(&broker, &room("chai"), last).await];
+        (found == expected).then_some(())
+    })
+    .await;
+    let asides = ask(&broker, SHARD, &HistoryQuery::SetAside(AskSetAside::List { after: 0 })).await.unwrap();
+    assert!(matches!(&asides, HistoryAnswer::SetAside { entries, .. } if entries.is_empty()), "{asides:?}");
+    assert_eq!(verified(&broker).await.different, 0);
+    assert_eq!(worker.terminate().await, 0);
+}
+
+/// What was set aside, an operator tries again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_set_aside_gets_its_place_when_it_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
