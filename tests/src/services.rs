@@ -96,6 +96,16 @@ impl<N: Servers> Services<N> {
         number
     }
 
+    /// Starts another search worker, with an index of its own.
+    pub async fn another_search(&self) -> Service {
+        let place = Place { urls: self.nats.urls(), folder: self.folder.path(), settings: &self.settings };
+        let mut search = place.service("search-worker", "another-search", None);
+        let index = self.folder.path().join("another-search");
+        search.launch = search.launch.set("BACKCHAT_SEARCH_WORKER_INDEX", index.display());
+        search.start().await;
+        search
+    }
+
     /// The folder of the search index.
     pub fn index(&self) -> PathBuf {
         self.folder.path().join("search")

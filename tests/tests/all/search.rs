@@ -1,6 +1,8 @@
 //! Messages are found by their words, by members of their room alone, as they are now; and whatever happens to the index, nothing else
 //! is held up by it.
 
+use protocol::search::{AskSearchReplay, SearchAnswer, SearchQuery};
+use protocol::subject;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::backchat::{Backchat, shared};
@@ -338,6 +340,69 @@ async fn a_search_worker_that_is_killed_again_and_again_has_each_message_once() 
         (services.search.metric("documents").await == Some(300)).then_some(())
     })
     .await;
+}
+
+/// An index is made anew beside the one that is searched; a worker that starts goes on with both.
+#[tokio::test]
+async fn a_search_worker_that_is_killed_while_it_makes_its_index_anew_finishes_it() {
+    let mut services = Services::start(1).await;
+    services.search.start().await;
+    let broker = services.nats.connect().await;
+    let (ann, room) = room_with(&services.address(0), &[]).await;
+    let mut socket = ann.connects(&room).await;
+    socket.caught_up().await;
+    socket.say_all((0..1_500).map(|n| format!("sloe number{n}x"))).await;
+    comes_to_find(&ann, "number1499x", &["sloe number1499x"]).await;
+    for pause in [0, 30, 60, 120, 240, 480] {
+        let question = SearchQuery::Replay(AskSearchReplay::Begin);
+        let begun = broker.ask(subject::SEARCH_QUERIES.to_owned(), &question, END).await.unwrap();
+        assert!(matches!(begun, SearchAnswer::Replay { last: Some(_) }), "{begun:?}");
+        sleep(Duration::from_millis(pause)).await;
+        services.search.kill();
+        services.search.start().await;
+        for n in [0, 750, 1_499] {
+            comes_to_find(&ann, &format!("number{n}x"), &[&format!("sloe number{n}x")]).await;
+        }
+    }
+    say(&ann, &room, &["the last sloe"]).await;
+    eventually("one index is left, with each message once", SOON, || async {
+        let indexes = std::fs::read_dir(services.index()).unwrap();
+        let folders = indexes.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+        (folders == 1 && services.search.metric("documents").await == Some(1_501)).then_some(())
+    })
+    .await;
+    comes_to_find(&ann, "last sloe", &["the last sloe"]).await;
+}
+
+#[tokio::test]
+async fn of_two_search_workers_one_answers_when_the_other_is_gone() {
+    let mut services = Services::start(1).await;
+    services.search.start().await;
+    let mut other = services.another_search().await;
+    let (ann, room) = room_with(&services.address(0), &["a quince"]).await;
+    for search in [&services.search, &other] {
+        becomes("both have it", SOON, Some(1), || search.metric("documents")).await;
+    }
+    for round in 0..2 {
+        let gone = if round == 0 { &mut services.search } else { &mut other };
+        gone.kill();
+        // Whoever is gone takes what it had in hand along, and nothing more.
+        eventually("the gateway has heard of it", SOON, || async {
+            (ann.asks_search("quince").await.status == 200).then_some(())
+        })
+        .await;
+        for _ in 0..20 {
+            assert_eq!(ann.finds("\"a quince\"").await, ["a quince"]);
+        }
+        let text = format!("quince number{round}x");
+        say(&ann, &room, &[&text]).await;
+        comes_to_find(&ann, &format!("number{round}x"), &[&text]).await;
+        let gone = if round == 0 { &mut services.search } else { &mut other };
+        gone.start().await;
+    }
+    for search in [&services.search, &other] {
+        becomes("both have all", SOON, Some(3), || search.metric("documents")).await;
+    }
 }
 
 #[tokio::test]
