@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Questions};
+use broker::{Broker, Question, Questions};
 use protocol::Timestamp;
 use protocol::query::{AskPiece, LastSnapshot, SnapshotPiece};
 use tokio::sync::{OwnedMutexGuard, mpsc};
@@ -19,6 +19,8 @@ use crate::store::Store;
 
 /// After this time without a question nobody is thought to want the rest.
 const ABANDONED: Duration = Duration::from_secs(60);
+/// So long after the end it is said again to who asks again: the answer may have been lost.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// What a snapshot is given with.
 #[derive(Clone)]
@@ -62,7 +64,7 @@ async fn give(
         tokio::spawn(Box::pin(walk(Walk::new(giving.part, moment, sender.clone()), checkpoint, sender)));
     let mut given: Option<(u64, SnapshotPiece)> = None;
     while let Ok(Some(question)) = timeout(ABANDONED, questions.next()).await {
-        let asked = serde_json::from_slice(&question.payload).map(|AskPiece { piece }| piece).ok();
+        let asked = asked(&question);
         let next = given.as_ref().map_or(0, |(piece, _)| piece + 1);
         if asked == Some(next) {
             given = Some((next, pieces.recv().await.unwrap_or_else(|| failed("the worker stopped with it"))));
@@ -76,13 +78,25 @@ async fn give(
             taken(&giving, last).await;
             drop(alone);
             question.answer_with_bytes(answer.encode().into()).await;
-            return;
+            return say_again(&answer, asked, questions).await;
         }
         question.answer_with_bytes(answer.encode().into()).await;
     }
     // The walk finds nobody who wants its next piece, and ends.
     drop(pieces);
     let _ = walking.await;
+}
+
+async fn say_again(end: &SnapshotPiece, piece: Option<u64>, mut questions: Questions) {
+    while let Ok(Some(question)) = timeout(LINGER, questions.next()).await {
+        let answer =
+            if asked(&question) == piece { end.clone() } else { failed("nothing comes after the end") };
+        question.answer_with_bytes(answer.encode().into()).await;
+    }
+}
+
+fn asked(question: &Question) -> Option<u64> {
+    serde_json::from_slice(&question.payload).map(|AskPiece { piece }| piece).ok()
 }
 
 fn failed(why: &str) -> SnapshotPiece {
