@@ -31,6 +31,11 @@ impl RoomState {
 }
 
 impl<'a> Editions<'a> {
+    /// Whether the room is there, as far as that is known.
+    pub fn has(&self, room: &RoomSlug) -> bool {
+        matches!(self, Self::Read(rooms) if rooms.contains_key(room))
+    }
+
     pub fn of<'room>(&self, room: &'room RoomSlug) -> Edition<'room>
     where
         'a: 'room,

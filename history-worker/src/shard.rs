@@ -42,7 +42,7 @@ const REPLAY_LOOK: Duration = Duration::from_secs(5);
 /// A life begins with the log: a replay that ends it again and again must not hold it up.
 const REPLAY_AFTER_BEGIN: Duration = Duration::from_secs(1);
 /// Rooms whose state is kept in memory between batches.
-const ROOMS_KEPT_MAX: usize = 10_000;
+const ROOMS_KEPT_MAX: usize = 50_000;
 
 /// How far this worker knows the shard to be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -55,8 +55,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut transaction = Transaction::begin(part, before);
         transaction.batch(part, editions, batch);
-        let rooms = batch.rooms.iter().map(|(room, state)| RoomRow::of(room, state).into_value());
-        transaction.insert(ROOM, "rooms", rooms.collect(), ROOM_CHANGES);
+        transaction.rooms(editions, batch);
         let (statements, variables) = transaction.end(after);
         self.connection.query(&statements, variables, APPLY_MAX).await?;
         Ok(())
@@ -133,6 +132,18 @@ impl Transaction {
         self.expiries(part, batch);
         let asides = batch.asides.iter().map(|aside| AsideRow::of(part, aside).into_value());
         self.insert(ASIDE, "asides", asides.collect(), ASIDE_CHANGES);
+    }
+
+    /// Rooms that are there are replaced: that takes two thirds of the time of an insertion that finds them there.
+    fn rooms(&mut self, editions: Editions<'_>, batch: &Batch) {
+        let (known, new): (Vec<_>, Vec<_>) = batch.rooms.iter().partition(|(room, _)| editions.has(room));
+        let row = |(room, state)| RoomRow::of(room, state).into_value();
+        if !known.is_empty() {
+            self.statements
+                .push_str("FOR $room IN $known_rooms { UPDATE $room.id REPLACE $room RETURN NONE };");
+            self.variables.insert("known_rooms", known.into_iter().map(row).collect::<Vec<_>>());
+        }
+        self.insert(ROOM, "rooms", new.into_iter().map(row).collect(), ROOM_CHANGES);
     }
 
     fn piece(&mut self, part: Part, piece: &Piece) {
