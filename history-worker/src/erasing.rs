@@ -48,8 +48,7 @@ impl Erasing {
                 Ok(erased) => {
                     self.signals.erased(self.part.shard, erased);
                     // Whether rung or not, it looks.
-                    let pause = LOOK_EVERY.min(self.slack());
-                    let _ = timeout(pause, self.to_erase.notified()).await;
+                    let _ = timeout(self.pause(), self.to_erase.notified()).await;
                 }
                 Err(error) => {
                     self.signals.not_erased(self.part.shard, &error);

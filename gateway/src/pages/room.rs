@@ -262,6 +262,9 @@ pub async fn keep(
         let Some(keep) = KeepDays::new(days) else {
             return Ok(answer::error_page(visitor.layout(), 422, ErrorKind::BadRequest));
         };
+        if gateway.rates.take(user, Instant::now()).is_err() {
+            return Ok(answer::error_page(visitor.layout(), 429, ErrorKind::TooMany));
+        }
         gateway.directory.set_retention(user, &slug, keep).await?;
         Ok(answer::see_other(&format!("/room/{slug}/")))
     };
