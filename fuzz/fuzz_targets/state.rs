@@ -7,6 +7,7 @@ use protocol::{
         Erasure, Holder, KeyAdmin, KeyAdminAnswer, KeyAnswer, KeyName, KeyRequest, KeyState, RoomErasures,
         RoomErasuresAnswer, RootSince,
     },
+    retention::{RoomExpiry, RoomExpiryAnswer},
     state::{Installation, Membership, MessageState, Profile, Revocation, Role, RoomState, SessionKey},
     subject, token,
 };
@@ -25,6 +26,8 @@ fuzz_target!(|bytes: &[u8]| {
     fuzz::json::<KeyAdminAnswer>(bytes);
     fuzz::json::<RoomErasures>(bytes);
     fuzz::json::<RoomErasuresAnswer>(bytes);
+    fuzz::json::<RoomExpiry>(bytes);
+    fuzz::json::<RoomExpiryAnswer>(bytes);
     fuzz::json::<KeyState>(bytes);
     fuzz::json::<KeyRequest>(bytes);
     fuzz::json::<KeyAnswer>(bytes);
