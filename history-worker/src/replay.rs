@@ -1,8 +1,8 @@
 //! Making a history anew from the log, beside the one that is read, while people chat.
 //!
 //! It goes room by room, small ones together: a room's log is projected under a new generation, piece by piece, and with the last piece
-//! the room's own row names that generation, in one transaction. Whoever applies the shard does it between two batches, so no event comes between.
-//! How far it is lies in the database, written with each piece: after a crash, or in another worker, it goes on there.
+//! the room's own row names that generation, in one transaction. Whoever applies the shard does it between two batches, so no event
+//! comes between. How far it is lies in the database, written with each piece: after a crash, or in another worker, it goes on there.
 
 mod rooms;
 

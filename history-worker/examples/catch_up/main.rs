@@ -2,7 +2,8 @@
 //!
 //! `cargo run -p history-worker --example catch_up -- 200000 50 2` writes 200,000 messages of 100 bytes to 50 rooms in 2 shards (1 when it
 //! is left out) on a NATS server of its own (`NATS_SERVER`, else the one on PATH), then starts the worker and prints the rate. With
-//! `mixed` behind them it writes everything that happens in rooms ([`talk`]) instead. With one shard, it then compares pages of one of these rooms with pages of a room of 100 messages, by turns, and the history with the log,
+//! `mixed` behind them it writes everything that happens in rooms ([`talk`]) instead. With one shard, it then compares pages of one
+//! of these rooms with pages of a room of 100 messages, by turns, and the history with the log,
 //! makes it anew, and compares again; at last it takes a snapshot and restores that into another database.
 
 use std::collections::HashMap;

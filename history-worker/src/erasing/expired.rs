@@ -126,7 +126,8 @@ impl Erasing {
         };
         erased += self.erase_while(&shard.messages(room), is_of_expired, |record| record.seq > *seq).await?;
         if let Some(state) = self.store.rooms([room]).await?.remove(room) {
-            for text in self.store.expired_texts(state.edition(room), *upto).await? {
+            let texts = self.store.texts_between(state.edition(room), 0..upto.saturating_add(1));
+            for text in texts.await? {
                 erased += u64::from(self.erase(&text.entry).await?);
             }
         }

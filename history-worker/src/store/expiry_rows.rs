@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use protocol::{KeepDays, MessageId, RoomSlug, Timestamp};
-use surrealdb::types::{RecordId, SurrealValue, Value, Variables};
+use surrealdb::types::{RecordId, SurrealValue, Variables};
 use uuid::Uuid;
 
 use super::event_rows::sent_id;
 use super::rows::{
-    array, asides_between, int, keep_days, natural, number_in, numbered_range, parts, range, shard_key, text,
+    asides_between, int, keep_days, natural, number_in, numbered_range, range, shard_key, shard_room_in,
+    shard_room_key, shard_rooms,
 };
 use super::tables::{CHANGE, EVENT, EXPIRED, KEEP, REACTION, TEXT};
 use super::{Store, StoreError};
 use crate::edition::{Edition, Editions};
-use crate::projection::{Expired, Part, SentKey, Text};
+use crate::projection::{Expired, Part, SentKey};
 
 /// Rows that are deleted at once.
 const PIECE: u64 = 500;
@@ -45,7 +46,7 @@ pub struct Expiring {
 }
 
 pub(super) fn keep_id(part: Part, room: &RoomSlug) -> RecordId {
-    RecordId::new(KEEP, array([i64::from(part.shard.0).into_value(), text(room)]))
+    RecordId::new(KEEP, shard_room_key(part, room))
 }
 
 fn expired_behind(part: Part, seq: u64) -> RecordId {
@@ -58,9 +59,7 @@ impl KeepRow {
     }
 
     fn keep(self) -> Result<(RoomSlug, KeepDays), StoreError> {
-        let bad = StoreError::Malformed("room");
-        let Some(Value::String(room)) = parts(&self.id).get(1) else { return Err(bad) };
-        Ok((RoomSlug::parse(room).map_err(|_| bad)?, keep_days(self.keep_days)?))
+        Ok((shard_room_in(&self.id)?, keep_days(self.keep_days)?))
     }
 }
 
@@ -92,11 +91,8 @@ impl Store {
     /// # Errors
     /// Any of [`StoreError`], here and below.
     pub async fn due(&self, part: Part, now: Timestamp) -> Result<Vec<(RoomSlug, KeepDays)>, StoreError> {
-        let shard = || i64::from(part.shard.0).into_value();
-        // An array is greater than any text.
-        let end = array([shard(), Value::Array(Vec::<Value>::new().into())]);
         let mut variables = Variables::new();
-        variables.insert("range", range(KEEP, array([shard()]), end));
+        variables.insert("range", shard_rooms(KEEP, part));
         variables.insert("now", now.as_millis());
         let statement = "SELECT * FROM $range WHERE due_ms <= $now LIMIT 100";
         let rows: Vec<KeepRow> = self.connection.query(statement, variables, ANSWER_MAX).await?.take(0)?;
@@ -133,11 +129,6 @@ impl Store {
         Ok(())
     }
 
-    /// Where the log holds texts of messages up to a sequence, beside the messages themselves: some of them.
-    pub async fn expired_texts(&self, edition: Edition<'_>, upto: u64) -> Result<Vec<Text>, StoreError> {
-        self.texts_between(edition, 0..upto.saturating_add(1)).await
-    }
-
     /// Deletes what has expired of a room's rows: those before the number `first`, and what changed something up to the sequence.
     pub async fn delete_expired(
         &self,
@@ -146,12 +137,12 @@ impl Store {
         upto: u64,
     ) -> Result<(), StoreError> {
         self.delete_rows_before(edition, first).await?;
-        let upto = upto.saturating_add(1);
         self.delete_range(&numbered_range(REACTION, edition, 0..first)).await?;
-        self.delete_range(&numbered_range(CHANGE, edition, 0..upto)).await?;
-        self.delete_range(&numbered_range(TEXT, edition, 0..upto)).await?;
+        for table in [CHANGE, TEXT] {
+            self.delete_range(&numbered_range(table, edition, 0..upto.saturating_add(1))).await?;
+        }
         let mut variables = Variables::new();
-        variables.insert("range", asides_between(part, 0, upto - 1));
+        variables.insert("range", asides_between(part, 0, upto));
         variables.insert("subject", part.shard.log(edition.room));
         let statement = "DELETE $range WHERE subject = $subject RETURN NONE";
         self.connection.query(statement, variables, ANSWER_MAX).await?;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use protocol::{RoomSlug, Timestamp};
-use surrealdb::types::{RecordId, SurrealValue, Value, Variables};
+use surrealdb::types::{RecordId, SurrealValue, Variables};
 
-use super::rows::{array, int, natural, parts, range, text};
+use super::rows::{array, int, natural, shard_room_in, shard_room_key, shard_rooms};
 use super::tables::{REPLAY, STALE};
 use super::{Store, StoreError};
 use crate::projection::Part;
@@ -42,13 +42,7 @@ pub(super) fn replay_id(part: Part) -> RecordId {
 }
 
 fn stale_id(part: Part, room: &RoomSlug) -> RecordId {
-    RecordId::new(STALE, array([i64::from(part.shard.0).into_value(), text(room)]))
-}
-
-/// All of a shard: an array is greater than any text.
-fn all_stale(part: Part) -> RecordId {
-    let shard = || i64::from(part.shard.0).into_value();
-    range(STALE, array([shard()]), array([shard(), Value::Array(Vec::<Value>::new().into())]))
+    RecordId::new(STALE, shard_room_key(part, room))
 }
 
 impl ReplayRow {
@@ -71,10 +65,8 @@ impl StaleRow {
     }
 
     fn stale(self) -> Result<Stale, StoreError> {
-        let bad = StoreError::Malformed("room");
-        let Some(Value::String(room)) = parts(&self.id).get(1) else { return Err(bad) };
         Ok(Stale {
-            room: RoomSlug::parse(room).map_err(|_| bad)?,
+            room: shard_room_in(&self.id)?,
             generation: natural(self.generation, "generation")?,
             since: Timestamp::from_millis(self.since_ms),
         })
@@ -108,7 +100,8 @@ impl Store {
 
     /// Rooms of the shard whose older rows are to be deleted: at most 10.
     pub async fn stale(&self, part: Part) -> Result<Vec<Stale>, StoreError> {
-        let rows: Vec<StaleRow> = self.select_range("SELECT * FROM $range LIMIT 10", all_stale(part)).await?;
+        let rows: Vec<StaleRow> =
+            self.select_range("SELECT * FROM $range LIMIT 10", shard_rooms(STALE, part)).await?;
         rows.into_iter().map(StaleRow::stale).collect()
     }
 

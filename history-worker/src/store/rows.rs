@@ -162,6 +162,25 @@ pub(super) fn shard_key(part: Part, seq: u64) -> RecordIdKey {
     array([i64::from(part.shard.0).into_value(), int(seq).into_value()])
 }
 
+/// The key of what a shard has of a room.
+pub(super) fn shard_room_key(part: Part, room: &RoomSlug) -> RecordIdKey {
+    array([i64::from(part.shard.0).into_value(), text(room)])
+}
+
+/// What a shard has of all its rooms: an array is greater than any text.
+pub(super) fn shard_rooms(table: &str, part: Part) -> RecordId {
+    let shard = || i64::from(part.shard.0).into_value();
+    range(table, array([shard()]), array([shard(), Value::Array(Vec::<Value>::new().into())]))
+}
+
+/// The room in the id of such a record.
+pub(super) fn shard_room_in(id: &RecordId) -> Result<RoomSlug, StoreError> {
+    match parts(id).get(1) {
+        Some(Value::String(text)) => RoomSlug::parse(text).map_err(|_| StoreError::Malformed("room")),
+        _ => Err(StoreError::Malformed("room")),
+    }
+}
+
 /// The parts of a record id's key.
 pub(super) fn parts(id: &RecordId) -> &[Value] {
     match &id.key {
