@@ -6,10 +6,13 @@ use protocol::MessageId;
 use protocol::frame::EventFrame;
 use serde_json::json;
 use std::collections::VecDeque;
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// Messages under way at once, at most: a server refuses more than it can work on.
 const WINDOW: usize = 32;
+/// How often a page is asked for that is refused for now.
+const ASKED_MAX: usize = 10;
 
 pub struct JsonSocket {
     pub socket: Socket,
@@ -59,10 +62,6 @@ impl JsonSocket {
 
     pub async fn ask(&mut self, frame: serde_json::Value) {
         self.socket.send_text(frame.to_string()).await;
-    }
-
-    pub async fn ask_page(&mut self, before: u64, limit: usize) {
-        self.socket.send_text(json!({"type": "page", "before": before, "limit": limit}).to_string()).await;
     }
 
     /// Sends a message, waits for its acknowledgement and gives its sequence.
@@ -181,24 +180,31 @@ impl JsonSocket {
 
     /// A page of older rows as its frame has them, oldest first, and whether there is more.
     pub async fn rows(&mut self, before: u64, limit: usize) -> (Vec<EventFrame>, bool) {
-        self.ask_page(before, limit).await;
-        self.page_comes().await
+        self.page_of(json!({"type": "page", "before": before, "limit": limit})).await
     }
 
     /// A page at a place, as `after` and a sequence, or `around` and anything that it takes.
     pub async fn page_at(&mut self, side: &str, place: serde_json::Value, limit: usize) -> (Vec<Seen>, bool) {
-        self.ask(json!({"type": "page", side: place, "limit": limit})).await;
-        let (rows, more) = self.page_comes().await;
+        let (rows, more) = self.page_of(json!({"type": "page", side: place, "limit": limit})).await;
         (rows.into_iter().map(Seen::from).collect(), more)
     }
 
-    async fn page_comes(&mut self) -> (Vec<EventFrame>, bool) {
-        self.until(|heard| match heard {
-            Heard::Page { events, more } => Some((events.clone(), *more)),
-            Heard::Refused(refused) => panic!("no page: {refused:?}"),
-            _ => None,
-        })
-        .await
+    /// Asks again as long as it is told when to: a history worker that was just started may not answer yet.
+    async fn page_of(&mut self, question: serde_json::Value) -> (Vec<EventFrame>, bool) {
+        for _ in 0..ASKED_MAX {
+            self.ask(question.clone()).await;
+            let answer = self.until(|heard| match heard {
+                Heard::Page { events, more } => Some(Ok((events.clone(), *more))),
+                Heard::Refused(refused) => Some(Err(refused.clone())),
+                _ => None,
+            });
+            match answer.await {
+                Ok(page) => return page,
+                Err(Refused { retry_after_ms: Some(pause), .. }) => sleep(Duration::from_millis(pause)).await,
+                Err(refused) => panic!("no page: {refused:?}"),
+            }
+        }
+        panic!("no page, however often it was asked for");
     }
 
     /// The room's whole history, oldest first, paged from its end to its beginning.
