@@ -4,7 +4,8 @@
 //! is left out) on a NATS server of its own (`NATS_SERVER`, else the one on PATH), then starts the worker and prints the rate. With
 //! `mixed` behind them it writes everything that happens in rooms ([`talk`]) instead. With one shard, it then compares pages of one
 //! of these rooms with pages of a room of 100 messages, by turns, and the history with the log,
-//! makes it anew, and compares again; at last it takes a snapshot and restores that into another database.
+//! makes it anew, and compares again; at last it takes a snapshot and restores that into another database. `DATABASE` names another
+//! database than an embedded one (`ws://…`, empty): then the memory is the worker's without its database, and nothing is restored.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -66,12 +67,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let program = std::env::var_os("NATS_SERVER").unwrap_or_else(|| "nats-server".into());
-    let server = Command::new(program)
+    let nats = Command::new(program)
         .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
         .arg(folder.path().join("nats"))
         .stderr(Stdio::null())
         .spawn()?;
-    let _server = Server(server);
+    let _nats = Server(nats);
     let url = format!("nats://127.0.0.1:{port}");
     let credentials = Credentials { url: url.clone(), user: None, password: None, name: "catch-up".into() };
     let broker = Broker::connect(&credentials, Duration::from_secs(20)).await?;
@@ -79,7 +80,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     write(&broker, shards, (shape, events), 0..rooms).await?;
     write(&broker, shards, (Shape::Plain, SMALL), rooms..rooms + 1).await?;
 
-    let config = config_of(&url, &folder.path().join("history"))?;
+    let server = std::env::var("DATABASE").ok();
+    let config = config_of(&url, server.as_deref().unwrap_or(&embedded(folder.path(), "history")))?;
     let doors = Doors::bind(config.doors()).await?;
     let shutdown = CancellationToken::new();
     // What the load took is given back, or counted before.
@@ -92,7 +94,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let all = events + rooms + SMALL + 1;
     let (rate, more) = (all as f64 / took, memory("VmHWM")?.saturating_sub(before));
     say(&format!(
-        "{all} events in {took:.2} s: {rate:.0} events/s, with {more} MiB more at most, its database's cache among them"
+        "{all} events in {took:.2} s: {rate:.0} events/s, with {more} MiB more at most, an embedded database's among them"
     ));
     if shards == 1 {
         pages(&broker, rooms, events + rooms).await?;
@@ -103,15 +105,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     shutdown.cancel();
     worker.await??;
-    if shards == 1 {
-        restore(&config_of(&url, &folder.path().join("restored"))?, &folder.path().join("snapshot")).await?;
+    if shards == 1 && server.is_none() {
+        let config = config_of(&url, &embedded(folder.path(), "restored"))?;
+        restore(&config, &folder.path().join("snapshot")).await?;
     }
     Ok(())
 }
 
-fn config_of(url: &str, database: &Path) -> Result<Config, Box<dyn Error>> {
-    let database = format!("surrealkv://{}", database.display());
-    let variables = [("NATS_URL", url), ("DATABASE", &database), ("OPERATIONS", "127.0.0.1:0")];
+fn embedded(folder: &Path, name: &str) -> String {
+    format!("surrealkv://{}", folder.join(name).display())
+}
+
+fn config_of(url: &str, database: &str) -> Result<Config, Box<dyn Error>> {
+    let variables = [("NATS_URL", url), ("DATABASE", database), ("OPERATIONS", "127.0.0.1:0")];
     let variables =
         variables.map(|(name, value)| (format!("BACKCHAT_HISTORY_WORKER_{name}"), value.to_owned()));
     Ok(load_from(&[], variables.into_iter(), None)?)
