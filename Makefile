@@ -8,6 +8,12 @@ DATA ?= ./data
 ROOTS ?=
 MINUTES ?= 2
 
+# How many of each piece that scales `make cluster` starts, and where people come in.
+GATEWAYS ?=
+WORKERS ?=
+AUTH ?=
+CLUSTER_LISTEN ?= 127.0.0.1:8443
+
 # Where the built programs are, and the tools that `make` installs for itself.
 BIN := $(CARGO_TARGET_DIR)/debug
 TOOLS := $(HOME)/.cache/backchat/tools
@@ -26,8 +32,12 @@ WORKLOADS ?=
 # A test run that takes longer than this hangs.
 TEST_TIMEOUT := 45m
 
+# The programs of others that tests and clusters run, fetched or compiled at the first call.
+EXPORT_SERVERS = NATS_SERVER=$$(scripts/nats-server) && SURREALDB_SERVER=$$(scripts/surrealdb-server) && ENVOY=$$(scripts/envoy) \
+	&& export NATS_SERVER SURREALDB_SERVER ENVOY
+
 .DEFAULT_GOAL := help
-.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn
+.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,10 +63,11 @@ build: ## Build every program, for the tests and for running the pieces apart
 bin: ## Print the folder with the built programs
 	@echo $(BIN)
 
-test: build ## Run every test, the ones with a real NATS server and a real browser too
+test: build ## Run every test, the ones with a real NATS server, a real browser and a whole cluster too
 	@scripts/chromium
 	@command -v curl >/dev/null || scripts/apt-install curl
-	NATS_SERVER=$$(scripts/nats-server) SURREALDB_SERVER=$$(scripts/surrealdb-server) timeout --kill-after=30s $(TEST_TIMEOUT) cargo test --workspace --no-fail-fast
+	@$(EXPORT_SERVERS) && timeout --kill-after=30s $(TEST_TIMEOUT) cargo test --workspace --no-fail-fast
+	@$(MAKE) --no-print-directory verify-cluster
 
 bench: ## Run the benchmarks against a gateway built for speed; BENCHMARKS.md says what the figures mean
 	@scripts/compiler
@@ -73,6 +84,21 @@ bench-against: ## Compare benchmarks with those of another commit, by turns in p
 
 faults: build ## Kill, pause, cut and fill everything under load, then audit what was lost: SEED, MINUTES
 	@NATS_SERVER=$$(scripts/nats-server) $(BIN)/faults --minutes "$(MINUTES)" $(if $(SEED),--seed "$(SEED)")
+
+CLUSTER_SIZE = $(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(AUTH),--auth $(AUTH))
+
+cluster: build ## Run every piece as a process of its own, as in production: GATEWAYS, WORKERS, AUTH; cluster.json lists them
+	@$(EXPORT_SERVERS) && exec $(BIN)/cluster up --listen $(CLUSTER_LISTEN) $(CLUSTER_SIZE)
+
+cluster-roll: ## Replace every process of the running cluster, one at a time
+	@$(BIN)/cluster order roll
+
+cluster-scale: ## Have more or fewer in the running cluster: GATEWAYS, WORKERS, AUTH
+	@$(BIN)/cluster order scale $(if $(GATEWAYS),gateways=$(GATEWAYS)) $(if $(WORKERS),workers=$(WORKERS)) $(if $(AUTH),auth=$(AUTH))
+
+verify-cluster: build ## Replace and kill everything in a cluster while 500 clients talk, then audit what was lost
+	@$(EXPORT_SERVERS) \
+	&& $(BIN)/cluster verify --listen $(CLUSTER_LISTEN) --folder $(CARGO_TARGET_DIR)/cluster --list $(CARGO_TARGET_DIR)/cluster.json $(CLUSTER_SIZE)
 
 fuzz: $(TOOLS)/bin/cargo-fuzz-$(CARGO_FUZZ) ## Fuzz each decoder of what comes from outside: FUZZ_MINUTES, TARGETS
 	@scripts/fuzz $< "$(FUZZ_MINUTES)" $(TARGETS)

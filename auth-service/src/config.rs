@@ -125,7 +125,7 @@ fn read_database(source: &mut Source) -> Secret {
     let given = source.secret(
         "database",
         "The database: surrealkv://PATH?sync=every for one inside this process (the default is surrealkv://data/auth?sync=every), \
-         or ws://user:password@host:port/namespace/database",
+         or ws://user:password@host:port/namespace/database, with TLS wss://… and ?ca=FILE behind it for authorities of one's own",
     );
     if given.is_empty() { Secret::new(DATABASE) } else { given }
 }

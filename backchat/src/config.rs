@@ -113,6 +113,7 @@ impl Settings for Config {
                     "nats_url",
                     "nats_user",
                     "nats_password",
+                    "nats_ca",
                     "auth_upstream",
                     "roots",
                     "roots_command",
@@ -120,11 +121,19 @@ impl Settings for Config {
                 defaults: &defaults,
             }),
             worker: source.nested(&Inside {
-                decided: &["nats_url", "nats_user", "nats_password", "database"],
+                decided: &["nats_url", "nats_user", "nats_password", "nats_ca", "database"],
                 defaults: &[OPERATIONS],
             }),
             search: source.nested(&Inside {
-                decided: &["nats_url", "nats_user", "nats_password", "index", "roots", "roots_command"],
+                decided: &[
+                    "nats_url",
+                    "nats_user",
+                    "nats_password",
+                    "nats_ca",
+                    "index",
+                    "roots",
+                    "roots_command",
+                ],
                 defaults: &[OPERATIONS],
             }),
             auth: source.nested(&Inside {
@@ -133,6 +142,7 @@ impl Settings for Config {
                     "nats_url",
                     "nats_user",
                     "nats_password",
+                    "nats_ca",
                     "database",
                     "roots",
                     "roots_command",
@@ -151,7 +161,11 @@ fn broker(source: &mut Source) -> Option<Credentials> {
     let user = source.optional("nats_user", "The user there, who may do everything");
     let password = source.secret("nats_password", "The user's password");
     let password = (!password.is_empty()).then(|| password.expose().to_owned());
-    url.map(|url| Credentials { url, user, password, name: "operator".to_owned() })
+    let ca = source.optional(
+        "nats_ca",
+        "File of PEM certificates that must have signed those of the NATS servers there",
+    );
+    url.map(|url| Credentials { user, password, ca, ..Credentials::of_nobody(url, "operator") })
 }
 
 fn command(source: &mut Source) -> Command {

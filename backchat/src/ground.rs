@@ -7,7 +7,7 @@ use broker::Broker;
 
 use crate::Error;
 use crate::data::Data;
-use crate::nats::{Child, Conf};
+use crate::nats::{Child, Conf, SETUP};
 use crate::services::credentials;
 
 /// How long the NATS server may take to come up: it reads its whole store after a crash.
@@ -42,7 +42,7 @@ impl Ground {
     /// # Errors
     /// [`Error::Broker`] when it does not come up.
     pub async fn connect(&self) -> Result<Broker, Error> {
-        let credentials = credentials(&self.conf, "setup", "setup");
+        let credentials = credentials(&self.conf, SETUP);
         // Both only wait, so either may be cancelled.
         tokio::select! {
             connected = Broker::connect(&credentials, BROKER_PATIENCE) => connected.map_err(fault),

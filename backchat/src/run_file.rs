@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::data::Data;
-use crate::nats::Conf;
+use crate::nats::{Conf, SETUP};
 
 /// The file's name in the data folder.
 const NAME: &str = "run.json";
@@ -41,7 +41,7 @@ struct RunFile<'a> {
 /// # Errors
 /// [`Error::Data`] when it can't be written.
 pub fn write(data: &Data, addresses: Addresses, conf: &Conf) -> Result<(), Error> {
-    let access = conf.access("setup");
+    let access = conf.access(SETUP);
     let file = RunFile {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),
@@ -75,10 +75,9 @@ pub fn read(data: &Path) -> Result<Credentials, Error> {
     let running = read.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
     let Running { nats_url, nats_user, nats_password } = running.map_err(|why| Error::Data { path, why })?;
     Ok(Credentials {
-        url: nats_url,
         user: Some(nats_user),
         password: Some(nats_password),
-        name: "setup".to_owned(),
+        ..Credentials::of_nobody(nats_url, SETUP)
     })
 }
 

@@ -40,13 +40,12 @@ struct Running {
 }
 
 /// The credentials of one service at the broker beside us.
-pub fn credentials(conf: &Conf, user: &str, name: &str) -> Credentials {
-    let access = conf.access(user);
+pub fn credentials(conf: &Conf, name: &str) -> Credentials {
+    let access = conf.access(name);
     Credentials {
-        url: conf.url(),
         user: Some(access.user.to_owned()),
         password: Some(access.password.clone()),
-        name: name.to_owned(),
+        ..Credentials::of_nobody(conf.url(), name)
     }
 }
 
@@ -178,14 +177,14 @@ async fn searching(
 /// The settings of services that run on this data and this broker.
 pub fn inside(mut config: Config, data: &Data, conf: &Conf) -> Config {
     config.gateway.roots = RootSource::Folder(config.roots.clone());
-    config.gateway.broker = credentials(conf, "gateway", "gateway");
-    config.worker.broker = credentials(conf, "worker", "history-worker");
+    config.gateway.broker = credentials(conf, "gateway");
+    config.worker.broker = credentials(conf, "history-worker");
     config.worker.database = database(&data.path("history"));
     config.search.roots = RootSource::Folder(config.roots.clone());
-    config.search.broker = credentials(conf, "search", "search-worker");
+    config.search.broker = credentials(conf, "search-worker");
     config.search.index = data.path("search");
     config.auth.roots = RootSource::Folder(config.roots.clone());
-    config.auth.broker = credentials(conf, "auth", "auth-service");
+    config.auth.broker = credentials(conf, "auth-service");
     config.auth.database = database(&data.path("auth"));
     config
 }

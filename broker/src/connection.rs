@@ -1,8 +1,8 @@
 use crate::{Error, lookups::Lookups};
 use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
-use service::config::Source;
-use std::{sync::Arc, time::Duration};
+use service::{config::Source, tls};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 
 /// Longest wait for one answer of the broker, in milliseconds.
@@ -16,6 +16,10 @@ const SUBSCRIPTION_MESSAGES_MAX: usize = 8_192;
 /// Longest pause between two attempts to connect, in milliseconds.
 const RECONNECT_MS_MAX: u64 = 2_000;
 
+/// The setting of the broker's authorities.
+const CA: &str = "nats_ca";
+const CA_MEANING: &str = "File of PEM certificates that must have signed those of the NATS servers; unset, the public ones of this machine";
+
 /// Where the broker is and who asks.
 #[derive(Clone)]
 pub struct Credentials {
@@ -23,12 +27,19 @@ pub struct Credentials {
     pub url: String,
     pub user: Option<String>,
     pub password: Option<String>,
+    /// The file with the authorities that signed the servers' certificates, where it is none that everybody believes.
+    pub ca: Option<PathBuf>,
     /// How this service calls itself, for the broker's monitoring. Its inbox is `_INBOX_<name>`, so that
     /// a broker that checks permissions keeps services from reading each other's answers.
     pub name: String,
 }
 
 impl Credentials {
+    /// Those of a broker that lets everybody in.
+    pub fn of_nobody(url: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { url: url.into(), user: None, password: None, ca: None, name: name.into() }
+    }
+
     /// Reads them from a service's settings. `name` is how the service calls itself.
     pub fn read(source: &mut Source, name: &str) -> Self {
         let password = source.secret("nats_password", "The password at the broker");
@@ -36,10 +47,11 @@ impl Credentials {
             url: source.value(
                 "nats_url",
                 "nats://127.0.0.1:4222",
-                "The NATS server, or several with commas between",
+                "The NATS server, or several with commas between; tls:// in the place of nats:// speaks TLS and nothing else",
             ),
             user: source.optional("nats_user", "The user at the broker"),
             password: (!password.is_empty()).then(|| password.expose().to_owned()),
+            ca: source.optional(CA, CA_MEANING),
             name: name.to_owned(),
         }
     }
@@ -67,12 +79,13 @@ impl Broker {
     ///
     /// # Errors
     /// [`Error::Refused`] with the last reason when no connection came about, or
-    /// [`Error::Setup`] when the server is older than 2.12.
+    /// [`Error::Setup`] when the server is older than 2.12, or its authorities can't be read.
     pub async fn connect(credentials: &Credentials, patience: Duration) -> Result<Self, Error> {
         let deadline = tokio::time::Instant::now() + patience;
         loop {
             match Self::connect_once(credentials).await {
                 Ok(broker) => return broker.checked(),
+                Err(error @ Error::Setup(_)) => return Err(error),
                 Err(error) if tokio::time::Instant::now() >= deadline => return Err(error),
                 Err(error) => {
                     tracing::debug!(%error, "the broker is not there yet");
@@ -101,6 +114,9 @@ impl Broker {
             });
         if let (Some(user), Some(password)) = (&credentials.user, &credentials.password) {
             options = options.user_and_password(user.clone(), password.clone());
+        }
+        if let Some(file) = &credentials.ca {
+            options = options.tls_client_config(tls::trusting(file).map_err(Error::Setup)?);
         }
         // The client's own reading of a text knows one address only.
         let servers: Vec<&str> = credentials.url.split(',').map(str::trim).collect();

@@ -72,7 +72,7 @@ fn read_database(source: &mut Source) -> Secret {
     let given = source.secret(
         "database",
         "The database: surrealkv://PATH?sync=every for one inside this process (the default is surrealkv://data/history?sync=every), \
-         or ws://user:password@host:port/namespace/database. For several, each for a range of shards: 0-3=ws://…,4-7=ws://…",
+         or ws://user:password@host:port/namespace/database, with TLS wss://… and ?ca=FILE behind it for authorities of one's own. For several, each for a range of shards: 0-3=ws://…,4-7=ws://…",
     );
     if given.is_empty() {
         return Secret::new(DATABASE);

@@ -16,3 +16,4 @@ pub mod origin;
 pub mod probe;
 pub mod process;
 pub mod proxies;
+pub mod tls;

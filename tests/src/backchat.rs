@@ -156,7 +156,7 @@ impl Backchat {
     pub async fn broker(&self) -> Broker {
         let run = self.run();
         let (user, password) = (Some(run.nats_user), Some(run.nats_password));
-        let credentials = Credentials { url: run.nats_url, user, password, name: "tests".into() };
+        let credentials = Credentials { user, password, ..Credentials::of_nobody(run.nats_url, "tests") };
         nats::connect(credentials).await
     }
 

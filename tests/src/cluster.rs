@@ -132,7 +132,7 @@ impl Cluster {
     /// # Panics
     /// When none comes about.
     pub async fn connect(&self) -> Broker {
-        connect(Credentials { url: self.urls(), user: None, password: None, name: "tests".into() }).await
+        connect(Credentials::of_nobody(self.urls(), "tests")).await
     }
 }
 

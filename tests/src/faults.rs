@@ -2,11 +2,11 @@
 //! what is killed, paused, cut, slowed or filled. Afterwards what was acknowledged, what the log holds, what the histories say
 //! and what every member saw are compared.
 
-mod crowd;
+pub mod crowd;
 mod reader;
 mod rig;
 pub mod schedule;
-mod verdict;
+pub mod verdict;
 
 pub use crowd::Size;
 pub use verdict::Outcome;
@@ -58,11 +58,12 @@ pub async fn run(plan: Plan, say: impl Fn(String)) -> Outcome {
     let mut random = Random::seeded(plan.seed);
     let strikes = schedule(&mut random, plan.lasts, rig::GATEWAYS);
     let mut rig = Rig::start(plan.logs()).await;
-    let mut crowd = Crowd::comes(&rig, plan.size, &mut random).await;
+    let mut crowd = Crowd::comes(&rig.doors(), plan.size, &mut random).await;
     let count = crowd.members().count();
     say(format!("{count} sockets in {} rooms, {} strikes to come", plan.size.rooms, strikes.len()));
     let striking = strike_all(&mut rig, &strikes, &say);
-    let talking = crowd.talks(plan.size, plan.lasts, &mut random);
+    let until = Instant::now() + plan.lasts;
+    let talking = crowd.talks(plan.size, || Instant::now() >= until, &mut random);
     let (faults, said) = tokio::join!(striking, talking);
     say(format!(
         "{faults} faults were struck, {said} messages said; waiting until everything is healed and seen"

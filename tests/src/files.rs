@@ -16,6 +16,16 @@ pub fn files_with(folder: &Path, needles: &[&str]) -> Vec<PathBuf> {
     found
 }
 
+/// Writes a file so that whoever reads it finds the old text or the new one.
+///
+/// # Panics
+/// When it can't be written.
+pub fn replace(file: &Path, text: &str) {
+    let beside = file.with_extension("new");
+    std::fs::write(&beside, text).expect("a file can be written");
+    std::fs::rename(&beside, file).expect("a file can be put in its place");
+}
+
 fn has(bytes: &[u8], needle: &str) -> bool {
     bytes.windows(needle.len()).any(|part| part == needle.as_bytes())
 }

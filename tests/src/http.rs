@@ -1,12 +1,12 @@
 //! A small HTTP client: one connection per request, so that nothing of an earlier test lives on, and no redirect
 //! followed, so that a test sees each answer.
 
+use crate::wire;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Longest wait for a whole answer.
@@ -71,7 +71,7 @@ impl Ask {
     }
 
     async fn exchange(&self, address: &str) -> Result<Answer, String> {
-        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        let stream = wire::open(address).await.map_err(|error| error.to_string())?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
         let connection = tokio::spawn(connection);
@@ -82,7 +82,7 @@ impl Ask {
             .map_err(|error| error.to_string())?;
         *request.headers_mut() = self.headers.clone();
         if !self.headers.contains_key(HOST) {
-            let host = HeaderValue::from_str(address).map_err(|error| error.to_string())?;
+            let host = HeaderValue::from_str(wire::host(address)).map_err(|error| error.to_string())?;
             request.headers_mut().insert(HOST, host);
         }
         let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;

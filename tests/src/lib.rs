@@ -43,4 +43,6 @@ pub mod socket;
 pub mod steady;
 pub mod stored;
 pub mod straight;
+pub mod topology;
 pub mod usage;
+pub mod wire;

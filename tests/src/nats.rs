@@ -163,7 +163,7 @@ impl Nats {
     /// # Panics
     /// When none comes about.
     pub async fn connect(&self) -> Broker {
-        connect(Credentials { url: self.url(), user: None, password: None, name: "tests".into() }).await
+        connect(Credentials::of_nobody(self.url(), "tests")).await
     }
 
     /// A connection for the broker's own API.

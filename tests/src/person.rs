@@ -7,11 +7,16 @@ use crate::json_socket::JsonSocket;
 use crate::socket::{Dial, Dialled};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// A password that nobody guesses first.
 pub const PASSWORD: &str = "a kettle sings at noon";
 /// The name of the field in which the password is typed again.
 pub const REPEAT: &str = "password2";
+
+/// How often somebody tries again who was told to, and after which pause.
+const TRIES: usize = 20;
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Somebody with a browser's cookies. A clone shares them, as a second tab does.
 #[derive(Clone)]
@@ -22,6 +27,18 @@ pub struct Person {
     jar: Arc<Mutex<Jar>>,
     /// Held while a token is renewed: of several tabs one does it for all.
     renewing: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Asks until the answer is another than "not at this moment".
+async fn patiently<A: Future<Output = Answer>>(ask: impl Fn() -> A) -> Answer {
+    for _ in 0..TRIES {
+        let answer = ask().await;
+        if answer.status != 503 {
+            return answer;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    ask().await
 }
 
 /// Cookies by name, with the path that each is for.
@@ -49,16 +66,17 @@ impl Person {
         }
     }
 
-    /// Somebody new, registered and logged in. The name gets a suffix, so that tests share a server.
+    /// Somebody new, registered and logged in. The name gets a suffix, so that tests share a server. Whoever is told that it can't be
+    /// done at this moment tries again.
     ///
     /// # Panics
     /// When the server refuses.
     pub async fn arrives(address: &str, name: &str) -> Self {
         let mut person = Self::stranger(address);
         person.name = format!("{name} {}", unique());
-        let registered = person.register(&person.name, PASSWORD).await;
+        let registered = patiently(|| person.register(&person.name, PASSWORD)).await;
         assert_eq!(registered.status, 303, "{} can't register: {}", person.name, registered.body);
-        let logged_in = person.log_in(&person.name, PASSWORD, "/").await;
+        let logged_in = patiently(|| person.log_in(&person.name, PASSWORD, "/")).await;
         assert_eq!(logged_in.status, 303, "{} can't log in: {}", person.name, logged_in.body);
         person
     }
@@ -243,8 +261,11 @@ impl Person {
         self.cookie("backchat_token").expect("somebody who is logged in has a token")
     }
 
+    /// A cookie's value; one that travels over TLS alone has a longer name.
     pub fn cookie(&self, name: &str) -> Option<String> {
-        self.jar().get(name).map(|(value, _)| value.clone())
+        let jar = self.jar();
+        let found = jar.get(name).or_else(|| jar.get(&format!("__Host-{name}")));
+        found.map(|(value, _)| value.clone())
     }
 
     pub fn set_cookie(&self, name: &str, value: &str, path: &str) {

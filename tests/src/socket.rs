@@ -1,9 +1,9 @@
 //! One WebSocket, whatever it carries: the handshake in all its wrong forms, frames, and how it ended.
 
 use crate::http::percent;
+use crate::wire::{self, Wire};
 use futures_util::{SinkExt, StreamExt};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -38,7 +38,7 @@ pub enum Dialled {
 
 /// An open socket.
 pub struct Socket {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Wire>,
     ended: Option<Closed>,
 }
 
@@ -102,12 +102,11 @@ impl Dial {
     }
 
     async fn shake_hands(&self) -> Dialled {
-        let stream = match TcpStream::connect(&self.address).await {
+        let stream = match wire::open(&self.address).await {
             Ok(stream) => stream,
             Err(error) => return Dialled::Failed(error.to_string()),
         };
-        let _ = stream.set_nodelay(true);
-        let url = format!("ws://{}{}", self.address, self.path);
+        let url = format!("ws://{}{}", wire::host(&self.address), self.path);
         let mut request = url.into_client_request().expect("a room's address is an address");
         request.headers_mut().extend(self.headers.clone());
         match tokio_tungstenite::client_async(request, stream).await {

@@ -58,6 +58,8 @@ pub struct Report {
     pub refusals: Vec<String>,
     /// Sockets left because an acknowledged message did not appear.
     pub unseen: usize,
+    /// The longest time from the end of a socket until everything that came meanwhile was there.
+    pub longest_away: Duration,
 }
 
 /// Who stays, and how.
@@ -107,6 +109,7 @@ impl Steady {
             report: Arc::clone(&report),
             attempt: 0,
             unseen: None,
+            away_since: None,
             stay,
         };
         Self { name, outgoing, report, running: tokio::spawn(member.stay()) }
@@ -172,6 +175,8 @@ struct Member {
     attempt: u32,
     /// The last acknowledged message that has not appeared, and since when.
     unseen: Option<(u64, Instant)>,
+    /// When the last socket ended, until the next one has caught up.
+    away_since: Option<Instant>,
 }
 
 /// When something was heard over a socket, and when it was asked whether anybody is there.
@@ -194,6 +199,7 @@ impl Member {
                 Ok(Dialled::Open(socket)) => {
                     lock(&self.report).opened += 1;
                     let code = self.talk(*socket).await;
+                    self.away_since.get_or_insert_with(Instant::now);
                     lock(&self.report).closes.push(code);
                     if code == Close::SessionEnded.code() {
                         person.renew_instead_of(token).await;
@@ -313,6 +319,8 @@ impl Member {
             News::CaughtUp { cursor } => {
                 report.cursor = Some(cursor);
                 self.attempt = 0;
+                let away = self.away_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+                report.longest_away = report.longest_away.max(away);
             }
             News::Reset { reason } => {
                 let (at, cursor) = (protocol::Timestamp::now(), report.cursor.clone().unwrap_or_default());

@@ -1,6 +1,8 @@
 //! Opening the database: embedded or at a server, its schema, its version.
 
 use super::{ANSWER, Error, record};
+use service::tls;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use surrealdb::engine::any::{self, Any};
@@ -88,7 +90,17 @@ enum Connection {
 #[derive(Debug, PartialEq, Eq)]
 enum Address {
     Embedded(String),
-    Server { endpoint: String, login: Option<Login>, namespace: String, database: String },
+    Server(Server),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Server {
+    endpoint: String,
+    /// The authorities that signed its certificate, where they are none that everybody believes.
+    ca: Option<PathBuf>,
+    login: Option<Login>,
+    namespace: String,
+    database: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,8 +251,12 @@ impl Connection {
                 client.use_ns("backchat").use_db("auth").await.map_err(|error| failed(&error))?;
                 Ok(Self::Embedded { client, engine })
             }
-            Address::Server { endpoint, login, namespace, database } => {
-                let client = any::connect(endpoint.as_str()).await.map_err(|error| failed(&error))?;
+            Address::Server(Server { endpoint, ca, login, namespace, database }) => {
+                let mut config = surrealdb::opt::Config::new();
+                if let Some(file) = ca {
+                    config = config.rustls(tls::trusting(file).map_err(Error::Setup)?);
+                }
+                let client = any::connect((endpoint, config)).await.map_err(|error| failed(&error))?;
                 if let Some(login) = login {
                     sign_in(&client, login, (namespace, database)).await.map_err(|error| failed(&error))?;
                 }
@@ -295,7 +311,12 @@ impl Address {
     }
 
     fn parse_remote(scheme: &str, rest: &str) -> Result<Self, &'static str> {
-        const FORM: &str = "is not of the form ws://user:password@host:port/namespace/database";
+        const FORM: &str = "is not of the form ws://user:password@host:port/namespace/database (wss:// with TLS, and ?ca=FILE behind it for authorities of one's own)";
+        let (rest, ca) = match rest.split_once("?ca=") {
+            Some((rest, file)) if scheme == "wss" && !file.is_empty() => (rest, Some(PathBuf::from(file))),
+            Some(_) => return Err(FORM),
+            None => (rest, None),
+        };
         let (authority, path) = rest.split_once('/').ok_or(FORM)?;
         let (namespace, database) = path.trim_end_matches('/').split_once('/').ok_or(FORM)?;
         let (login, host) = match authority.rsplit_once('@') {
@@ -308,12 +329,13 @@ impl Address {
         }
         let login =
             login.map(|(user, password)| Some(Login { user: decoded(user)?, password: decoded(password)? }));
-        Ok(Self::Server {
+        Ok(Self::Server(Server {
             endpoint: format!("{scheme}://{host}"),
+            ca,
             login: login.map(|login| login.ok_or(FORM)).transpose()?,
             namespace: namespace.to_owned(),
             database: database.to_owned(),
-        })
+        }))
     }
 }
 
@@ -346,13 +368,15 @@ mod tests {
 
     #[test]
     fn a_servers_address_says_who_where_and_what() {
-        let address = Address::parse("wss://auth:a%40b%3Ac@db.example:8000/backchat/auth").unwrap();
-        let expected = Address::Server {
+        let address =
+            Address::parse("wss://auth:a%40b%3Ac@db.example:8000/backchat/auth?ca=/etc/ca.pem").unwrap();
+        let expected = Address::Server(Server {
             endpoint: "wss://db.example:8000".into(),
+            ca: Some("/etc/ca.pem".into()),
             login: Some(Login { user: "auth".into(), password: "a@b:c".into() }),
             namespace: "backchat".into(),
             database: "auth".into(),
-        };
+        });
         assert_eq!(address, expected);
     }
 
@@ -370,6 +394,8 @@ mod tests {
             "ws:///a/b",
             "ws://h/a/b/c",
             "ws://u:%zz@h/a/b",
+            "ws://h/a/b?ca=/etc/ca.pem",
+            "wss://h/a/b?ca=",
         ] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }

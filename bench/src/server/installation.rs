@@ -35,7 +35,7 @@ pub fn install(url: &str, shape: Shape, roots: &Roots) -> Result<Vec<Member>, St
 /// # Errors
 /// When none comes about.
 pub async fn connect_to_broker(url: &str) -> Result<Broker, Error> {
-    let credentials = Credentials { url: url.to_owned(), user: None, password: None, name: "bench".into() };
+    let credentials = Credentials::of_nobody(url, "bench");
     Broker::connect(&credentials, Duration::from_secs(20)).await
 }
 

@@ -1,6 +1,7 @@
 //! `backchat-setup`: creates the streams of a new installation, once. Run again, it checks and changes nothing.
+//! `backchat-setup permissions` prints what each service may do at the broker, for the configuration of a NATS server.
 
-use broker::{Broker, Credentials, Error, setup};
+use broker::{Broker, Credentials, Error, Permissions, setup};
 use service::{
     config::{Settings, Source},
     process::{Fatal, main_of, say},
@@ -11,6 +12,8 @@ struct Config {
     broker: Credentials,
     shards: u16,
     replicas: u8,
+    /// Only to print what each may do.
+    permissions: bool,
 }
 
 impl Settings for Config {
@@ -21,6 +24,10 @@ impl Settings for Config {
             broker: Credentials::read(s, Self::SERVICE),
             shards: s.ranged("shards", 1, 1..=256, "Into how many shards the log is cut, for ever"),
             replicas: s.ranged("replicas", 1, 1..=5, "On how many NATS servers each stream is kept"),
+            permissions: s.command(
+                "permissions",
+                "Print the authorization of a NATS server, with a user for each service and passwords from its environment",
+            ),
         }
     }
 }
@@ -39,8 +46,25 @@ impl Fatal for Failed {
     }
 }
 
+/// The server takes `$NAME` for a variable of its own environment.
+fn authorization(shards: u16) -> String {
+    let password = |name: &str| format!("$BACKCHAT_{}_PASSWORD", name.to_uppercase().replace('-', "_"));
+    let user = |may: Permissions| {
+        format!("    {{ user: {}, password: {}, permissions: {may} }}\n", may.name, password(may.name))
+    };
+    let users: String = Permissions::of_all(shards).into_iter().map(user).collect();
+    format!(
+        "authorization {{\n  users: [\n{users}    {{ user: setup, password: {} }}\n  ]\n}}",
+        password("setup")
+    )
+}
+
 fn main() -> std::process::ExitCode {
     main_of(|config: Config, _shutdown| async move {
+        if config.permissions {
+            say(&authorization(config.shards));
+            return Ok(());
+        }
         let broker = Broker::connect(&config.broker, Duration::from_secs(30)).await.map_err(Failed)?;
         let layout = setup::Layout { shards: config.shards, replicas: config.replicas };
         let installation = setup::create(&broker, layout).await.map_err(Failed)?;

@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .spawn()?;
     let _nats = Server(nats);
     let url = format!("nats://127.0.0.1:{port}");
-    let credentials = Credentials { url: url.clone(), user: None, password: None, name: "catch-up".into() };
+    let credentials = Credentials::of_nobody(&url, "catch-up");
     let broker = Broker::connect(&credentials, Duration::from_secs(20)).await?;
     setup::create(&broker, setup::Layout { shards, replicas: 1 }).await?;
     write(&broker, shards, (shape, events), 0..rooms).await?;

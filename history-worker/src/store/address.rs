@@ -1,6 +1,7 @@
 //! Where the database is.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where the history database is: embedded in this process, or on a server.
@@ -9,7 +10,18 @@ pub enum DatabaseAddress {
     /// A folder of this machine, used by this process alone.
     Embedded { path: String, options: String },
     /// A SurrealDB server.
-    Server { endpoint: String, login: Option<Login>, namespace: String, database: String },
+    Server(ServerAddress),
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// `ws://host:port`, or `wss://`.
+    pub endpoint: String,
+    /// The authorities that signed its certificate, where they are none that everybody believes.
+    pub ca: Option<PathBuf>,
+    pub login: Option<Login>,
+    pub namespace: String,
+    pub database: String,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -29,7 +41,7 @@ impl fmt::Display for DatabaseAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded { path, .. } => write!(f, "surrealkv://{path}"),
-            Self::Server { endpoint, namespace, database, .. } => {
+            Self::Server(ServerAddress { endpoint, namespace, database, .. }) => {
                 write!(f, "{endpoint}/{namespace}/{database}")
             }
         }
@@ -55,7 +67,8 @@ impl fmt::Display for BadAddress {
 impl std::error::Error for BadAddress {}
 
 const FORMS: BadAddress = BadAddress(
-    "a database is surrealkv://FOLDER or ws://USER:PASSWORD@HOST:PORT/NAMESPACE/DATABASE (wss:// with TLS)",
+    "a database is surrealkv://FOLDER or ws://USER:PASSWORD@HOST:PORT/NAMESPACE/DATABASE (wss:// with TLS, and ?ca=FILE behind it \
+     for authorities of one's own)",
 );
 
 impl FromStr for DatabaseAddress {
@@ -86,6 +99,11 @@ fn embedded(rest: &str) -> Result<DatabaseAddress, BadAddress> {
 }
 
 fn server(scheme: &str, rest: &str) -> Result<DatabaseAddress, BadAddress> {
+    let (rest, ca) = match rest.split_once("?ca=") {
+        Some((rest, file)) if scheme == "wss" && !file.is_empty() => (rest, Some(PathBuf::from(file))),
+        Some(_) => return Err(FORMS),
+        None => (rest, None),
+    };
     let (login, place) = match rest.rsplit_once('@') {
         Some((login, place)) => {
             let (user, password) = login.split_once(':').ok_or(FORMS)?;
@@ -96,12 +114,13 @@ fn server(scheme: &str, rest: &str) -> Result<DatabaseAddress, BadAddress> {
     let parts: Vec<&str> = place.split('/').collect();
     match parts.as_slice() {
         [host, namespace, database] if [host, namespace, database].iter().all(|part| !part.is_empty()) => {
-            Ok(DatabaseAddress::Server {
+            Ok(DatabaseAddress::Server(ServerAddress {
                 endpoint: format!("{scheme}://{host}"),
+                ca,
                 login,
                 namespace: (*namespace).to_owned(),
                 database: (*database).to_owned(),
-            })
+            }))
         }
         _ => Err(FORMS),
     }
@@ -137,20 +156,29 @@ mod tests {
 
     #[test]
     fn a_server_address_gives_its_parts_and_hides_its_password() {
-        let address: DatabaseAddress = "wss://worker:p%40s%3As@db:8000/chat/history".parse().unwrap();
+        let address: DatabaseAddress =
+            "wss://worker:p%40s%3As@db:8000/chat/history?ca=/etc/ca.pem".parse().unwrap();
         assert_eq!(format!("{address:?} {address}"), "wss://db:8000/chat/history wss://db:8000/chat/history");
-        let DatabaseAddress::Server { login: Some(login), namespace, database, .. } = address else {
-            panic!()
-        };
+        let DatabaseAddress::Server(server) = address else { panic!() };
+        let ServerAddress { login: Some(login), namespace, database, ca, .. } = server else { panic!() };
+        assert_eq!(ca.unwrap().to_str(), Some("/etc/ca.pem"));
         assert_eq!((login.user.as_str(), login.password.as_str()), ("worker", "p@s:s"));
         assert_eq!((namespace.as_str(), database.as_str()), ("chat", "history"));
     }
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in
-            ["", "history", "surrealkv://", "rocksdb://x", "ws://db:8000", "ws://db/ns", "ws://a%4@db/n/d"]
-        {
+        for bad in [
+            "",
+            "history",
+            "surrealkv://",
+            "rocksdb://x",
+            "ws://db:8000",
+            "ws://db/ns",
+            "ws://a%4@db/n/d",
+            "ws://db/n/d?ca=x",
+            "wss://db/n/d?ca=",
+        ] {
             assert!(bad.parse::<DatabaseAddress>().is_err(), "{bad} was taken");
         }
     }

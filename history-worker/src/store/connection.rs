@@ -52,9 +52,8 @@ impl Connection {
         let opened = async {
             match address {
                 DatabaseAddress::Embedded { path, options } => Box::pin(embedded(path, options)).await,
-                DatabaseAddress::Server { endpoint, login, namespace, database } => {
-                    let place = (namespace.as_str(), database.as_str());
-                    let remote = Box::pin(Remote::open(endpoint, login.as_ref(), place)).await?;
+                DatabaseAddress::Server(server) => {
+                    let remote = Box::pin(Remote::open(server.clone())).await?;
                     Ok(Self::Server(Arc::new(remote)))
                 }
             }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use service::tls;
 use surrealdb::engine::any::{self, Any};
 use surrealdb::opt::auth;
 use surrealdb::types::Variables;
@@ -15,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::StoreError;
-use super::address::Login;
+use super::address::{Login, ServerAddress};
 
 /// After a failed try to connect, nobody tries again so soon.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -23,10 +24,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 pub(super) struct Remote {
-    endpoint: String,
-    login: Option<Login>,
-    namespace: String,
-    database: String,
+    address: ServerAddress,
     state: Mutex<State>,
 }
 
@@ -40,19 +38,9 @@ impl Remote {
     ///
     /// # Errors
     /// [`StoreError::Refused`] for a user or a password that the server does not take, others when it can't be reached.
-    pub async fn open(
-        endpoint: &str,
-        login: Option<&Login>,
-        (namespace, database): (&str, &str),
-    ) -> Result<Self, StoreError> {
+    pub async fn open(address: ServerAddress) -> Result<Self, StoreError> {
         let away = State::Away { since: Instant::now(), why: StoreError::TimedOut };
-        let remote = Self {
-            endpoint: endpoint.to_owned(),
-            login: login.cloned(),
-            namespace: namespace.to_owned(),
-            database: database.to_owned(),
-            state: Mutex::new(away),
-        };
+        let remote = Self { address, state: Mutex::new(away) };
         let client = remote.connected().await?;
         *remote.state.lock().await = State::Connected(Arc::new(client));
         Ok(remote)
@@ -108,11 +96,16 @@ impl Remote {
 
     async fn connected(&self) -> Result<Surreal<Any>, StoreError> {
         let connected = async {
-            let client = any::connect(&self.endpoint).await?;
-            if let Some(login) = &self.login {
+            let ServerAddress { endpoint, ca, login, namespace, database } = &self.address;
+            let mut config = surrealdb::opt::Config::new();
+            if let Some(file) = ca {
+                config = config.rustls(tls::trusting(file).map_err(StoreError::Refused)?);
+            }
+            let client = any::connect((endpoint, config)).await?;
+            if let Some(login) = login {
                 self.sign_in(&client, login).await?;
             }
-            client.use_ns(&self.namespace).use_db(&self.database).await?;
+            client.use_ns(namespace).use_db(database).await?;
             Ok(client)
         };
         timeout(CONNECT_MAX, connected).await.unwrap_or(Err(StoreError::TimedOut))
@@ -121,8 +114,8 @@ impl Remote {
     /// The user may be one of the database alone, as in production, or one of the whole server.
     async fn sign_in(&self, client: &Surreal<Any>, login: &Login) -> Result<(), StoreError> {
         let of_database = auth::Database {
-            namespace: self.namespace.clone(),
-            database: self.database.clone(),
+            namespace: self.address.namespace.clone(),
+            database: self.address.database.clone(),
             username: login.user.clone(),
             password: login.password.clone(),
         };

@@ -54,8 +54,7 @@ impl Nats {
     }
 
     pub async fn connect(&self) -> Broker {
-        let credentials =
-            Credentials { url: self.url(), user: None, password: None, name: "history-worker-tests".into() };
+        let credentials = Credentials::of_nobody(self.url(), "history-worker-tests");
         Broker::connect(&credentials, Duration::from_secs(20)).await.unwrap()
     }
 

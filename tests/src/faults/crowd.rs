@@ -1,7 +1,6 @@
 //! Who is there: people in several rooms, each with a program and a page at any of the gateways, who talk all the time.
 
 use super::reader::Reader;
-use super::rig::{GATEWAYS, Rig};
 use crate::audit::Excerpt;
 use crate::person::Person;
 use crate::random::Random;
@@ -46,10 +45,11 @@ pub struct Crowd {
 
 impl Crowd {
     /// Everybody registers, joins, opens the room and stays.
-    pub async fn comes(rig: &Rig, size: Size, random: &mut Random) -> Self {
+    /// Each takes another of these ways in than the one before, and any of them later.
+    pub async fn comes(ways: &[String], size: Size, random: &mut Random) -> Self {
         let mut rooms = Vec::new();
         for number in 0..size.rooms {
-            rooms.push(fill_room(rig, number, size.people_in_room, random).await);
+            rooms.push(fill_room(ways, number, size.people_in_room, random).await);
         }
         Self { rooms }
     }
@@ -58,12 +58,11 @@ impl Crowd {
         self.rooms.iter().flat_map(|room| room.members.iter().map(|(_, member)| member))
     }
 
-    /// Members chosen by chance talk, at a steady rate, for so long; gives how much was said.
-    pub async fn talks(&self, size: Size, lasts: Duration, random: &mut Random) -> usize {
+    /// Members chosen by chance talk, at a steady rate, until it is over; gives how much was said.
+    pub async fn talks(&self, size: Size, is_over: impl Fn() -> bool, random: &mut Random) -> usize {
         let mut tick = interval(Duration::from_micros(1_000_000 / size.per_second));
-        let until = Instant::now() + lasts;
         let mut said = 0;
-        while Instant::now() < until {
+        while !is_over() {
             tick.tick().await;
             let room = &self.rooms[random.index(self.rooms.len())];
             let (_, member) = &room.members[random.index(room.members.len())];
@@ -122,8 +121,8 @@ impl Room {
     }
 }
 
-async fn fill_room(rig: &Rig, number: usize, people: usize, random: &mut Random) -> Room {
-    let address = rig.address(number % GATEWAYS);
+async fn fill_room(ways: &[String], number: usize, people: usize, random: &mut Random) -> Room {
+    let address = ways[number % ways.len()].clone();
     let keeper = Person::arrives(&address, "Keeper").await;
     let code = keeper.creates(&format!("Faults {number}")).await;
     let mut all = Vec::new();
@@ -136,13 +135,14 @@ async fn fill_room(rig: &Rig, number: usize, people: usize, random: &mut Random)
     let view = keeper.opens(&code).await;
     let stays = all.into_iter().flat_map(|person| SOCKETS.map(|format| (person.clone(), format)));
     let members = stays.enumerate().map(|(place, (person, format))| {
-        let mut ways = rig.doors();
-        ways.rotate_left(place % GATEWAYS);
+        let mut ways = ways.to_vec();
+        let turn = place % ways.len();
+        ways.rotate_left(turn);
         let (room, cursor, seed) = (code.clone(), view.cursor.clone(), random.next_u64());
         let name = format!("{} {format:?} {place}", person.name);
         (format, Steady::starts(Stay { name, person, room, cursor, format, ways, seed }))
     });
     let members = members.collect();
-    let reader = Reader::starts(keeper.clone(), &code, rig.doors(), Random::seeded(random.next_u64()));
+    let reader = Reader::starts(keeper.clone(), &code, ways.to_vec(), Random::seeded(random.next_u64()));
     Room { members, reader: Some(reader), keeper, after: view.head, code }
 }

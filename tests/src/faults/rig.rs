@@ -88,11 +88,6 @@ impl Rig {
         }
     }
 
-    /// The way past every proxy to a gateway.
-    pub fn address(&self, gateway: usize) -> String {
-        self.services.address(gateway)
-    }
-
     /// The ways that clients take, one to each gateway.
     pub fn doors(&self) -> Vec<String> {
         self.doors.iter().map(|door| door.address().to_owned()).collect()

@@ -11,6 +11,7 @@ use crate::stored;
 use broker::Broker;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -26,9 +27,12 @@ const MEMORY_KIB_MAX: u64 = 1024 * 1024;
 const EXPECTED: [&str; 3] = ["not_confirmed", "storage_full", "busy"];
 
 /// What came of a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
-    pub plan: Plan,
+    /// The command that does the same again.
+    pub again: String,
+    /// Where the logs are, unless everything is fine.
+    pub logs: PathBuf,
     pub faults: usize,
     /// All rooms together.
     pub verdict: Verdict,
@@ -47,6 +51,8 @@ pub struct Outcome {
     pub memory: Vec<(String, Memory)>,
     /// Services that ended by themselves and were started again.
     pub restarts: usize,
+    /// The longest time that a member was away: from the end of a socket until everything that came meanwhile was there.
+    pub longest_away: Duration,
     /// Everything else that should not have happened.
     pub complaints: Vec<String>,
     pub took: Duration,
@@ -87,7 +93,8 @@ impl fmt::Display for Outcome {
         for complaint in self.complaints.iter().take(SHOWN) {
             writeln!(f, "{complaint}")?;
         }
-        writeln!(f, "again: {}", self.plan.command())?;
+        writeln!(f, "longest interruption of a member: {:.1} s", self.longest_away.as_secs_f64())?;
+        writeln!(f, "again: {}", self.again)?;
         if self.is_clean() {
             write!(f, "clean: {} faults, {} s", self.faults, self.took.as_secs())
         } else {
@@ -96,7 +103,7 @@ impl fmt::Display for Outcome {
                 "NOT CLEAN: {} faults, {} s; logs are in {}",
                 self.faults,
                 self.took.as_secs(),
-                self.plan.logs().display()
+                self.logs.display()
             )
         }
     }
@@ -105,34 +112,25 @@ impl fmt::Display for Outcome {
 /// Looks at everything, once all is healed and settled.
 pub async fn of(rig: &mut Rig, crowd: &mut Crowd, plan: Plan) -> Outcome {
     let members = crowd.members().count();
-    let readings: Vec<_> = crowd.rooms.iter_mut().map(Room::readings).collect();
+    let sockets = (members, sockets_become(members as u64, || rig.sockets()).await);
     let mut outcome = Outcome {
-        plan,
-        faults: 0,
-        verdict: Verdict::default(),
-        sockets: (members, sockets_become(rig, members as u64).await),
-        pages: 0,
-        opened: 0,
-        closes: BTreeMap::new(),
-        postponed: BTreeMap::new(),
-        reordered: 0,
+        again: plan.command(),
+        logs: plan.logs(),
+        sockets,
         memory: rig.memory(),
         restarts: rig.restarts,
         complaints: std::mem::take(&mut rig.complaints),
-        took: Duration::ZERO,
+        ..Outcome::default()
     };
-    for (room, readings) in crowd.rooms.iter_mut().zip(readings) {
-        outcome.look_at_room(rig.broker(), room, readings).await;
-    }
-    outcome.complain();
+    outcome.look_at(rig.broker(), crowd).await;
     outcome
 }
 
 /// Waits until the gateways count so many sockets; gives what they count at last.
-async fn sockets_become(rig: &Rig, wanted: u64) -> u64 {
+pub async fn sockets_become<C: Future<Output = u64>>(wanted: u64, sockets: impl Fn() -> C) -> u64 {
     let deadline = Instant::now() + LET_GO;
     loop {
-        let count = rig.sockets().await;
+        let count = sockets().await;
         if count == wanted || Instant::now() > deadline {
             return count;
         }
@@ -141,6 +139,15 @@ async fn sockets_become(rig: &Rig, wanted: u64) -> u64 {
 }
 
 impl Outcome {
+    /// Compares what everybody saw and was told with what is stored. Nobody stays.
+    pub async fn look_at(&mut self, broker: &Broker, crowd: &mut Crowd) {
+        let readings: Vec<_> = crowd.rooms.iter_mut().map(Room::readings).collect();
+        for (room, readings) in crowd.rooms.iter_mut().zip(readings) {
+            self.look_at_room(broker, room, readings).await;
+        }
+        self.complain();
+    }
+
     async fn look_at_room(&mut self, broker: &Broker, room: &mut Room, readings: Vec<Excerpt>) {
         let history = stored::log(broker, &room.code).await;
         let mut audit = Audit { history, excerpts: readings, ..Audit::default() };
@@ -162,6 +169,7 @@ impl Outcome {
 
     fn look_at_report(&mut self, name: &str, format: Format, report: &Report) {
         self.opened += report.opened;
+        self.longest_away = self.longest_away.max(report.longest_away);
         for code in &report.closes {
             *self.closes.entry(*code).or_default() += 1;
         }

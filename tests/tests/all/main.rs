@@ -21,6 +21,7 @@ mod messages;
 mod outages;
 mod places;
 mod presence;
+mod production;
 mod program;
 mod restoring;
 mod resume;

@@ -1,0 +1,52 @@
+//! TLS towards a server that an authority of one's own has signed, as brokers and databases inside a cluster are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+/// What a connection needs that believes the authorities in a file of PEM certificates, and nobody else. It is read anew for each
+/// connection, so that a file which was replaced counts from the next one on.
+///
+/// # Errors
+/// A sentence that names the file and what is wrong with it.
+pub fn trusting(file: &Path) -> Result<ClientConfig, String> {
+    let fault =
+        |why: &dyn std::fmt::Display| format!("{} can't be used as authorities: {why}", file.display());
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| fault(&error))?;
+    let mut authorities = RootCertStore::empty();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| fault(&error))?;
+        authorities.add(certificate).map_err(|error| fault(&error))?;
+    }
+    if authorities.is_empty() {
+        return Err(fault(&"there is no PEM certificate in it"));
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| fault(&error))?;
+    Ok(config.with_root_certificates(authorities).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_holds_no_certificate_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        for content in
+            [None, Some(""), Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
+        {
+            if let Some(content) = content {
+                std::fs::write(&file, content).unwrap();
+            }
+            let fault = trusting(&file).unwrap_err();
+            assert!(fault.contains("ca.pem can't be used as authorities: "), "{fault}");
+        }
+    }
+}

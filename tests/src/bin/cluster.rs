@@ -1,0 +1,169 @@
+//! `cluster up`: the whole of backchat as in production, on this machine, until Ctrl-C. `cluster order roll` and `cluster order scale
+//! gateways=4` have the running one do something; `cluster verify` audits one of its own while everything in it is replaced and hurt.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use tests::topology::{Size, Topology, control, verify};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::interval;
+
+const USAGE: &str = "usage: cluster up|verify [--gateways 2] [--workers 2] [--auth 2] [--shards 8] [--listen 127.0.0.1:8443] \\
+       [--folder ./cluster] [--list ./cluster.json]
+       cluster order roll [--list ./cluster.json]
+       cluster order scale [gateways=4] [workers=3] [auth=2] [--list ./cluster.json]";
+/// How often it is looked whether everything runs and is ready.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many of each there may be on one machine.
+const COUNT_MAX: usize = 16;
+
+struct Settings {
+    size: Size,
+    listen: String,
+    folder: PathBuf,
+    list: PathBuf,
+    /// What stands beside the flags.
+    words: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Some(settings) = read(std::env::args().skip(1)) else {
+        say(USAGE);
+        return ExitCode::from(2);
+    };
+    let words: Vec<_> = settings.words.iter().map(String::as_str).collect();
+    let ended = match words.as_slice() {
+        ["up"] => up(&settings).await,
+        ["verify"] => audit(&settings).await,
+        ["order", order @ ..] if !order.is_empty() => give(&settings, &order.join(" ")).await,
+        _ => {
+            say(USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            say(&why);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read(mut arguments: impl Iterator<Item = String>) -> Option<Settings> {
+    let mut settings = Settings {
+        size: Size { gateways: 2, workers: 2, auths: 2, shards: 8 },
+        listen: "127.0.0.1:8443".to_owned(),
+        folder: PathBuf::from("cluster"),
+        list: PathBuf::from("cluster.json"),
+        words: Vec::new(),
+    };
+    while let Some(argument) = arguments.next() {
+        let Some(flag) = argument.strip_prefix("--") else {
+            settings.words.push(argument);
+            continue;
+        };
+        let value = arguments.next()?;
+        let count = || value.parse().ok().filter(|count| (1..=COUNT_MAX).contains(count));
+        match flag {
+            "gateways" => settings.size.gateways = count()?,
+            "workers" => settings.size.workers = count()?,
+            "auth" => settings.size.auths = count()?,
+            "shards" => {
+                settings.size.shards = value.parse().ok().filter(|shards| (1..=256).contains(shards))?
+            }
+            "listen" => settings.listen = value.parse::<std::net::SocketAddr>().ok()?.to_string(),
+            "folder" => settings.folder = value.into(),
+            "list" => settings.list = value.into(),
+            _ => return None,
+        }
+    }
+    Some(settings)
+}
+
+/// Runs until somebody asks it to stop.
+async fn up(settings: &Settings) -> Result<(), String> {
+    let folder = emptied(&settings.folder)?;
+    let control = control::listen(&folder).map_err(|error| format!("no orders can be taken: {error}"))?;
+    let fault = |error: std::io::Error| error.to_string();
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
+    let stop = async {
+        // Inputs: two signals that mean the same; either may be cancelled.
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    let running = async {
+        let mut topology = Topology::start(settings.size, &settings.listen, &folder, &settings.list).await;
+        say(&format!(
+            "The chat is at {}. Its certificate is signed by {}. Every process is in {}, with its log in {}. Ctrl-C stops all.",
+            topology.address(),
+            topology.authority().display(),
+            settings.list.display(),
+            folder.display(),
+        ));
+        let mut clock = interval(LOOK_EVERY);
+        loop {
+            // Inputs: an order, and the clock. Both only take what is there, so either may be cancelled.
+            tokio::select! {
+                stream = control.accept() => {
+                    let Ok((stream, _)) = stream else { continue };
+                    if let Err(error) = control::serve(stream, &mut topology).await {
+                        say(&format!("an order was not answered: {error}"));
+                    }
+                }
+                _ = clock.tick() => topology.look().await,
+            }
+        }
+    };
+    // Whatever is under way ends with the processes, which are dropped here.
+    tokio::select! {
+        () = stop => {}
+        () = running => {}
+    }
+    let _ = std::fs::remove_file(&settings.list);
+    say("Everything has stopped.");
+    Ok(())
+}
+
+async fn audit(settings: &Settings) -> Result<(), String> {
+    let folder = emptied(&settings.folder)?;
+    let outcome =
+        verify::run(settings.size, &settings.listen, &folder, &settings.list, |line| say(&line)).await;
+    say(&outcome.to_string());
+    if outcome.is_clean() { Ok(()) } else { Err("The cluster is not clean.".to_owned()) }
+}
+
+async fn give(settings: &Settings, order: &str) -> Result<(), String> {
+    let list = std::fs::read_to_string(&settings.list);
+    let list =
+        list.map_err(|error| format!("{}: {error}; `make cluster` writes it", settings.list.display()))?;
+    let list: serde_json::Value = serde_json::from_str(&list).map_err(|error| error.to_string())?;
+    let socket = list["control"].as_str().ok_or("the list of processes names no way to give orders")?;
+    control::ask(Path::new(socket), order, say).await
+}
+
+/// The folder, with nothing in it.
+fn emptied(folder: &Path) -> Result<PathBuf, String> {
+    let fault = |error: std::io::Error| format!("{}: {error}", folder.display());
+    if folder.exists() {
+        let ours = folder.join("tls").is_dir() || folder.read_dir().map_err(fault)?.next().is_none();
+        if !ours {
+            return Err(format!(
+                "{} holds something else than a cluster: name another folder",
+                folder.display()
+            ));
+        }
+        std::fs::remove_dir_all(folder).map_err(fault)?;
+    }
+    std::fs::create_dir_all(folder).map_err(fault)?;
+    folder.canonicalize().map_err(fault)
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}

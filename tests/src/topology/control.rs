@@ -1,0 +1,149 @@
+//! How another process has a running topology do something: a line over a socket in its folder, and lines as answer.
+
+use super::{Role, Topology};
+use std::io;
+use std::path::{Path, PathBuf};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+
+/// Lines of an answer that wait until they are read; more are not told.
+const LINES_MAX: usize = 256;
+/// The last line of an answer.
+const DONE: &str = "done";
+
+/// What can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Replace everything.
+    Roll,
+    /// Have so many of these.
+    Scale(Vec<(Role, usize)>),
+}
+
+/// How many there may be of one role on one machine.
+const COUNT_MAX: usize = 16;
+
+impl Order {
+    /// Of `roll`, or `scale gateways=4 workers=2 auth=1`.
+    ///
+    /// # Errors
+    /// A sentence that says what can be asked for.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("roll") => Ok(Self::Roll),
+            Some("scale") => words.map(wish).collect::<Result<_, _>>().map(Self::Scale),
+            _ => Err("what can be asked for: roll, or scale gateways=4 workers=2 auth=2".to_owned()),
+        }
+    }
+
+    /// Does it; `say` gets a line for each step.
+    pub async fn done_to(self, topology: &mut Topology, mut say: impl FnMut(String)) {
+        match self {
+            Self::Roll => {
+                let rolled = topology.roll(&mut say).await;
+                let killed =
+                    if rolled.killed.is_empty() { "none".to_owned() } else { rolled.killed.join(", ") };
+                say(format!(
+                    "{} processes were replaced in {:.0} s; killed after their grace: {killed}",
+                    rolled.replaced,
+                    rolled.took.as_secs_f64()
+                ));
+            }
+            Self::Scale(wishes) => {
+                for (role, count) in wishes {
+                    topology.scale(role, count).await;
+                    say(format!("there are {} of {role}", topology.of(role).count()));
+                }
+            }
+        }
+    }
+}
+
+fn wish(word: &str) -> Result<(Role, usize), String> {
+    let fault =
+        || format!("{word:?} is none of gateways=N, workers=N and auth=N, with N from 1 to {COUNT_MAX}");
+    let (name, count) = word.split_once('=').ok_or_else(fault)?;
+    let role = match name.to_lowercase().as_str() {
+        "gateways" => Role::Gateway,
+        "workers" => Role::HistoryWorker,
+        "auth" => Role::Auth,
+        _ => return Err(fault()),
+    };
+    let count = count.parse().ok().filter(|count| (1..=COUNT_MAX).contains(count)).ok_or_else(fault)?;
+    Ok((role, count))
+}
+
+/// Where the socket of the topology in a folder is.
+pub fn socket_in(folder: &Path) -> PathBuf {
+    folder.join("control")
+}
+
+/// # Errors
+/// When the socket can't be made.
+pub fn listen(folder: &Path) -> io::Result<UnixListener> {
+    UnixListener::bind(socket_in(folder))
+}
+
+/// Hears one order, and has it done.
+///
+/// # Errors
+/// When whoever gave it is gone.
+pub async fn serve(stream: UnixStream, topology: &mut Topology) -> io::Result<()> {
+    let (from, mut to) = stream.into_split();
+    let line = BufReader::new(from).lines().next_line().await?.unwrap_or_default();
+    let order = match Order::parse(&line) {
+        Ok(order) => order,
+        Err(why) => return to.write_all(format!("{why}\n").as_bytes()).await,
+    };
+    let (say, mut said) = mpsc::channel(LINES_MAX);
+    let telling = async {
+        while let Some(line) = said.recv().await {
+            to.write_all(format!("{line}\n").as_bytes()).await?;
+        }
+        to.write_all(format!("{DONE}\n").as_bytes()).await
+    };
+    let doing = async {
+        order.done_to(topology, |line| drop(say.try_send(line))).await;
+        drop(say);
+    };
+    tokio::join!(doing, telling).1
+}
+
+/// Gives an order to the topology that runs in a folder. `say` gets each line of the answer.
+///
+/// # Errors
+/// A sentence, when none runs there, or the order was not carried out.
+pub async fn ask(socket: &Path, order: &str, mut say: impl FnMut(&str)) -> Result<(), String> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|error| format!("no cluster runs here ({error}): `make cluster` starts one"))?;
+    let (from, mut to) = stream.into_split();
+    to.write_all(format!("{order}\n").as_bytes()).await.map_err(|error| error.to_string())?;
+    let mut lines = BufReader::new(from).lines();
+    let mut last = String::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if line == DONE {
+            return Ok(());
+        }
+        say(&line);
+        last = line;
+    }
+    Err(format!("it was not done: {last}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_understood_or_says_what_one_is() {
+        assert_eq!(Order::parse("roll"), Ok(Order::Roll));
+        let scale = Order::parse("scale GATEWAYS=4 workers=1").unwrap();
+        assert_eq!(scale, Order::Scale(vec![(Role::Gateway, 4), (Role::HistoryWorker, 1)]));
+        for bad in ["", "stop", "scale gateways", "scale gateways=0", "scale nats=5", "scale gateways=17"] {
+            assert!(Order::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The pieces as in production, on one machine: `cluster up`, orders to it, and TLS towards broker and database.
+
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+use tests::eventually::eventually;
+use tests::heavy;
+use tests::http::Ask;
+use tests::person::Person;
+use tests::ports;
+use tests::process::{Launch, Program, built};
+use tests::wire;
+
+/// Longest wait until everything runs, and until an order was carried out.
+const UP: Duration = Duration::from_secs(180);
+
+/// The running processes by role, as the list has them.
+struct List(Value);
+
+impl List {
+    async fn of(file: &Path) -> Self {
+        let text =
+            eventually("the list of processes is there", UP, || async { std::fs::read_to_string(file).ok() });
+        Self(serde_json::from_str(&text.await).unwrap())
+    }
+
+    fn of_role(&self, role: &str) -> Vec<&Value> {
+        let processes = self.0["processes"].as_array().unwrap();
+        processes.iter().filter(|process| process["role"] == role).collect()
+    }
+
+    fn ids(&self) -> Vec<u64> {
+        self.0["processes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|process| process["pid"].as_u64().unwrap())
+            .collect()
+    }
+}
+
+fn runs(id: u64) -> bool {
+    Path::new(&format!("/proc/{id}")).exists()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_serves_people_over_tls_is_scaled_rolled_and_leaves_nothing_behind() {
+    let _turn = heavy::turn().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (listen, list) = (format!("127.0.0.1:{}", ports::free()), folder.path().join("cluster.json"));
+    let cluster = |words: &str| {
+        let launch = Launch::new(&built("cluster"), folder.path()).words(words).argument("--list");
+        launch.argument(list.to_string_lossy())
+    };
+    let up = cluster("up --gateways 1 --workers 1 --auth 1 --shards 2")
+        .named("up")
+        .argument("--listen")
+        .argument(&listen)
+        .argument("--folder")
+        .argument(folder.path().join("cluster").to_string_lossy());
+    let mut up = Program::start(up);
+    let said = || async { up.log().contains("The chat is at").then_some(()) };
+    eventually("everything runs", UP, said).await;
+
+    let all = List::of(&list).await;
+    for (role, count) in [("nats", 3), ("surrealdb", 1), ("gateway", 1), ("search-worker", 1), ("edge", 1)] {
+        assert_eq!(all.of_role(role).len(), count, "{role}: {}", all.0);
+    }
+    for service in ["gateway", "history-worker", "auth-service", "search-worker"] {
+        let operations = all.of_role(service)[0]["operations"].as_str().unwrap();
+        assert_eq!(Ask::get("/readyz").send(operations).await.status, 200, "{service}");
+    }
+    let address = all.0["address"].as_str().unwrap();
+    wire::trust(address, Path::new(all.0["ca"].as_str().unwrap()));
+    let ann = Person::arrives(address, "Ann").await;
+    let room = ann.creates("Over TLS").await;
+    let mut socket = ann.connects(&room).await;
+    socket.caught_up().await;
+    socket.say("before").await;
+
+    let scaled = cluster("order scale gateways=2").named("scale").to_the_end(UP).await;
+    assert!(scaled.code == 0 && scaled.output.contains("there are 2 of gateway"), "{}", scaled.output);
+    let before = List::of(&list).await;
+    assert_eq!(before.of_role("gateway").len(), 2);
+    let rolled = cluster("order roll").named("roll").to_the_end(UP).await;
+    assert_eq!(rolled.code, 0, "{}", rolled.output);
+    assert!(rolled.output.contains("killed after their grace: none"), "{}", rolled.output);
+    let after = List::of(&list).await;
+    assert!(
+        before.ids().iter().all(|id| !after.ids().contains(id) && !runs(*id)),
+        "{} {}",
+        before.0,
+        after.0
+    );
+    let mut socket = ann.connects(&room).await;
+    socket.caught_up().await;
+    socket.say("after").await;
+    let refused = cluster("order scale gateways=0").named("refused").to_the_end(UP).await;
+    assert!(refused.code == 1 && refused.output.contains("from 1 to 16"), "{}", refused.output);
+
+    up.terminate();
+    assert_eq!(up.ended(UP).await, 0);
+    assert!(!list.exists(), "the list names processes that are gone");
+    let gone = || async { after.ids().iter().all(|id| !runs(*id)).then_some(()) };
+    eventually("every process has ended", Duration::from_secs(20), gone).await;
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_read_whom_to_trust_says_which_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let broker = Launch::new(&built("backchat-setup"), folder.path())
+        .set("BACKCHAT_SETUP_NATS_URL", "tls://127.0.0.1:1")
+        .set("BACKCHAT_SETUP_NATS_CA", file.display());
+    let ended = broker.to_the_end(UP).await;
+    assert!(
+        ended.code == 2 && ended.output.contains("ca.pem can't be used as authorities"),
+        "{}",
+        ended.output
+    );
+}
