@@ -3,6 +3,7 @@
 //! One hash takes 19 MiB and tens of milliseconds of a core, so what comes in a rush waits here, and what
 //! would wait too long is told to come back.
 
+use service::metrics::Gauge;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -29,14 +30,33 @@ pub struct Pool {
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
     patience: Duration,
+    waiting: Gauge,
+}
+
+/// Counts one that waits, until it is dropped.
+struct Waiting<'a>(&'a Gauge);
+
+impl<'a> Waiting<'a> {
+    fn in_line(waiting: &'a Gauge) -> Self {
+        waiting.inc();
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Pool {
-    pub fn new(limits: Limits) -> Self {
+    /// `waiting` shows how many wait for a worker.
+    pub fn new(limits: Limits, waiting: Gauge) -> Self {
         Self {
             places: Arc::new(Semaphore::new(limits.workers + limits.queue_max)),
             workers: Arc::new(Semaphore::new(limits.workers)),
             patience: limits.patience,
+            waiting,
         }
     }
 
@@ -47,7 +67,9 @@ impl Pool {
     /// [`Busy`] at once when the queue is full, or when no worker was free within the patience.
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Busy)?;
+        let waits = Waiting::in_line(&self.waiting);
         let turn = timeout(self.patience, Arc::clone(&self.workers).acquire_owned()).await;
+        drop(waits);
         let turn = turn.map_err(|_| Busy)?.map_err(|_| Busy)?;
         let done = tokio::task::spawn_blocking(move || {
             let _held_until_the_end = (place, turn);
@@ -63,7 +85,10 @@ mod tests {
     use std::sync::mpsc;
 
     fn pool(workers: usize, queue_max: usize, patience_ms: u64) -> Pool {
-        Pool::new(Limits { workers, queue_max, patience: Duration::from_millis(patience_ms) })
+        Pool::new(
+            Limits { workers, queue_max, patience: Duration::from_millis(patience_ms) },
+            Gauge::default(),
+        )
     }
 
     /// A job that runs until the returned end is dropped.
@@ -112,8 +137,10 @@ mod tests {
         eventually(|| pool.workers.available_permits() == 0).await;
         let (_kept, waiting) = job_until_dropped(&pool);
         eventually(|| pool.places.available_permits() == 0).await;
+        eventually(|| pool.waiting.get() == 1).await;
         waiting.abort();
         eventually(|| pool.places.available_permits() == 1).await;
+        assert_eq!(pool.waiting.get(), 0);
         drop(end);
         assert_eq!(first.await.unwrap(), Ok(()));
     }

@@ -117,7 +117,12 @@ async fn start(config: Config, signals: &Arc<Signals>) -> Result<Started, Error>
     let vault = Arc::new(Vault::start(broker.clone(), &config.roots, parts).await?);
     let keys = Arc::new(Keys::start(store.clone(), broker.clone(), Arc::clone(&signals), lives).await?);
     let parts = (store.clone(), Arc::clone(&outbox), Arc::clone(&vault), Arc::clone(&signals));
-    let accounts = Accounts::start(parts, Pool::new(config.hashing), config.login_failures_max).await?;
+    let accounts = Accounts::start(
+        parts,
+        Pool::new(config.hashing, signals.hashing_waiting()),
+        config.login_failures_max,
+    )
+    .await?;
     let sessions = Sessions {
         store: store.clone(),
         keys: Arc::clone(&keys),

@@ -23,6 +23,7 @@ pub struct Signals {
     keys_failed: Counter,
     keys_erased: Counter,
     hashing_seconds: Histogram,
+    hashing_waiting: Gauge,
     failures: CounterBy,
     requests: CounterBy,
     request_seconds: Histogram,
@@ -57,12 +58,19 @@ impl Signals {
             keys_failed: registry
                 .counter("keys_failed", "Keys that could not be stored, and rotations that failed"),
             keys_erased: registry.counter("keys_erased", "Keys of people and rooms that were destroyed"),
+            hashing_waiting: registry
+                .gauge("hashing_waiting", "Requests that wait until a password can be hashed"),
             hashing_seconds: registry
                 .seconds("hashing_seconds", "Time to hash a password, its wait included"),
             failures: registry.counter_by("failures", "Requests that failed, by whose fault it was", "fault"),
             requests: registry.counter_by("requests", "HTTP requests", "status"),
             request_seconds: registry.seconds("request_seconds", "Time to answer an HTTP request"),
         }
+    }
+
+    /// How many requests wait for a password's hash: whoever hashes counts them.
+    pub fn hashing_waiting(&self) -> Gauge {
+        self.hashing_waiting.clone()
     }
 
     pub fn broker(&self, state: Result<(), String>) {

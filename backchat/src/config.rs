@@ -54,6 +54,8 @@ pub enum Command {
     RestoreHistory(String),
     SearchStatus,
     ReplaySearch,
+    /// Each of these addresses, with spaces between.
+    Probe(String),
     CheckKeys,
     ExportKeys,
     ImportKeys,
@@ -275,7 +277,13 @@ fn command(source: &mut Source) -> Command {
         "Makes the history of such a snapshot, or of a backup, while backchat does not run: its log must continue it, and DATA/history must \
          be gone",
     );
+    let probed = source.command_on(
+        "probe",
+        "URL…",
+        "Asks each of these whether it answers, as http://gateway:8080/readyz",
+    );
     let copies = [
+        probed.map(Command::Probe),
         backup.map(Command::BackUp),
         restored.map(Command::Restore),
         snapshot.map(Command::SnapshotHistory),

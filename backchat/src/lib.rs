@@ -12,6 +12,7 @@ mod history;
 mod keys;
 mod nats;
 mod operator;
+mod reach;
 mod reader;
 mod restore;
 mod roots;

@@ -16,7 +16,8 @@ use crate::ground::{self, Ground};
 use crate::run_file::Addresses;
 use crate::services::Services;
 use crate::{
-    Config, Error, backup, erase, history, keys, nats, reader, restore, roots, rotate, run_file, search,
+    Config, Error, backup, erase, history, keys, nats, reach, reader, restore, roots, rotate, run_file,
+    search,
 };
 
 /// One machine, one copy, one shard.
@@ -58,6 +59,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             let place = place.clone();
             Box::pin(restore::history(config, &place, shutdown)).await
         }
+        Command::Probe(ref urls) => reach::all(urls).await,
         Command::CheckKeys => Box::pin(keys::check(config, shutdown)).await,
         Command::ExportKeys => keys::export(&config.roots),
         Command::ImportKeys => keys::import(&config, shutdown).await,

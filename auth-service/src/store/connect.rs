@@ -80,10 +80,11 @@ const SCHEMA: &str = "
 #[derive(Clone)]
 pub struct Store(Connection);
 
+/// A clone of the client itself would be another session, for which the server checks the password anew, and that is made to be slow.
 #[derive(Clone)]
 enum Connection {
-    Embedded { client: Surreal<Db>, engine: Arc<Datastore> },
-    Server(Surreal<Any>),
+    Embedded { client: Arc<Surreal<Db>>, engine: Arc<Datastore> },
+    Server(Arc<Surreal<Any>>),
 }
 
 /// A database's address taken apart.
@@ -249,7 +250,7 @@ impl Connection {
                 let client = Surreal::<Db>::unstable_from_datastore(Arc::clone(&engine), None).await;
                 let client = client.map_err(|error| failed(&error))?;
                 client.use_ns("backchat").use_db("auth").await.map_err(|error| failed(&error))?;
-                Ok(Self::Embedded { client, engine })
+                Ok(Self::Embedded { client: Arc::new(client), engine })
             }
             Address::Server(Server { endpoint, ca, login, namespace, database }) => {
                 let mut config = surrealdb::opt::Config::new();
@@ -261,7 +262,7 @@ impl Connection {
                     sign_in(&client, login, (namespace, database)).await.map_err(|error| failed(&error))?;
                 }
                 client.use_ns(namespace).use_db(database).await.map_err(|error| failed(&error))?;
-                Ok(Self::Server(client))
+                Ok(Self::Server(Arc::new(client)))
             }
         }
     }
