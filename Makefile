@@ -37,7 +37,7 @@ EXPORT_SERVERS = NATS_SERVER=$$(scripts/nats-server) && SURREALDB_SERVER=$$(scri
 	&& export NATS_SERVER SURREALDB_SERVER ENVOY
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster
+.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster check-deploy
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,7 +67,11 @@ test: build ## Run every test, the ones with a real NATS server, a real browser 
 	@scripts/chromium
 	@command -v curl >/dev/null || scripts/apt-install curl
 	@$(EXPORT_SERVERS) && timeout --kill-after=30s $(TEST_TIMEOUT) cargo test --workspace --no-fail-fast
-	@$(MAKE) --no-print-directory verify-cluster
+	@$(MAKE) --no-print-directory check-deploy verify-cluster
+
+check-deploy: build ## Check the chart, the alerts and the dashboards in deploy/
+	deploy/checks/run --programs $(BIN)
+	deploy/observability/check --bin $(BIN)
 
 bench: ## Run the benchmarks against a gateway built for speed; BENCHMARKS.md says what the figures mean
 	@scripts/compiler
