@@ -1,5 +1,6 @@
 //! What an operator asks about keys, and what is stored of them.
 
+use crate::eventually::eventually;
 use broker::{Broker, Expect};
 use protocol::UserId;
 use protocol::keys::{Holder, KeyAdmin, KeyAdminAnswer, KeyName, KeyState, KeyStatus};
@@ -37,12 +38,18 @@ pub async fn settled(broker: &Broker, root: u16) -> Option<KeyStatus> {
     status(broker).await.filter(is_settled)
 }
 
-/// Who has this name.
+/// Who has this name. An auth service that was just started may not listen yet.
 ///
 /// # Panics
 /// When nobody has it, or the auth service does not answer.
 pub async fn holder(broker: &Broker, name: &str) -> Holder {
-    match ask(broker, &KeyAdmin::Person { name: name.to_owned() }).await {
+    let answer = eventually("the auth service listens", ANSWER, || async {
+        match ask(broker, &KeyAdmin::Person { name: name.to_owned() }).await {
+            Err(broker::Error::NobodyThere(_)) => None,
+            answer => Some(answer),
+        }
+    });
+    match answer.await {
         Ok(KeyAdminAnswer::Person { user, .. }) => Holder::User(user),
         other => panic!("{name}: {other:?}"),
     }

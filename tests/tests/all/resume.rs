@@ -40,6 +40,8 @@ async fn a_socket_continues_exactly_behind_its_cursor() {
     let (nothing, same) = reader.connects_after(&room, &cursor).await.caught_up().await;
     assert_eq!((nothing.len(), same.as_str()), (0, cursor.as_str()));
     socket.say_all(["a", "b", "c"].map(String::from)).await;
+    // What is stored is shown a moment later.
+    while socket.message().await != "c" {}
     let (events, later) = reader.connects_after(&room, &cursor).await.caught_up().await;
     assert_eq!(bodies(&events), ["a", "b", "c"]);
     let (nothing, _) = reader.connects_after(&room, &later).await.caught_up().await;
