@@ -192,12 +192,13 @@ impl Rig {
         }
     }
 
-    /// Lets each stream of the log grow no more, or again as much as it wants.
+    /// Lets each stream of the log grow no more, or again as much as it wants. Servers that still choose who leads them answer nothing,
+    /// so it is asked again.
     async fn limit_log(&mut self, full: bool) {
         for shard in Shard::all(SHARDS) {
             let deadline = Instant::now() + HEALED;
             while let Err(why) = self.limit_stream(&shard.stream(), full).await {
-                if full || Instant::now() > deadline {
+                if Instant::now() > deadline {
                     self.complaints.push(format!("the limit of {} can't be set: {why}", shard.stream()));
                     break;
                 }
