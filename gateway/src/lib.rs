@@ -82,12 +82,15 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
             waited.map_err(|_| Error::Broker(broker::Error::TimedOut))?;
         }
     }
-    // Draining begins with the public listener: it stops accepting when `shutdown` comes, and sockets are closed below.
+    // It accepts until the last socket has left: whoever balances load may not know yet that this gateway is going. A socket that comes so
+    // late is told at once to come back elsewhere.
+    let left = CancellationToken::new();
     // A task of its own: beside the connections that it accepts, and not in a thread that each has to wake.
-    let serving = http::serve(public, router::router(&gateway, health.clone()), limits, shutdown.clone());
+    let serving = http::serve(public, router::router(&gateway, health.clone()), limits, left.clone());
     let serving = tokio::spawn(serving);
-    let draining = drain(&gateway, &health, &shutdown);
-    let (served, ()) = tokio::join!(serving, draining);
+    drain(&gateway, &health, &shutdown).await;
+    left.cancel();
+    let served = serving.await;
     if let Err(error) = served {
         tracing::error!(%error, "the public listener failed");
     }
