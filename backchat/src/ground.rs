@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use broker::Broker;
+use broker::{Broker, SETUP};
 
 use crate::Error;
 use crate::data::Data;
-use crate::nats::{Child, Conf, SETUP};
+use crate::nats::{Child, Conf};
 use crate::services::credentials;
 
 /// How long the NATS server may take to come up: it reads its whole store after a crash.

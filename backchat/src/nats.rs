@@ -5,5 +5,5 @@ mod conf;
 mod find;
 
 pub use child::Child;
-pub use conf::{Conf, SETUP};
+pub use conf::Conf;
 pub use find::find;

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use broker::Credentials;
+use broker::{Credentials, SETUP};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::data::Data;
-use crate::nats::{Conf, SETUP};
+use crate::nats::Conf;
 
 /// The file's name in the data folder.
 const NAME: &str = "run.json";

@@ -29,7 +29,7 @@ pub use error::Error;
 pub use follow::Follower;
 pub use lag::Lag;
 pub use live::{LiveRecord, Subscription};
-pub use permissions::Permissions;
+pub use permissions::{Permissions, SETUP, USERS, authorization};
 pub use read::{Batch, Record, StreamInfo};
 pub use soft::Hearing;
 pub use write::{BatchEntry, Expect, Stored};

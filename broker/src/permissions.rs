@@ -6,6 +6,23 @@
 use protocol::subject::{KEYS_STREAM, PROFILES_STREAM, Shard};
 use std::fmt;
 
+/// Who sets the broker up, and an operator's tools: who may do everything.
+pub const SETUP: &str = "setup";
+
+/// Every user of the broker: a service by its name, or [`SETUP`].
+pub const USERS: [&str; 5] = ["gateway", "history-worker", "search-worker", "auth-service", SETUP];
+
+/// The authorization of a NATS server's configuration, for an installation with so many shards: each user with its rights.
+/// `password` gives a user's as the configuration has it: quoted, or the name of a variable.
+pub fn authorization(shards: u16, password: impl Fn(&str) -> String) -> String {
+    let services = Permissions::of_all(shards).map(|may| (may.name, format!(", permissions: {may}")));
+    let users = services.into_iter().chain([(SETUP, String::new())]);
+    let lines: String = users
+        .map(|(user, may)| format!("    {{ user: {user}, password: {}{may} }}\n", password(user)))
+        .collect();
+    format!("authorization {{\n  users: [\n{lines}  ]\n}}\n")
+}
+
 /// What one service may publish and hear, the answers to its own questions among it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
@@ -93,6 +110,17 @@ impl fmt::Display for Permissions {
 mod tests {
     use super::*;
     use protocol::subject::{KEY_ADMIN, KEY_REQUESTS, SEARCH_QUERIES};
+
+    #[test]
+    fn the_authorization_has_every_user_and_lets_the_set_up_step_alone_do_everything() {
+        let text = authorization(2, |user| format!("\"of {user}\""));
+        let lines: Vec<_> = text.lines().filter(|line| line.trim_start().starts_with("{ user:")).collect();
+        for (user, line) in USERS.iter().zip(&lines) {
+            assert!(line.contains(&format!("{{ user: {user}, password: \"of {user}\"")), "{line}");
+            assert_eq!(line.contains("permissions"), *user != SETUP, "{line}");
+        }
+        assert_eq!(lines.len(), USERS.len());
+    }
 
     fn has(subjects: &[String], subject: &str) -> bool {
         subjects.iter().any(|found| found == subject)

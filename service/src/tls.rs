@@ -8,8 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// What a connection needs that believes the authorities in a file of PEM certificates, and nobody else. It is read anew for each
-/// connection, so that a file which was replaced counts from the next one on.
+/// What a connection needs that believes the authorities in a file of PEM certificates, and nobody else. The file
+/// is read at each call.
 ///
 /// # Errors
 /// A sentence that names the file and what is wrong with it.

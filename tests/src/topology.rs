@@ -23,7 +23,7 @@ use crate::ports;
 use crate::process::{Launch, built};
 use crate::wire;
 use authority::Authority;
-use broker::{Broker, Credentials};
+use broker::{Broker, Credentials, SETUP};
 use brokers::Brokers;
 use database::Database;
 use edge::Edge;
@@ -136,7 +136,7 @@ impl Topology {
     /// # Panics
     /// When none comes about.
     pub async fn broker(&self) -> Broker {
-        nats::connect(self.credentials(brokers::SETUP)).await
+        nats::connect(self.credentials(SETUP)).await
     }
 
     fn credentials(&self, user: &str) -> Credentials {
@@ -156,7 +156,7 @@ impl Topology {
         let launch = Launch::new(&built("backchat-setup"), &self.places.folder)
             .set("BACKCHAT_SETUP_SHARDS", self.size.shards)
             .set("BACKCHAT_SETUP_REPLICAS", BROKERS);
-        let ended = self.at_broker(launch, "BACKCHAT_SETUP", brokers::SETUP).to_the_end(START).await;
+        let ended = self.at_broker(launch, "BACKCHAT_SETUP", SETUP).to_the_end(START).await;
         assert_eq!(ended.code, 0, "the set-up failed: {}", ended.output);
     }
 
@@ -271,8 +271,8 @@ impl Topology {
             "logs": self.places.folder,
             "nats": {
                 "url": self.brokers.urls(),
-                "user": brokers::SETUP,
-                "password": self.brokers.password(brokers::SETUP),
+                "user": SETUP,
+                "password": self.brokers.password(SETUP),
             },
             "processes": processes,
         });

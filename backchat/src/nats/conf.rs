@@ -1,17 +1,13 @@
 //! The NATS server's configuration: loopback, a port of its own, a user with a password for each service.
 
-use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
-use broker::Permissions;
+use broker::USERS;
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::Error;
 use crate::run::LAYOUT;
-
-/// Whoever sets the broker up, and a person's tools: who may do everything.
-pub const SETUP: &str = "setup";
 
 /// Random bytes in a password.
 const PASSWORD_BYTES: usize = 24;
@@ -20,8 +16,6 @@ const PASSWORD_BYTES: usize = 24;
 #[derive(Debug, Clone)]
 pub struct Access {
     pub user: &'static str,
-    /// What it may do; unset, everything.
-    permissions: Option<Permissions>,
     pub password: String,
 }
 
@@ -42,12 +36,10 @@ impl Conf {
         let fault = |error: &dyn std::fmt::Display| Error::Broker(error.to_string());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| fault(&error))?;
         let address = listener.local_addr().map_err(|error| fault(&error))?;
-        let services = Permissions::of_all(LAYOUT.shards).into_iter();
-        let users = services.map(|permissions| (permissions.name, Some(permissions))).chain([(SETUP, None)]);
-        let users = users.map(|(user, permissions)| {
+        let users = USERS.into_iter().map(|user| {
             let mut bytes = [0; PASSWORD_BYTES];
             getrandom::fill(&mut bytes).map_err(|error| fault(&error))?;
-            Ok(Access { user, permissions, password: BASE64URL_NOPAD.encode(&bytes) })
+            Ok(Access { user, password: BASE64URL_NOPAD.encode(&bytes) })
         });
         Ok(Self { address, users: users.collect::<Result<_, Error>>()? })
     }
@@ -58,22 +50,18 @@ impl Conf {
         format!("nats://{}", self.address)
     }
 
-    /// The way in of a service by its name, or of [`SETUP`].
+    /// The way in of one of the [`USERS`].
     #[must_use]
     pub fn access(&self, user: &str) -> &Access {
         let found = self.users.iter().find(|access| access.user == user);
-        found.expect("only services and the set-up step are asked for")
+        found.expect("only the users of the broker are asked for")
     }
 
     /// The configuration file. Each acknowledged message is on the disk (`sync_interval: always`), so that not even a power
     /// failure loses one.
     #[must_use]
     pub fn text(&self, store: &Path, log: &Path) -> String {
-        let mut users = String::new();
-        for Access { user, password, permissions } in &self.users {
-            let may = permissions.as_ref().map(|may| format!(", permissions: {may}")).unwrap_or_default();
-            let _ = writeln!(users, "    {{ user: {user}, password: {}{may} }}", quoted(password));
-        }
+        let authorization = broker::authorization(LAYOUT.shards, |user| quoted(&self.access(user).password));
         format!(
             "# Written by backchat at each start.\n\
              server_name: backchat\n\
@@ -83,7 +71,7 @@ impl Conf {
              logfile_size_limit: 10MB\n\
              logfile_max_num: 3\n\
              jetstream {{\n    store_dir: {}\n    sync_interval: always\n    max_memory_store: 256MB\n}}\n\
-             authorization {{\n  users: [\n{users}  ]\n}}\n",
+             {authorization}",
             self.address,
             quoted(&log.to_string_lossy()),
             quoted(&store.to_string_lossy()),
@@ -103,7 +91,7 @@ mod tests {
     fn each_user_has_a_password_of_its_own() {
         let conf = Conf::new().unwrap();
         let text = conf.text(Path::new("/srv/a \"b\"/store"), Path::new("/srv/log"));
-        for user in ["gateway", "history-worker", "search-worker", "auth-service", SETUP] {
+        for user in USERS {
             let password = &conf.access(user).password;
             assert_eq!(password.len(), 32);
             assert_eq!(text.matches(password.as_str()).count(), 1);

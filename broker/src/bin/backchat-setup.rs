@@ -1,7 +1,7 @@
 //! `backchat-setup`: creates the streams of a new installation, once. Run again, it checks and changes nothing.
 //! `backchat-setup permissions` prints what each service may do at the broker, for the configuration of a NATS server.
 
-use broker::{Broker, Credentials, Error, Permissions, setup};
+use broker::{Broker, Credentials, Error, SETUP, authorization, setup};
 use service::{
     config::{Settings, Source},
     process::{Fatal, main_of, say},
@@ -17,7 +17,7 @@ struct Config {
 }
 
 impl Settings for Config {
-    const SERVICE: &'static str = "setup";
+    const SERVICE: &'static str = SETUP;
 
     fn read(s: &mut Source) -> Self {
         Self {
@@ -47,22 +47,14 @@ impl Fatal for Failed {
 }
 
 /// The server takes `$NAME` for a variable of its own environment.
-fn authorization(shards: u16) -> String {
-    let password = |name: &str| format!("$BACKCHAT_{}_PASSWORD", name.to_uppercase().replace('-', "_"));
-    let user = |may: Permissions| {
-        format!("    {{ user: {}, password: {}, permissions: {may} }}\n", may.name, password(may.name))
-    };
-    let users: String = Permissions::of_all(shards).into_iter().map(user).collect();
-    format!(
-        "authorization {{\n  users: [\n{users}    {{ user: setup, password: {} }}\n  ]\n}}",
-        password("setup")
-    )
+fn variable(user: &str) -> String {
+    format!("$BACKCHAT_{}_PASSWORD", user.to_uppercase().replace('-', "_"))
 }
 
 fn main() -> std::process::ExitCode {
     main_of(|config: Config, _shutdown| async move {
         if config.permissions {
-            say(&authorization(config.shards));
+            say(authorization(config.shards, variable).trim_end());
             return Ok(());
         }
         let broker = Broker::connect(&config.broker, Duration::from_secs(30)).await.map_err(Failed)?;

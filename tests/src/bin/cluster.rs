@@ -15,8 +15,6 @@ const USAGE: &str = "usage: cluster up|verify [--gateways 2] [--workers 2] [--au
        cluster order scale [gateways=4] [workers=3] [auth=2] [--list ./cluster.json]";
 /// How often it is looked whether everything runs and is ready.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How many of each there may be on one machine.
-const COUNT_MAX: usize = 16;
 
 struct Settings {
     size: Size,
@@ -66,7 +64,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Option<Settings> {
             continue;
         };
         let value = arguments.next()?;
-        let count = || value.parse().ok().filter(|count| (1..=COUNT_MAX).contains(count));
+        let count = || value.parse().ok().filter(|count| (1..=control::COUNT_MAX).contains(count));
         match flag {
             "gateways" => settings.size.gateways = count()?,
             "workers" => settings.size.workers = count()?,

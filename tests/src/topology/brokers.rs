@@ -5,14 +5,10 @@ use super::piece::{Piece, Role};
 use crate::nats::server;
 use crate::ports;
 use crate::process::Launch;
-use broker::Permissions;
+use broker::{USERS, authorization};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-
-/// Who sets the broker up, and a person's tools.
-pub const SETUP: &str = "setup";
 
 pub struct Brokers {
     servers: Vec<Server>,
@@ -33,19 +29,17 @@ impl Brokers {
     /// # Panics
     /// When their settings can't be written.
     pub fn prepared(authority: &Authority, count: usize, shards: u16, folder: &Path) -> Self {
-        let users = Permissions::of_all(shards);
-        let names = users.iter().map(|may| may.name).chain([SETUP]);
-        let passwords = names.map(|name| (name, password())).collect();
-        let mut brokers = Self { servers: Vec::new(), passwords };
-        let authorization = brokers.authorization(&users);
-        brokers.servers = (1..=count).map(|number| Server::named(format!("nats-{number}"), folder)).collect();
+        let passwords: BTreeMap<_, _> = USERS.into_iter().map(|user| (user, password())).collect();
+        let authorization = authorization(shards, |user| format!("\"{}\"", passwords[user]));
+        let servers: Vec<_> =
+            (1..=count).map(|number| Server::named(format!("nats-{number}"), folder)).collect();
         let routes: Vec<_> =
-            brokers.servers.iter().map(|server| format!("\"tls://127.0.0.1:{}\"", server.route)).collect();
-        for server in &brokers.servers {
+            servers.iter().map(|server| format!("\"tls://127.0.0.1:{}\"", server.route)).collect();
+        for server in &servers {
             let conf = format!("{}{authorization}", server.conf(authority, folder, &routes.join(", ")));
             fs::write(folder.join(format!("{}.conf", server.name)), conf).expect("a file can be written");
         }
-        brokers
+        Self { servers, passwords }
     }
 
     pub fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
@@ -66,22 +60,6 @@ impl Brokers {
     /// When there is no such user.
     pub fn password(&self, user: &str) -> &str {
         &self.passwords[user]
-    }
-
-    fn authorization(&self, users: &[Permissions]) -> String {
-        let mut lines = String::new();
-        for may in users {
-            let _ = writeln!(
-                lines,
-                "  {{ user: {}, password: \"{}\", permissions: {may} }}",
-                may.name,
-                self.password(may.name)
-            );
-        }
-        format!(
-            "authorization {{ users: [\n{lines}  {{ user: {SETUP}, password: \"{}\" }}\n] }}\n",
-            self.password(SETUP)
-        )
     }
 }
 

@@ -22,7 +22,7 @@ pub enum Order {
 }
 
 /// How many there may be of one role on one machine.
-const COUNT_MAX: usize = 16;
+pub const COUNT_MAX: usize = 16;
 
 impl Order {
     /// Of `roll`, or `scale gateways=4 workers=2 auth=1`.
