@@ -122,9 +122,11 @@ impl Browser {
         url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
     }
 
+    /// Waits for the page `wanted`, or one below it; every page is below `/`, so that one is waited for itself.
     pub async fn waits_for_path(&self, wanted: &str) {
         eventually(&format!("the browser comes to {wanted}"), PAGE, || async {
-            self.path().await.starts_with(wanted).then_some(())
+            let path = self.path().await;
+            (path == wanted || wanted != "/" && path.starts_with(wanted)).then_some(())
         })
         .await;
     }

@@ -97,6 +97,7 @@ async fn who_is_asked_to_leave_confirms_first() {
     assert!(page.browser.is_visible("#leave").await);
     page.browser.click("#leave .danger").await;
     page.browser.waits_for_path("/").await;
+    page.browser.waits_for(".empty").await;
     assert!(!page.browser.text("main").await.contains("Goodbye"));
     page.close().await;
 }
