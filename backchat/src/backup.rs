@@ -10,7 +10,7 @@ use archive::{Archive, Manifest, Written, names};
 use broker::Broker;
 use protocol::accounts::{AccountLine, AccountsAnswer, AskAccounts};
 use protocol::query::{AskPiece, HistoryAnswer, HistoryQuery, SnapshotPiece};
-use protocol::subject::{self, Shard};
+use protocol::subject::{self, Shard, Shards};
 use service::process::say;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -33,10 +33,10 @@ const ROWS_MAX: Duration = Duration::from_secs(10);
 pub async fn everything(config: &Config, place: &str, shutdown: CancellationToken) -> Result<(), Error> {
     let (broker, shards, backup) = begin(config, place).await?;
     let all = async {
-        for shard in Shard::all(shards) {
+        for shard in shards.all() {
             copy_history(&broker, shard, &backup).await?;
         }
-        for shard in Shard::all(shards) {
+        for shard in shards.all() {
             copy_stream(&broker, &shard.stream(), &backup).await?;
         }
         copy_accounts(&broker, &backup).await?;
@@ -56,7 +56,7 @@ pub async fn everything(config: &Config, place: &str, shutdown: CancellationToke
 pub async fn snapshot(config: &Config, place: &str, shutdown: CancellationToken) -> Result<(), Error> {
     let (broker, shards, backup) = begin(config, place).await?;
     let all = async {
-        for shard in Shard::all(shards) {
+        for shard in shards.all() {
             copy_history(&broker, shard, &backup).await?;
         }
         Ok(())
@@ -65,11 +65,11 @@ pub async fn snapshot(config: &Config, place: &str, shutdown: CancellationToken)
     end(place, backup, done).await
 }
 
-async fn begin(config: &Config, place: &str) -> Result<(Broker, u16, Written), Error> {
+async fn begin(config: &Config, place: &str) -> Result<(Broker, Shards, Written), Error> {
     let archive = Archive::at(place).map_err(refused)?;
     let broker = Operator::connect(config).await?.broker().clone();
-    let shards = broker.installation().await.map_err(fault)?.shards;
-    let backup = archive.create(shards).await.map_err(refused)?;
+    let shards = broker.installation().await.map_err(fault)?.shards();
+    let backup = archive.create(shards.count()).await.map_err(refused)?;
     Ok((broker, shards, backup))
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use broker::Broker;
 use protocol::RoomSlug;
 use protocol::query::{HistoryAnswer, HistoryQuery, HistoryStatus};
-use protocol::subject::Shard;
+use protocol::subject::{Shard, Shards};
 use serde_json::json;
 use service::process::say;
 
@@ -32,12 +32,12 @@ pub const NOTHING_APPLIED: &str = "nothing is applied yet";
 /// When no backchat runs on the data, or its history worker does not answer.
 pub async fn status(config: &Config) -> Result<(), Error> {
     let operator = Operator::connect(config).await?;
-    let shards = operator.broker().installation().await.map_err(fault)?.shards;
+    let shards = operator.broker().installation().await.map_err(fault)?.shards();
     let is_for_a_person = reader::is_a_person();
     if is_for_a_person {
         say("shard     applied      events   behind        set aside");
     }
-    for shard in Shard::all(shards) {
+    for shard in shards.all() {
         let status = of_shard(&operator, shard).await?;
         say(&if is_for_a_person { row(shard, &status) } else { line(shard, &status) });
     }
@@ -70,10 +70,10 @@ pub async fn ask<T>(
 }
 
 /// A room as an operator names it, and its shard.
-fn room_at(address: &str, shards: u16) -> Result<(Shard, RoomSlug), Error> {
+fn room_at(address: &str, shards: Shards) -> Result<(Shard, RoomSlug), Error> {
     let room = RoomSlug::parse(address)
         .map_err(|_| Error::Refused(format!("{address:?} is not the address of a room")))?;
-    Ok((Shard::of(&room, shards), room))
+    Ok((shards.of(&room), room))
 }
 
 pub fn says_nothing(shard: Shard, why: &str) -> Error {

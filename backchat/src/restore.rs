@@ -136,7 +136,7 @@ async fn restore_streams(broker: &Broker, backup: &Backups, replicas: Option<u8>
     let Backups { all, keys } = backup;
     let shards = all.manifest().shards;
     let others = [subject::PROFILES_STREAM, subject::KEYS_STREAM, subject::INSTALLATION_STREAM];
-    let streams = Shard::all(shards).map(Shard::stream).chain(others.map(str::to_owned));
+    let streams = (0..shards).map(|shard| Shard(shard).stream()).chain(others.map(str::to_owned));
     for stream in streams {
         let of = keys.as_ref().filter(|_| stream == subject::KEYS_STREAM).unwrap_or(all);
         restore_stream(broker, &stream, of, replicas).await?;
@@ -144,7 +144,7 @@ async fn restore_streams(broker: &Broker, backup: &Backups, replicas: Option<u8>
     // Those that no backup has: nobody's session is restored.
     let installation = description(subject::INSTALLATION_STREAM, all).await?;
     let was = installation["config"]["num_replicas"].as_u64().and_then(|was| u8::try_from(was).ok());
-    let layout = Layout { shards, replicas: replicas.or(was).unwrap_or(1) };
+    let layout = Layout { shards, replicas: replicas.or(was).unwrap_or(1), raise: false };
     setup::create(broker, layout).await.map(drop).map_err(fault)
 }
 

@@ -29,24 +29,33 @@ impl Broker {
     }
 
     async fn look_at_installation(&self) -> Result<Installation, Error> {
-        let never = || {
+        let (_, installation) = self.written_installation().await?.ok_or_else(|| {
             Error::Setup(
                 "this NATS server holds no backchat installation: run `backchat-setup` once, \
                  or check that the address and the account are the right ones"
                     .into(),
             )
-        };
-        let record = match self.last(subject::INSTALLATION_STREAM, subject::INSTALLATION).await {
-            Ok(Some(record)) => record,
-            // A replica that lags may not have it yet: the leader's word counts.
-            Ok(None) => {
-                let confirmed =
-                    self.last_confirmed(subject::INSTALLATION_STREAM, subject::INSTALLATION).await?;
-                confirmed.ok_or_else(never)?
+        })?;
+        for stream in setup::stream_names(installation.shards().count()) {
+            match self.stream(&stream).await {
+                Ok(_) => {}
+                Err(Error::NobodyThere(_)) => return Err(lacks(&stream)),
+                Err(error) => return Err(error),
             }
-            Err(Error::NobodyThere(_)) => return Err(never()),
+        }
+        Ok(installation)
+    }
+
+    /// The installation and the sequence at which it is written; `None` when nothing was ever set up.
+    pub(crate) async fn written_installation(&self) -> Result<Option<(u64, Installation)>, Error> {
+        let record = match self.last(subject::INSTALLATION_STREAM, subject::INSTALLATION).await {
+            // A replica that lags may not have it yet: the leader's word counts.
+            Ok(None) => self.last_confirmed(subject::INSTALLATION_STREAM, subject::INSTALLATION).await?,
+            Ok(record) => record,
+            Err(Error::NobodyThere(_)) => None,
             Err(error) => return Err(error),
         };
+        let Some(record) = record else { return Ok(None) };
         let installation: Installation =
             serde_json::from_slice(&record.payload).map_err(|_| Error::Malformed("installation"))?;
         if installation.format > Installation::FORMAT {
@@ -56,14 +65,7 @@ impl Broker {
                 Installation::FORMAT
             )));
         }
-        for stream in setup::stream_names(installation.shards) {
-            match self.stream(&stream).await {
-                Ok(_) => {}
-                Err(Error::NobodyThere(_)) => return Err(lacks(&stream)),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(installation)
+        Ok(Some((record.seq, installation)))
     }
 }
 

@@ -4,19 +4,21 @@
 use crate::{Broker, Error, Expect};
 use protocol::{
     state::Installation,
-    subject::{self, Shard},
+    subject::{self, Shards},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How a new installation is to be laid out.
+/// How an installation is to be laid out.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
-    /// Into how many shards the log is cut, for ever: 1 to 256.
+    /// Into how many shards the log is cut: 1 to 256.
     pub shards: u16,
     /// On how many servers each stream is kept: 1, 3 or 5.
     pub replicas: u8,
+    /// Whether shards are added to an installation that has fewer.
+    pub raise: bool,
 }
 
 /// How long a broker is waited for that is there and can't answer yet.
@@ -26,16 +28,18 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How long the broker remembers ids of stored messages, in seconds.
 const DUPLICATES_S: u64 = 120;
 
-/// Creates the streams and writes down the layout, or checks that they are there.
+/// Creates the streams and writes down the layout, or checks that they are there; adds shards if it is to.
 ///
 /// # Errors
-/// [`Error::Setup`] when the installation exists with another number of shards; any of [`Error`].
+/// [`Error::Setup`] when the installation exists with more shards, or with fewer and none are to be added: the sentence is the plan.
+/// Any of [`Error`].
 pub async fn create(broker: &Broker, layout: Layout) -> Result<Installation, Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match try_to_create(broker, layout).await {
             // The servers of a cluster choose a leader for each new stream; until then nobody answers for it.
-            Err(error) if error.is_passing() && Instant::now() < deadline => {
+            // Nor does one that somebody else sets up at this moment: then what they wrote is looked at.
+            Err(error) if (error.is_passing() || error == Error::Conflict) && Instant::now() < deadline => {
                 tracing::debug!(%error, "the broker is not ready yet");
                 sleep(LOOK_AGAIN).await;
             }
@@ -45,27 +49,42 @@ pub async fn create(broker: &Broker, layout: Layout) -> Result<Installation, Err
 }
 
 async fn try_to_create(broker: &Broker, layout: Layout) -> Result<Installation, Error> {
+    let found = broker.written_installation().await?;
+    let has = found.as_ref().map_or(layout.shards, |(_, found)| found.shards().count());
+    if has > layout.shards {
+        return Err(Error::Setup(format!(
+            "this installation has {has} shards, not {}: their number never falls",
+            layout.shards
+        )));
+    }
+    if has < layout.shards && !layout.raise {
+        return Err(Error::Setup(plan(has, layout.shards)));
+    }
     for stream in streams(layout) {
         create_stream(broker, &stream).await?;
     }
-    let new = Installation {
-        format: Installation::FORMAT,
-        id: protocol::SessionId::new().0,
-        shards: layout.shards,
+    // Whoever reads of a shard finds its stream.
+    let (at, wanted) = match found {
+        Some(_) if has == layout.shards => return broker.installation().await,
+        Some((at, found)) => (at, found.raised(layout.shards)),
+        None => (0, Installation::new(protocol::SessionId::new().0, layout.shards)),
     };
-    let payload = serde_json::to_vec(&new).map_err(|_| Error::Malformed("installation"))?;
-    match broker.put(subject::INSTALLATION.into(), Expect::LastSequence(0), None, payload).await {
-        Ok(_) | Err(Error::Conflict) => {}
-        Err(error) => return Err(error),
-    }
-    let installation = broker.installation().await?;
-    if installation.shards != layout.shards {
-        return Err(Error::Setup(format!(
-            "this installation was set up with {} shards, not {}: their number never changes",
-            installation.shards, layout.shards
-        )));
-    }
-    Ok(installation)
+    let payload = serde_json::to_vec(&wanted).map_err(|_| Error::Malformed("installation"))?;
+    broker.put(subject::INSTALLATION.into(), Expect::LastSequence(at), None, payload).await?;
+    broker.installation().await
+}
+
+/// What a person is to know and to do before shards are added.
+fn plan(has: u16, wanted: u16) -> String {
+    let last = wanted - 1;
+    format!(
+        "this installation has {has} shards, not {wanted}. They can be added while people chat, and never be taken away:\n\
+         1. Give the services their rights for the new streams: `backchat-setup permissions --shards {wanted}` prints them for the \
+         NATS servers. Where each database has its range of shards, name one for {has}-{last}.\n\
+         2. `backchat-setup raise --shards {wanted}` makes the streams CHAT_{has} to CHAT_{last}. Rooms that are there stay where they are.\n\
+         3. Restart gateways, history workers and search workers, one at a time. When the last gateway knows of them, new rooms are \
+         spread over all {wanted}."
+    )
 }
 
 async fn create_stream(broker: &Broker, config: &Value) -> Result<(), Error> {
@@ -89,7 +108,7 @@ async fn create_stream(broker: &Broker, config: &Value) -> Result<(), Error> {
 
 /// The names of all streams of an installation with so many shards.
 pub(crate) fn stream_names(shards: u16) -> Vec<String> {
-    let streams = streams(Layout { shards, replicas: 1 });
+    let streams = streams(Layout { shards, replicas: 1, raise: false });
     streams.iter().filter_map(|stream| stream["name"].as_str().map(str::to_owned)).collect()
 }
 
@@ -123,7 +142,7 @@ fn streams(layout: Layout) -> Vec<Value> {
         }
         all.push(stream);
     }
-    for shard in Shard::all(layout.shards) {
+    for shard in Shards::at_first(layout.shards).all() {
         let mut stream = base(&shard.stream(), shard.subjects().to_vec());
         stream["allow_atomic"] = json!(true);
         stream["republish"] = json!({ "src": shard.log_all(), "dest": shard.live_all() });
@@ -137,7 +156,7 @@ mod tests {
     use super::*;
 
     fn stream(name: &str) -> Value {
-        let all = streams(Layout { shards: 1, replicas: 3 });
+        let all = streams(Layout { shards: 1, replicas: 3, raise: false });
         all.into_iter().find(|stream| stream["name"] == name).unwrap()
     }
 

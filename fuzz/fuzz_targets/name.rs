@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use protocol::{
     Cursor, MessageId, RoomSlug, SessionId, StreamIdentity, UserId, limits,
-    subject::{Shard, room_of},
+    subject::{Shard, Shards, room_of},
 };
 
 fuzz_target!(|text: &str| {
@@ -21,14 +21,17 @@ fuzz_target!(|text: &str| {
     if let Some(room) = fuzz::shown::<RoomSlug>(text) {
         assert_eq!(room.as_str(), text);
         assert!((1..=limits::SLUG_BYTES_MAX).contains(&text.len()));
-        for shards in [0, 1, 8, u16::MAX] {
-            its_subjects_give_it_back(&room, Shard::of(&room, shards), shards);
+        for (first, count) in [(0, 0), (1, 1), (8, 8), (8, 40), (1, u16::MAX)] {
+            let shards = Shards::new(first, count);
+            its_subjects_give_it_back(&room, shards.of(&room), shards);
+            let spread = shards.spread(room.clone(), count);
+            assert!(spread == room || Some(shards.of(&spread).0) == spread.named_shard());
         }
     }
 });
 
-fn its_subjects_give_it_back(room: &RoomSlug, shard: Shard, shards: u16) {
-    assert!(shard.0 < shards.max(1));
+fn its_subjects_give_it_back(room: &RoomSlug, shard: Shard, shards: Shards) {
+    assert!(shard.0 < shards.count());
     let subjects =
         [shard.log(room), shard.live(room), shard.room(room), shard.presence(room), shard.head(room)];
     for subject in subjects {

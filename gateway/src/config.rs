@@ -34,6 +34,10 @@ pub struct Config {
 pub struct SocketLimits {
     /// Open sockets in all.
     pub all: u32,
+    /// Sockets above which some are sent to other gateways that have fewer. 0: none ever is.
+    pub target: u32,
+    /// So many a second, at most.
+    pub shed_per_second: u32,
     pub per_user: usize,
     /// From one IPv4 address or IPv6 /64.
     pub per_address: usize,
@@ -77,6 +81,18 @@ impl SocketLimits {
                 18_000,
                 1..=1_000_000,
                 "Open sockets in all; a handshake above is answered 503. Less than http_connections_max leaves room for pages",
+            ),
+            target: s.ranged(
+                "sockets_target",
+                0,
+                0..=1_000_000,
+                "Open sockets above which a gateway sends some to others that have fewer: set it where gateways are added under load. 0: it sends none",
+            ),
+            shed_per_second: s.ranged(
+                "shed_per_second",
+                10,
+                1..=10_000,
+                "Sockets a second that a gateway above sockets_target sends elsewhere, at most",
             ),
             per_user: s.ranged(
                 "sockets_per_user",

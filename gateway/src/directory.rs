@@ -8,7 +8,7 @@ use keyring::{Keyring, sealed};
 use protocol::{
     Event, RoomSlug, SealedStored, Timestamp, UserId,
     state::{Membership, Role, Room, RoomState},
-    subject::{self, Shard},
+    subject::{self, Shard, Shards},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,7 +18,7 @@ use std::{
 pub struct Directory {
     broker: Broker,
     keyring: Arc<Keyring>,
-    shards: u16,
+    shards: Shards,
 }
 
 /// A room in a person's list.
@@ -30,12 +30,12 @@ pub struct MyRoom {
 }
 
 impl Directory {
-    pub const fn new(broker: Broker, keyring: Arc<Keyring>, shards: u16) -> Self {
+    pub const fn new(broker: Broker, keyring: Arc<Keyring>, shards: Shards) -> Self {
         Self { broker, keyring, shards }
     }
 
     fn shard(&self, room: &RoomSlug) -> Shard {
-        Shard::of(room, self.shards)
+        self.shards.of(room)
     }
 
     /// What a room is; `None` when there is none at this address.
@@ -93,7 +93,7 @@ impl Directory {
     /// When the broker can't be asked.
     pub async fn rooms_of(&self, user: UserId) -> Result<Vec<MyRoom>, Error> {
         let mut rooms = Vec::new();
-        for shard in Shard::all(self.shards) {
+        for shard in self.shards.all() {
             rooms.extend(self.members_rooms(shard, &[shard.member_rooms(user)]).await?);
         }
         newest_first(&mut rooms);

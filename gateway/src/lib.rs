@@ -24,18 +24,19 @@ mod room;
 mod router;
 mod searching;
 mod sessions;
+mod shedding;
 mod signals;
 mod slug;
 mod socket;
 mod state;
 mod streams;
+mod throughput;
 mod writing;
 
 pub use config::Config;
 pub use error::Error;
 
 use broker::Broker;
-use protocol::subject::Shard;
 use service::{health::Health, http, metrics::Registry, operations, process::Doors};
 use signals::Signals;
 use state::Gateway;
@@ -52,7 +53,7 @@ const SESSIONS_PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When it can't start: [`Error::Start`] for what a person must mend, others for what may pass.
-pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
+pub async fn run(mut config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
     let (health, registry) = (Health::new(), Registry::new("gateway"));
     let signals = Signals::new(&health, &registry);
     let public = doors.public.ok_or_else(|| Error::Start("a gateway needs a public address".into()))?;
@@ -71,7 +72,8 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
         broker::Error::Setup(why) => Error::Start(why),
         other => other.into(),
     })?;
-    let limits = config.http.clone().counted_in(&registry);
+    config.http = config.http.counted_in(&registry);
+    let limits = config.http.clone();
     let gateway = Gateway::start(config, broker, signals).await?;
     gateway.signals.broker_ok();
     let mut background = JoinSet::new();
@@ -116,10 +118,12 @@ fn start_background(
     tasks.spawn(streams::watch_streams(Arc::clone(gateway), finished.clone()));
     tasks.spawn(heads::tell_heads(Arc::clone(gateway), finished.clone()));
     tasks.spawn(heads::check_watched(Arc::clone(gateway), finished.clone()));
-    for shard in Shard::all(gateway.shards) {
+    for shard in gateway.shards.all() {
         tasks.spawn(heads::hear_news(Arc::clone(gateway), shard, finished.clone()));
     }
     tasks.spawn(socket::heartbeat::ping_sockets(Arc::clone(gateway), finished.clone()));
+    tasks.spawn(throughput::measure(Arc::clone(gateway), finished.clone()));
+    tasks.spawn(shedding::shed_sockets(Arc::clone(gateway), finished.clone()));
     tasks.spawn(room::check_heads(Arc::clone(gateway), finished.clone()));
     ready
 }

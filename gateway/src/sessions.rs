@@ -120,6 +120,25 @@ impl Sessions {
         }
     }
 
+    /// How many sockets are open. `None`: this gateway stops, and takes no more.
+    pub fn sockets(&self) -> Option<u32> {
+        let known = lock(&self.0);
+        (!known.closing).then(|| u32::try_from(known.open.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The sockets that are here for the longest time and are not about to end, `count` at most.
+    pub fn longest_here(&self, count: usize) -> Vec<Arc<Line>> {
+        let known = lock(&self.0);
+        // Numbers rise with time, and in each turn they are in order.
+        let of_turn = |turn| {
+            let staying = |(_, socket): &(_, &Socket)| socket.line.stays().is_ok();
+            known.open.range((turn, 0)..=(turn, u64::MAX)).filter(staying).take(count)
+        };
+        let mut some: Vec<_> = (0..TURNS).flat_map(of_turn).collect();
+        some.sort_unstable_by_key(|((_, number), _)| *number);
+        some.into_iter().take(count).map(|(_, socket)| Arc::clone(&socket.line)).collect()
+    }
+
     /// The sockets that are to be pinged next.
     pub fn next_turn(&self) -> Vec<Arc<Line>> {
         let mut known = lock(&self.0);

@@ -14,6 +14,8 @@ pub struct Signals {
     search: DependencyHandle,
     sockets: Gauge,
     closed: CounterBy,
+    shed: Counter,
+    pub sent_per_second: Gauge,
     published: CounterBy,
     publish_seconds: Histogram,
     delivered: Counter,
@@ -39,6 +41,12 @@ impl Signals {
             search: health.dependency("search worker", Need::Useful),
             sockets: registry.gauge("sockets", "Open WebSockets"),
             closed: registry.counter_by("sockets_closed", "WebSockets closed by this gateway", "why"),
+            shed: registry
+                .counter("sockets_shed", "WebSockets sent to other gateways, because they have fewer"),
+            sent_per_second: registry.gauge(
+                "sent_bytes_per_second",
+                "Bytes a second sent to people over the last 15 seconds, for autoscalers that can't work out a rate",
+            ),
             published: registry.counter_by("published", "Messages given to the broker", "outcome"),
             publish_seconds: registry
                 .seconds("publish_seconds", "From a message's frame to the broker's acknowledgement"),
@@ -106,6 +114,11 @@ impl Signals {
             Some(Close::TooSlow) => "too_slow",
             Some(Close::TooMany) => "too_many",
         });
+    }
+
+    /// Sockets were sent to other gateways, which have fewer.
+    pub fn shed(&self, sockets: usize) {
+        self.shed.inc_by(sockets as u64);
     }
 
     pub fn handshake(&self, outcome: &'static str) {

@@ -5,14 +5,18 @@ use crate::{
 };
 use broker::Broker;
 use keyring::Keyring;
-use protocol::{RoomSlug, subject::Shard};
+use protocol::{
+    RoomSlug,
+    subject::{Shard, Shards},
+};
+use service::metrics::Counter;
 use std::{sync::Arc, time::Duration};
 
 /// Everything that requests and sockets share. It holds nothing that matters: all of it can be read from the broker again.
 pub struct Gateway {
     pub config: Config,
     pub broker: Broker,
-    pub shards: u16,
+    pub shards: Shards,
     pub streams: Streams,
     pub directory: Directory,
     pub keyring: Arc<Keyring>,
@@ -27,6 +31,8 @@ pub struct Gateway {
     /// How fast a person may search.
     pub searches: Rates,
     pub signals: Signals,
+    /// Bytes that people were sent.
+    pub sent: Counter,
     /// Sockets, waited for at the end.
     pub guests: Guests,
     pub crowd: Crowd,
@@ -36,9 +42,10 @@ impl Gateway {
     /// Reads from the broker what a gateway must know before it serves anybody.
     pub async fn start(config: Config, broker: Broker, signals: Signals) -> Result<Arc<Self>, Error> {
         let installation = broker.installation().await.map_err(start_fault)?;
-        let shards = installation.shards;
+        let shards = installation.shards();
         let profiles = Profiles::start(&broker).await?;
         let keyring = Arc::new(Keyring::start(&broker, &config.roots, signals.unopened.clone()).await?);
+        let sent = config.http.signals.sent.clone();
         Ok(Arc::new(Self {
             streams: Streams::start(&broker, shards).await?,
             directory: Directory::new(broker.clone(), Arc::clone(&keyring), shards),
@@ -56,6 +63,7 @@ impl Gateway {
             broker,
             config,
             signals,
+            sent,
         }))
     }
 
@@ -66,7 +74,7 @@ impl Gateway {
     }
 
     pub fn shard(&self, room: &RoomSlug) -> Shard {
-        Shard::of(room, self.shards)
+        self.shards.of(room)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use crate::{Error, state::Gateway};
 use broker::Broker;
-use protocol::{StreamIdentity, subject::Shard};
+use protocol::{
+    StreamIdentity,
+    subject::{Shard, Shards},
+};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +25,7 @@ pub struct Life {
 pub struct Streams(watch::Sender<Vec<Life>>);
 
 impl Streams {
-    pub async fn start(broker: &Broker, shards: u16) -> Result<Self, Error> {
+    pub async fn start(broker: &Broker, shards: Shards) -> Result<Self, Error> {
         Ok(Self(watch::Sender::new(look(broker, shards).await?)))
     }
 
@@ -41,9 +44,9 @@ impl Streams {
     }
 }
 
-async fn look(broker: &Broker, shards: u16) -> Result<Vec<Life>, broker::Error> {
-    let mut lives = Vec::with_capacity(shards.into());
-    for shard in Shard::all(shards) {
+async fn look(broker: &Broker, shards: Shards) -> Result<Vec<Life>, broker::Error> {
+    let mut lives = Vec::with_capacity(shards.count().into());
+    for shard in shards.all() {
         let info = broker.stream(&shard.stream()).await?;
         lives.push(Life { identity: info.identity, first: info.first_seq });
     }

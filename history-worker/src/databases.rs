@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use protocol::subject::Shard;
+use protocol::subject::{Shard, Shards};
 
 use crate::store::{BadAddress, DatabaseAddress};
 
@@ -39,23 +39,24 @@ impl Databases {
     ///
     /// # Errors
     /// A sentence, when a shard has no database or two, or a database no shard.
-    pub fn of_shards(&self, shards: u16) -> Result<Vec<(&DatabaseAddress, Vec<Shard>)>, String> {
-        for shard in Shard::all(shards) {
+    pub fn of_shards(&self, shards: Shards) -> Result<Vec<(&DatabaseAddress, Vec<Shard>)>, String> {
+        for shard in shards.all() {
             match self.0.iter().filter(|(range, _)| range.contains(&shard.0)).count() {
                 1 => {}
-                0 => return Err(format!("no database is named for shard {} of {shards}", shard.0)),
+                0 => return Err(format!("no database is named for shard {} of {}", shard.0, shards.count())),
                 _ => return Err(format!("more than one database is named for shard {}", shard.0)),
             }
         }
         let with_shards = self.0.iter().map(|(range, address)| {
-            let shards: Vec<_> = Shard::all(shards).filter(|shard| range.contains(&shard.0)).collect();
+            let shards: Vec<_> = shards.all().filter(|shard| range.contains(&shard.0)).collect();
             (address, shards)
         });
         let with_shards: Vec<_> = with_shards.collect();
         match with_shards.iter().find(|(_, shards)| shards.is_empty()) {
-            Some((address, _)) => {
-                Err(format!("the database {address} is for no shard: there are {shards}, from 0 on"))
-            }
+            Some((address, _)) => Err(format!(
+                "the database {address} is for no shard: there are {}, from 0 on",
+                shards.count()
+            )),
             None => Ok(with_shards),
         }
     }
@@ -67,7 +68,7 @@ mod tests {
 
     fn of(text: &str, shards: u16) -> Result<Vec<(String, Vec<u16>)>, String> {
         let databases: Databases = text.parse().map_err(|bad: BadAddress| bad.to_string())?;
-        let found = databases.of_shards(shards)?;
+        let found = databases.of_shards(Shards::at_first(shards))?;
         let numbers = |shards: Vec<Shard>| shards.into_iter().map(|shard| shard.0).collect();
         Ok(found.into_iter().map(|(address, shards)| (address.to_string(), numbers(shards))).collect())
     }

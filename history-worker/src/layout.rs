@@ -10,7 +10,6 @@ use std::time::Duration;
 use broker::Broker;
 use protocol::RoomSlug;
 use protocol::query::{Verified, Verify};
-use protocol::subject::Shard;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -149,7 +148,7 @@ impl Layout {
 
     /// A room that was created a moment ago is still to come.
     async fn is_lost(&self, room: &RoomSlug) -> Result<bool, Error> {
-        let of = |part: &Part| Shard::of(room, part.shards) == part.shard;
+        let of = |part: &Part| part.has(room);
         // A database may have rooms of a shard that is elsewhere now.
         let Some(part) = self.parts.iter().map(|(part, _)| *part).find(of) else { return Ok(false) };
         let (stream, log) = (part.shard.stream(), part.shard.log(room));

@@ -18,7 +18,7 @@ pub struct Opened {
     pub broker: Broker,
     /// Each database with its shards, and the layout from which this worker's has to take over.
     pub stores: Vec<(Store, Vec<subject::Shard>, Option<i64>)>,
-    pub shards: u16,
+    pub shards: subject::Shards,
 }
 
 pub async fn all(config: Config) -> Result<Opened, Error> {
@@ -41,10 +41,10 @@ pub fn databases(config: &Config) -> Result<Databases, Error> {
 }
 
 /// The broker, and into how many shards its log is cut.
-pub async fn broker(config: &Config) -> Result<(Broker, u16), Error> {
+pub async fn broker(config: &Config) -> Result<(Broker, subject::Shards), Error> {
     let broker = Broker::connect(&config.broker, config.start_patience).await.map_err(start_fault)?;
     let installation = broker.installation().await.map_err(start_fault)?;
-    Ok((broker, installation.shards))
+    Ok((broker, installation.shards()))
 }
 
 fn start_fault(error: broker::Error) -> Error {

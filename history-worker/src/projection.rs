@@ -17,7 +17,7 @@ pub use wanted::{Wanted, asked, wanted};
 use broker::Record;
 use bytes::Bytes;
 use protocol::event::Unreadable;
-use protocol::subject::{Shard, room_of};
+use protocol::subject::{Shard, Shards, room_of};
 use protocol::view::SealedRow;
 use protocol::{KeepDays, MessageId, RoomSlug, SealedEvent, SealedStored, Target, Timestamp, UserId, limits};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     pub shard: Shard,
-    pub shards: u16,
+    pub shards: Shards,
+}
+
+impl Part {
+    /// Whether a room is in it.
+    pub fn has(&self, room: &RoomSlug) -> bool {
+        self.shards.of(room) == self.shard
+    }
+
+    /// The whole of a log that is not cut.
+    pub const fn whole() -> Self {
+        Self { shard: Shard(0), shards: Shards::at_first(1) }
+    }
 }
 
 /// What is kept of a room beside its rows.
@@ -224,7 +236,7 @@ fn room(part: Part, record: &Record) -> Result<RoomSlug, Reason> {
     if record.subject != part.shard.log(&room) {
         return Err(no_room);
     }
-    if Shard::of(&room, part.shards) != part.shard {
+    if !part.has(&room) {
         return Err(Reason::OtherShard);
     }
     Ok(room)

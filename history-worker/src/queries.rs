@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use broker::{Broker, Question};
 use protocol::query::{HistoryAnswer, HistoryQuery};
-use protocol::{MessageId, RoomSlug, limits, subject};
+use protocol::{MessageId, RoomSlug, limits};
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -176,11 +176,7 @@ impl Answers {
     }
 
     fn check_room(&self, room: &RoomSlug) -> Result<(), NoAnswer> {
-        if subject::Shard::of(room, self.part.shards) == self.part.shard {
-            Ok(())
-        } else {
-            Err(NoAnswer::refused("the room belongs to another shard"))
-        }
+        if self.part.has(room) { Ok(()) } else { Err(NoAnswer::refused("the room belongs to another shard")) }
     }
 
     /// Waits until the projection has applied `seq`.

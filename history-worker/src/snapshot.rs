@@ -57,7 +57,7 @@ pub enum Line {
 pub struct Begin {
     pub format: u32,
     pub shard: u16,
-    /// Into how many shards the log is cut.
+    /// Into how many shards the log was cut at first.
     pub shards: u16,
     pub at: Timestamp,
     pub checkpoint: Checkpoint,

@@ -119,8 +119,8 @@ pub(crate) mod short {
     }
 }
 
-/// A room's address and id for ever: `<name in Latin letters>_<four characters>`, lower case,
-/// valid as one token of a broker subject.
+/// A room's address and id for ever: `<name in Latin letters>_<four characters>`, and `__<shard>` behind that for a room in a shard
+/// that was added later; lower case, valid as one token of a broker subject.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomSlug(std::sync::Arc<str>);
 
@@ -137,6 +137,17 @@ impl RoomSlug {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The shard that the code names behind two underscores, if it does: no name is written with two.
+    pub fn named_shard(&self) -> Option<u16> {
+        self.0.rsplit_once("__")?.1.parse().ok()
+    }
+
+    /// The same code, naming a shard.
+    #[must_use]
+    pub fn naming(&self, shard: u16) -> Self {
+        Self(format!("{self}__{shard}").into())
     }
 }
 

@@ -59,4 +59,10 @@ impl Note {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
     pub gateway: GatewayId,
+    /// How many sockets it has. `None`: it takes no more, since it stops, or it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<u32>,
+    /// How many shards it knows. `None`: those that there were at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<u16>,
 }

@@ -1,6 +1,6 @@
 //! The state beside the log: the last value on a subject of its own, kept by the broker.
 
-use crate::{KeepDays, MessageId, RoomSlug, SealedText, Timestamp, UserId};
+use crate::{KeepDays, MessageId, RoomSlug, SealedText, Timestamp, UserId, subject::Shards};
 use serde::{Deserialize, Serialize};
 
 /// What a person is in a room: `chat.member.<shard>.<user>.<room>`.
@@ -135,18 +135,37 @@ pub struct Revocation {
     pub at: Timestamp,
 }
 
-/// How this installation is laid out: written once, by the set-up step, to `chat.installation`.
+/// How this installation is laid out: written by the set-up step to `chat.installation`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installation {
     pub format: u32,
     pub id: uuid::Uuid,
-    /// Into how many shards the log is cut, for ever.
+    /// Into how many shards the log was cut at first.
     pub shards: u16,
+    /// Into how many it is cut since shards were added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised_to: Option<u16>,
 }
 
 impl Installation {
-    /// The layout that this code writes and reads.
-    pub const FORMAT: u32 = 1;
+    /// The newest layout that this code reads: one to which shards were added.
+    pub const FORMAT: u32 = 2;
+
+    /// A new one.
+    pub fn new(id: uuid::Uuid, shards: u16) -> Self {
+        Self { format: 1, id, shards, raised_to: None }
+    }
+
+    /// The same with so many shards. Code that knows no added shards would look for their rooms elsewhere, so it is to refuse.
+    #[must_use]
+    pub fn raised(&self, count: u16) -> Self {
+        Self { format: 2, raised_to: Some(count), ..self.clone() }
+    }
+
+    /// Its shards.
+    pub fn shards(&self) -> Shards {
+        Shards::new(self.shards, self.raised_to.unwrap_or(self.shards))
+    }
 }
 
 /// That a room has news, on `chat.head.<shard>.<room>`: said in passing, at most once a second by each gateway.

@@ -83,20 +83,66 @@ pub fn session_revoked(session: SessionId) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Shard(pub u16);
 
+/// The shards of an installation. Those that were added later hold the rooms whose codes name them, so that a room's shard never
+/// changes and is known from its code alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shards {
+    /// How many there were at first: codes that name no shard are spread over them, for ever.
+    first: u16,
+    /// How many there are.
+    count: u16,
+}
+
+impl Shards {
+    /// `first` of them from the beginning, `count` now. At least one, and never fewer than at first.
+    pub const fn new(first: u16, count: u16) -> Self {
+        let first = if first == 0 { 1 } else { first };
+        Self { first, count: if count < first { first } else { count } }
+    }
+
+    /// So many from the beginning.
+    pub const fn at_first(count: u16) -> Self {
+        Self::new(count, count)
+    }
+
+    /// How many there are.
+    pub const fn count(self) -> u16 {
+        self.count
+    }
+
+    /// How many there were at first.
+    pub const fn first(self) -> u16 {
+        self.first
+    }
+
+    pub fn all(self) -> impl Iterator<Item = Shard> {
+        (0..self.count).map(Shard)
+    }
+
+    /// The shard of a room: the one that its code names, if it is one of those that were added, else by [`hash`] of the code modulo
+    /// the number of shards at first.
+    pub fn of(self, room: &RoomSlug) -> Shard {
+        match room.named_shard() {
+            Some(added) if (self.first..self.count).contains(&added) => Shard(added),
+            _ => Shard((hash(room) % u64::from(self.first)) as u16),
+        }
+    }
+
+    /// The code of a new room, so that rooms are spread over the first `known` shards: where one that was added is meant, it names it.
+    pub fn spread(self, room: RoomSlug, known: u16) -> RoomSlug {
+        let meant = (hash(&room) % u64::from(known.clamp(self.first, self.count))) as u16;
+        if meant < self.first { room } else { room.naming(meant) }
+    }
+}
+
+/// FNV-1a (64 bit) of a room's code.
+fn hash(room: &RoomSlug) -> u64 {
+    room.as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 impl Shard {
-    /// The shard of a room among `shards`: FNV-1a (64 bit) of the slug, modulo their number.
-    /// The number is fixed when the system is set up, since another one would move rooms.
-    pub fn of(room: &RoomSlug, shards: u16) -> Self {
-        let hash = room.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self((hash % u64::from(shards.max(1))) as u16)
-    }
-
-    pub fn all(shards: u16) -> impl Iterator<Item = Self> {
-        (0..shards).map(Self)
-    }
-
     pub fn stream(self) -> String {
         format!("CHAT_{}", self.0)
     }
@@ -173,16 +219,51 @@ pub fn room_of(subject: &str) -> Option<RoomSlug> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_room_stays_in_its_shard() {
         let room = RoomSlug::parse("tea_x7qa").unwrap();
         // Frozen figures: a change here would move every room that exists.
-        assert_eq!(Shard::of(&room, 1), Shard(0));
-        assert_eq!(Shard::of(&room, 8), Shard::of(&room, 8));
-        let spread: std::collections::BTreeSet<_> =
-            (0..200).map(|n| Shard::of(&RoomSlug::parse(&format!("r_{n}")).unwrap(), 8)).collect();
-        assert_eq!(spread.len(), 8, "200 rooms reach every one of 8 shards");
+        assert_eq!(Shards::at_first(1).of(&room), Shard(0));
+        assert_eq!(Shards::at_first(8).of(&room), Shard(5));
+        assert_eq!(Shards::new(8, 256).of(&room), Shard(5), "wherever new rooms go");
+        assert_eq!(reached(Shards::at_first(8), 8).len(), 8, "200 rooms reach every one of 8 shards");
+    }
+
+    /// The shards of 200 new rooms.
+    fn reached(shards: Shards, known: u16) -> BTreeSet<Shard> {
+        (0..200).map(|n| shards.of(&shards.spread(room(&format!("r_{n}")), known))).collect()
+    }
+
+    fn room(code: &str) -> RoomSlug {
+        RoomSlug::parse(code).unwrap()
+    }
+
+    #[test]
+    fn new_rooms_reach_shards_that_were_added_once_these_are_known() {
+        let raised = Shards::new(2, 5);
+        assert_eq!(reached(raised, 5).len(), 5);
+        assert_eq!(reached(raised, 2).len(), 2);
+        assert_eq!(reached(raised, 9).len(), 5);
+        let again = Shards::new(2, 8);
+        for n in 0..200 {
+            let made = raised.spread(room(&format!("r_{n}")), 5);
+            assert_eq!(raised.of(&made), again.of(&made), "{made} does not move");
+        }
+    }
+
+    #[test]
+    fn a_code_reaches_no_shard_that_is_not_there_or_was_not_added() {
+        let shards = Shards::new(4, 8);
+        for code in
+            ["tea_x7qa__8", "tea_x7qa__3", "tea_x7qa__", "tea_x7qa__65536", "__", "tea_x7qa__-7", "tea_7"]
+        {
+            if let Ok(room) = RoomSlug::parse(code) {
+                assert!(shards.of(&room).0 < 4, "{code}");
+            }
+        }
+        assert_eq!(shards.of(&room("tea_x7qa__7")), Shard(7));
     }
 
     #[test]

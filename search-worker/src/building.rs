@@ -74,7 +74,7 @@ impl Building {
     pub async fn run(mut self, ground: Ground, stop: CancellationToken) -> Ended {
         let (sender, mut pieces) = mpsc::channel(PIECES_MAX);
         let mut reading = JoinSet::new();
-        for shard in Shard::all(ground.shards) {
+        for shard in ground.shards.all() {
             reading.spawn(follow(ground.clone(), shard, self.checkpoint.of(shard), sender.clone()));
         }
         reading.spawn(follow_erasures(ground.clone(), sender));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use broker::{Broker, Follower};
 use keyring::Keyring;
 use protocol::keys::Holder;
-use protocol::subject::{self, Shard};
+use protocol::subject::{self, Shard, Shards};
 use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 
@@ -39,7 +39,7 @@ pub struct Ground {
     pub keyring: Arc<Keyring>,
     pub names: Arc<Names>,
     pub signals: Arc<Signals>,
-    pub shards: u16,
+    pub shards: Shards,
 }
 
 /// Why reading a shard ended.

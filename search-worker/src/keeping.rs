@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use protocol::Timestamp;
 use protocol::search::{SearchReplaying, SearchStatus};
-use protocol::subject::Shard;
 use sealing::{RootSource, Roots};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -282,7 +281,7 @@ impl Keeper {
             Ok(Err(fault)) => return Ok(Err(fault)),
             Err(_) => return Ok(Err(Fault::Unusable("opening it has panicked".into()))),
         };
-        let progress = Progress::new(self.ground.shards, checkpoint.shards().next().is_none());
+        let progress = Progress::new(self.ground.shards.count(), checkpoint.shards().next().is_none());
         for (shard, point) in checkpoint.shards() {
             progress.reached(shard, point, false);
         }
@@ -355,7 +354,7 @@ impl Keeper {
         let number = self.made_beside().await?;
         self.ground.signals.replays(number, false);
         let mut of = 0;
-        for shard in Shard::all(self.ground.shards) {
+        for shard in self.ground.shards.all() {
             // A figure for a person: without it there is none.
             of += self.ground.broker.stream(&shard.stream()).await.map_or(0, |log| log.last_seq);
         }
@@ -387,7 +386,7 @@ impl Keeper {
     }
 
     async fn measure(&self, generation: &Generation) {
-        for shard in Shard::all(self.ground.shards) {
+        for shard in self.ground.shards.all() {
             let Some(applied) = generation.progress.applied(shard) else { continue };
             // A broker that is away is told by the shard itself; the last figures stay.
             if let Ok(lag) = self.ground.broker.lag(&shard.stream(), &shard.log_all(), applied).await {

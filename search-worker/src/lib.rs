@@ -73,7 +73,7 @@ async fn start(config: Config, signals: Arc<Signals>) -> Result<Keeper, Error> {
     let installation = broker.installation().await?;
     broker.stream(subject::PROFILES_STREAM).await?;
     let keyring = Arc::new(Keyring::start(&broker, &config.roots, signals.unopened.clone()).await?);
-    let (names, shards) = (Arc::new(Names::default()), installation.shards);
+    let (names, shards) = (Arc::new(Names::default()), installation.shards());
     let ground = Ground { broker, keyring, names, signals, shards };
     let (roots, cache_bytes, shelf) = (config.roots, config.cache_bytes, Arc::new(Shelf::default()));
     Ok(Keeper { ground, folder, roots, cache_bytes, shelf })

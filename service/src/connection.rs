@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::bucket::{Bucket, Rate};
 use crate::counts::{Counts, Held};
+use crate::metrics::Counter;
 use crate::proxies::network_of;
 
 /// How many connections are open, in all and from each address.
@@ -71,13 +72,21 @@ pub(crate) struct Connection {
     pause: Option<Pin<Box<Sleep>>>,
     write_stall_max: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Bytes that peers were sent.
+    sent: Counter,
     _place: Place,
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream, place: Place, read_rate: Rate, write_stall_max: Duration) -> Self {
+    pub fn new(
+        stream: TcpStream,
+        place: Place,
+        read_rate: Rate,
+        write_stall_max: Duration,
+        sent: Counter,
+    ) -> Self {
         let read = Bucket::full(read_rate, Instant::now());
-        Self { stream, read_rate, read, pause: None, write_stall_max, stalled: None, _place: place }
+        Self { stream, read_rate, read, pause: None, write_stall_max, stalled: None, sent, _place: place }
     }
 
     /// Counts what a read brought, and begins a pause when it was more than the peer may send.
@@ -90,10 +99,14 @@ impl Connection {
     }
 
     /// Lets a write that made progress pass, and bounds how long one may make none.
-    fn watch<T>(&mut self, context: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if write.is_ready() {
+    fn watch(
+        &mut self,
+        context: &mut Context<'_>,
+        write: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = write {
             self.stalled = None;
-            return write;
+            return Poll::Ready(counted(written, &self.sent));
         }
         let limit = self.write_stall_max;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
@@ -156,6 +169,14 @@ impl AsyncWrite for Connection {
     }
 }
 
+/// Counts what a write has written.
+fn counted(written: io::Result<usize>, sent: &Counter) -> io::Result<usize> {
+    if let Ok(bytes) = written {
+        sent.inc_by(bytes as u64);
+    }
+    written
+}
+
 /// What is left of a connection when its protocol was upgraded: anybody who holds the way out may write, one may read.
 #[derive(Debug)]
 pub struct Duplex {
@@ -172,8 +193,8 @@ impl Duplex {
     /// The connection, when it is not one of those.
     pub fn take_over(upgraded: Upgraded) -> Result<Self, Upgraded> {
         let parts = upgraded.downcast::<TokioIo<Connection>>()?;
-        let Connection { stream, read_rate, read, _place, .. } = parts.io.into_inner();
-        let out = Arc::new(WayOut { stream, _place });
+        let Connection { stream, read_rate, read, sent, _place, .. } = parts.io.into_inner();
+        let out = Arc::new(WayOut { stream, sent, _place });
         let ear = Ear { out: Arc::clone(&out), rate: read_rate, read, pause: None };
         // A copy: the buffer is one of HTTP's, of 8 KiB, for nothing or a frame.
         Ok(Self { out, ear, heard: parts.read_buf.to_vec() })
@@ -184,12 +205,14 @@ impl Duplex {
 #[derive(Debug)]
 pub struct WayOut {
     stream: TcpStream,
+    sent: Counter,
     _place: Place,
 }
 
 impl WayOut {
     /// Writes what the kernel takes now, past the runtime's own account of what is writable: cheaper for one call to each of many
-    /// connections. Whoever then waits for [`WayOut::poll_writable`] must have tried [`WayOut::try_write`].
+    /// connections. Whoever then waits for [`WayOut::poll_writable`] must have tried [`WayOut::try_write`]. It counts nothing: whoever
+    /// writes to many adds it up, and counts once ([`crate::http::HttpSignals::sent`]).
     ///
     /// # Errors
     /// As [`WayOut::try_write`].
@@ -202,7 +225,7 @@ impl WayOut {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when it takes nothing; others when the connection is broken.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.try_write(bytes)
+        counted(self.stream.try_write(bytes), &self.sent)
     }
 
     /// The same for several pieces with one call.
@@ -210,7 +233,7 @@ impl WayOut {
     /// # Errors
     /// As [`WayOut::try_write`].
     pub fn try_write_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.stream.try_write_vectored(pieces)
+        counted(self.stream.try_write_vectored(pieces), &self.sent)
     }
 
     /// Whether a write may be taken; whoever asked last is woken when it may.

@@ -23,7 +23,7 @@ use tower::ServiceExt;
 use crate::bucket::Rate;
 use crate::config::Source;
 use crate::connection::{Connection, Full, Place, Places};
-use crate::metrics::{CounterBy, Gauge, Registry};
+use crate::metrics::{Counter, CounterBy, Gauge, Registry};
 
 /// The peer's address, as an extension of each request. Behind a proxy it is the proxy's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,9 +114,11 @@ impl HttpLimits {
     }
 }
 
-/// What an accept loop counts: open connections, and those closed at once for want of a place.
+/// What an accept loop counts: open connections, those closed at once for want of a place, and what is sent.
 #[derive(Debug, Clone)]
 pub struct HttpSignals {
+    /// Bytes that peers were sent.
+    pub sent: Counter,
     open: Gauge,
     refused: CounterBy,
 }
@@ -130,6 +132,10 @@ impl Default for HttpSignals {
 impl HttpSignals {
     fn new(registry: &Registry) -> Self {
         Self {
+            sent: registry.counter(
+                "sent_bytes",
+                "Bytes sent to people: pages and frames of WebSockets, without what TLS and TCP add",
+            ),
             open: registry
                 .gauge("http_connections", "Open connections that speak HTTP, WebSockets not included"),
             refused: registry.counter_by(
@@ -209,7 +215,7 @@ fn accept(stream: TcpStream, place: Place, limits: &HttpLimits) -> Connection {
     // Where it can't be set, a slow peer is merely noticed later.
     let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
     let read_rate = Rate { burst: limits.read_bytes_per_second, per_second: limits.read_bytes_per_second };
-    Connection::new(stream, place, read_rate, limits.write_stall_max)
+    Connection::new(stream, place, read_rate, limits.write_stall_max, limits.signals.sent.clone())
 }
 
 async fn serve_connection(

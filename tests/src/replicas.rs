@@ -8,7 +8,7 @@ use crate::person::Person;
 use crate::services::{Servers, Services};
 use protocol::keys::{KeyAdmin, KeyAdminAnswer, KeyName};
 use protocol::subject::Shard;
-use protocol::{Event, RoomSlug, SealedEvent, subject};
+use protocol::{Event, SealedEvent, subject};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -39,8 +39,7 @@ pub async fn run(say: impl Fn(String)) -> Duration {
     socket.caught_up().await;
     let id = socket.send("to be deleted").await;
     let (seq, _) = socket.acknowledged(id).await;
-    let slug = RoomSlug::parse(&room).expect("a room's code");
-    let record = broker.get(&Shard::of(&slug, 1).stream(), seq).await.expect("the broker answers");
+    let record = broker.get(&Shard(0).stream(), seq).await.expect("the broker answers");
     let event = SealedEvent::decode(&record.expect("it is stored").payload).expect("an event");
     let Event::Message { body, .. } = event else { panic!("a message was said") };
     let holder = holder(&broker, &ann.name).await;

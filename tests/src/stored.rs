@@ -5,7 +5,6 @@ use crate::heard::Seen;
 use crate::keys;
 use broker::Broker;
 use protocol::query::{AfterQuery, HistoryAnswer, HistoryQuery};
-use protocol::subject::Shard;
 use protocol::{Event, RoomSlug, SealedEvent};
 use std::time::Duration;
 
@@ -36,15 +35,15 @@ pub async fn log(broker: &Broker, room: &str) -> Vec<Seen> {
 /// The sequence of a room's last event, as the leader of its log knows it; `None` when it does not answer.
 pub async fn head(broker: &Broker, room: &str) -> Option<u64> {
     let room = RoomSlug::parse(room).ok()?;
-    let shard = Shard::of(&room, broker.installation().await.ok()?.shards);
+    let shard = broker.installation().await.ok()?.shards().of(&room);
     let last = broker.last_confirmed(&shard.stream(), &shard.log(&room)).await.ok()?;
     Some(last.map_or(0, |last| last.seq))
 }
 
-async fn place_of(broker: &Broker, room: &str) -> (RoomSlug, Shard) {
+async fn place_of(broker: &Broker, room: &str) -> (RoomSlug, protocol::subject::Shard) {
     let room = RoomSlug::parse(room).expect("a room's code");
     let installation = broker.installation().await.expect("the broker was set up");
-    let shard = Shard::of(&room, installation.shards);
+    let shard = installation.shards().of(&room);
     (room, shard)
 }
 

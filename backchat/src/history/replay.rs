@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use broker::Broker;
 use protocol::query::{AskReplay, HistoryAnswer, HistoryQuery, Replay, Replaying};
-use protocol::subject::Shard;
+use protocol::subject::{Shard, Shards};
 use serde_json::json;
 use service::process::say;
 use tokio::time::{Instant, sleep};
@@ -35,7 +35,7 @@ pub enum Wanted {
 pub async fn replay(config: &Config, wanted: &Wanted, shutdown: CancellationToken) -> Result<(), Error> {
     let operator = Operator::connect(config).await?;
     let broker = operator.broker();
-    let shards = broker.installation().await.map_err(fault)?.shards;
+    let shards = broker.installation().await.map_err(fault)?.shards();
     let parts = parts(wanted, shards)?;
     for (shard, _) in &parts {
         say(&what_the_log_has(broker, *shard).await?);
@@ -54,13 +54,16 @@ pub async fn replay(config: &Config, wanted: &Wanted, shutdown: CancellationToke
     if left > 0 { Err(Error::Left(left)) } else { Ok(()) }
 }
 
-fn parts(wanted: &Wanted, shards: u16) -> Result<Vec<(Shard, Replay)>, Error> {
+fn parts(wanted: &Wanted, shards: Shards) -> Result<Vec<(Shard, Replay)>, Error> {
     match wanted {
-        Wanted::All => Ok(Shard::all(shards).map(|shard| (shard, Replay::Shard)).collect()),
+        Wanted::All => Ok(shards.all().map(|shard| (shard, Replay::Shard)).collect()),
         Wanted::Shard(number) => {
-            let shard = number.parse().ok().filter(|number| *number < shards).map(Shard);
+            let shard = number.parse().ok().map(Shard).filter(|shard| shard.0 < shards.count());
             let shard = shard.ok_or_else(|| {
-                Error::Refused(format!("{number:?} is no shard: they have numbers from 0 to {}", shards - 1))
+                Error::Refused(format!(
+                    "{number:?} is no shard: they have numbers from 0 to {}",
+                    shards.count() - 1
+                ))
             })?;
             Ok(vec![(shard, Replay::Shard)])
         }
@@ -177,6 +180,8 @@ mod tests {
     use super::*;
     use protocol::Timestamp;
 
+    const TWO: Shards = Shards::at_first(2);
+
     fn replaying(done: u64, of: u64) -> Replaying {
         Replaying {
             what: Replay::Shard,
@@ -204,11 +209,11 @@ mod tests {
 
     #[test]
     fn what_is_wanted_is_a_shard_or_a_room_that_can_be() {
-        assert_eq!(parts(&Wanted::All, 2).unwrap().len(), 2);
-        assert_eq!(parts(&Wanted::Shard("1".into()), 2).unwrap(), [(Shard(1), Replay::Shard)]);
+        assert_eq!(parts(&Wanted::All, TWO).unwrap().len(), 2);
+        assert_eq!(parts(&Wanted::Shard("1".into()), TWO).unwrap(), [(Shard(1), Replay::Shard)]);
         for bad in ["2", "-1", "x", ""] {
-            assert!(parts(&Wanted::Shard(bad.into()), 2).is_err(), "{bad:?} was taken");
+            assert!(parts(&Wanted::Shard(bad.into()), TWO).is_err(), "{bad:?} was taken");
         }
-        assert!(parts(&Wanted::Room("Not A Room".into()), 2).is_err());
+        assert!(parts(&Wanted::Room("Not A Room".into()), TWO).is_err());
     }
 }

@@ -16,9 +16,9 @@ use crate::{Config, Error, reader};
 /// When no backchat runs on the data, or its history worker does not answer; here and below.
 pub async fn list(config: &Config) -> Result<(), Error> {
     let operator = Operator::connect(config).await?;
-    let shards = operator.broker().installation().await.map_err(fault)?.shards;
+    let shards = operator.broker().installation().await.map_err(fault)?.shards();
     let mut count = 0;
-    for shard in Shard::all(shards) {
+    for shard in shards.all() {
         let mut after = 0;
         loop {
             let (entries, _) = ask(&operator, shard, AskSetAside::List { after }).await?;

@@ -30,13 +30,13 @@ const SHARDS_AT_ONCE: usize = 4;
 /// [`Error::Differs`], and when no backchat runs on the data or its history worker does not answer.
 pub async fn verify(config: &Config, room: Option<&str>, shutdown: CancellationToken) -> Result<(), Error> {
     let operator = Operator::connect(config).await?;
-    let shards = operator.broker().installation().await.map_err(fault)?.shards;
+    let shards = operator.broker().installation().await.map_err(fault)?.shards();
     let wanted: Vec<(Shard, Verify)> = match room {
         Some(room) => {
             let (shard, room) = super::room_at(room, shards)?;
             vec![(shard, Verify::Room(room))]
         }
-        None => Shard::all(shards).map(|shard| (shard, Verify::Rooms { after: None })).collect(),
+        None => shards.all().map(|shard| (shard, Verify::Rooms { after: None })).collect(),
     };
     tokio::select! {
         () = shutdown.cancelled() => Ok(()),

@@ -8,7 +8,7 @@ use protocol::{
     Cursor, MessageId, RoomSlug, SealedEvent, SealedText, SessionId, Timestamp, UserId,
     keys::{Holder, KeyName, KeyState},
     state::{Membership, Profile, Role, Room, SessionKey},
-    subject::{self, Shard},
+    subject::{self, Shard, Shards},
     token::{self, Claims},
 };
 use sealing::{BodyKey, Key, Kind, Label, Roots};
@@ -107,7 +107,7 @@ async fn make_room(
     (members, owners_key): (&[UserId], &Key),
 ) -> Result<(RoomSlug, Cursor), Error> {
     let room = RoomSlug::parse(&format!("room_{number}")).expect("lower-case letters and digits");
-    let shard = Shard::of(&room, SHARDS);
+    let shard = Shards::at_first(SHARDS).of(&room);
     let owner = members[0];
     let key = random_key();
     let key_name = KeyName { holder: Holder::Room(room.clone()), generation: 1 };

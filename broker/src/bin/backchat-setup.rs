@@ -1,4 +1,5 @@
 //! `backchat-setup`: creates the streams of a new installation, once. Run again, it checks and changes nothing.
+//! `backchat-setup raise` adds shards to one that has fewer.
 //! `backchat-setup permissions` prints what each service may do at the broker, for the configuration of a NATS server.
 
 use broker::{Broker, Credentials, Error, SETUP, authorization, setup};
@@ -14,6 +15,8 @@ struct Config {
     replicas: u8,
     /// Only to print what each may do.
     permissions: bool,
+    /// To add shards.
+    raise: bool,
 }
 
 impl Settings for Config {
@@ -22,8 +25,12 @@ impl Settings for Config {
     fn read(s: &mut Source) -> Self {
         Self {
             broker: Credentials::read(s, Self::SERVICE),
-            shards: s.ranged("shards", 1, 1..=256, "Into how many shards the log is cut, for ever"),
+            shards: s.ranged("shards", 1, 1..=256, "Into how many shards the log is cut; more can be added later"),
             replicas: s.ranged("replicas", 1, 1..=5, "On how many NATS servers each stream is kept"),
+            raise: s.command(
+                "raise",
+                "Add shards to an installation that has fewer than `shards`; without this word the plan is printed",
+            ),
             permissions: s.command(
                 "permissions",
                 "Print the authorization of a NATS server, with a user for each service and passwords from its environment",
@@ -58,9 +65,13 @@ fn main() -> std::process::ExitCode {
             return Ok(());
         }
         let broker = Broker::connect(&config.broker, Duration::from_secs(30)).await.map_err(Failed)?;
-        let layout = setup::Layout { shards: config.shards, replicas: config.replicas };
+        let layout = setup::Layout { shards: config.shards, replicas: config.replicas, raise: config.raise };
         let installation = setup::create(&broker, layout).await.map_err(Failed)?;
-        say(&format!("installation {} with {} shard(s) is ready", installation.id, installation.shards));
+        say(&format!(
+            "installation {} with {} shard(s) is ready",
+            installation.id,
+            installation.shards().count()
+        ));
         Ok::<_, Failed>(())
     })
 }

@@ -38,14 +38,14 @@ impl Turn {
 }
 
 impl Directory {
-    /// Makes a room; its maker is its first member and owner.
+    /// Makes a room in one of the shards that every gateway knows, `known` of them; its maker is its first member and owner.
     ///
     /// # Errors
     /// When the broker does not store it.
-    pub async fn create(&self, user: UserId, name: &str) -> Result<RoomSlug, Error> {
+    pub async fn create(&self, user: UserId, name: &str, known: u16) -> Result<RoomSlug, Error> {
         let mut last = Error::NoRoom;
         for _ in 0..TRIES_MAX {
-            let room = slug::slug(name);
+            let room = self.shards.spread(slug::slug(name), known);
             let shard = self.shard(&room);
             let id = MessageId::new();
             self.make_key(&room).await?;
@@ -231,7 +231,7 @@ impl Directory {
             }
             Holder::User(user) => {
                 let mut told = 0;
-                for shard in Shard::all(self.shards) {
+                for shard in self.shards.all() {
                     for room in self.all_rooms_of(shard, *user).await? {
                         // Of a room that is erased itself nothing is left to be told.
                         if self.room(&room).await?.is_some() {

@@ -9,6 +9,7 @@ use crate::{
 use axum::{Form, extract::State, http::StatusCode, response::Response};
 use std::sync::Arc;
 use templates::{CreatePage, FormError};
+use tokio::time::Instant;
 
 #[derive(serde::Deserialize)]
 pub struct NewRoom {
@@ -29,7 +30,8 @@ pub async fn post(
         Ok(name) => name,
         Err(bad) => return form(&visitor, StatusCode::UNPROCESSABLE_ENTITY, &new.name, Some(in_words(bad))),
     };
-    match gateway.directory.create(visitor.claims.user, &name).await {
+    let known = gateway.gateways.know_of(gateway.shards, Instant::now());
+    match gateway.directory.create(visitor.claims.user, &name, known).await {
         Ok(room) => answer::see_other(&format!("/room/{room}/")),
         Err(Error::NoKey) => {
             form(&visitor, StatusCode::SERVICE_UNAVAILABLE, &new.name, Some(FormError::RoomsWait))

@@ -3,7 +3,7 @@
 use crate::state::Gateway;
 use protocol::{
     presence::{Beat, GatewayId},
-    subject,
+    subject::{self, Shards},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -16,11 +16,14 @@ use tokio_util::sync::CancellationToken;
 const BEAT_EVERY: Duration = Duration::from_secs(2);
 /// Three beats missed.
 const SILENCE_MAX: Duration = Duration::from_millis(6_500);
+/// For so long a gateway listens before it takes those that it heard for all that there are.
+const LISTENS_FIRST: Duration = Duration::from_millis(4_500);
 /// How often silence is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub struct Gateways {
     pub me: GatewayId,
+    began: Instant,
     known: Mutex<Known>,
     /// Rings when one of them has died.
     died: watch::Sender<u64>,
@@ -32,10 +35,17 @@ pub struct Gateways {
 
 #[derive(Default)]
 struct Known {
-    /// When each was heard last.
-    heard: HashMap<GatewayId, Instant>,
+    heard: HashMap<GatewayId, Heard>,
     /// Those that were taken for dead, some of which may only have stood still.
     buried: HashSet<GatewayId>,
+}
+
+/// What was heard of a gateway last.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    at: Instant,
+    sockets: Option<u32>,
+    shards: Option<u16>,
 }
 
 /// Gateways taken for dead that are remembered, at most.
@@ -45,6 +55,7 @@ impl Gateways {
     pub fn new() -> Self {
         Self {
             me: GatewayId::new(),
+            began: Instant::now(),
             known: Mutex::default(),
             died: watch::Sender::new(0),
             returned: watch::Sender::new(0),
@@ -56,13 +67,23 @@ impl Gateways {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A gateway said that it lives, and how it is; gives whether it was not known before.
+    fn hear_beat(&self, beat: Beat, now: Instant) -> bool {
+        let is_new = self.hear(beat.gateway, now);
+        if let Some(heard) = self.known().heard.get_mut(&beat.gateway) {
+            (heard.sockets, heard.shards) = (beat.sockets, beat.shards);
+        }
+        is_new
+    }
+
     /// A gateway said something; gives whether it was not known before.
     pub fn hear(&self, gateway: GatewayId, now: Instant) -> bool {
         if gateway == self.me {
             return false;
         }
         let mut known = self.known();
-        let is_new = known.heard.insert(gateway, now).is_none();
+        let is_new = !known.heard.contains_key(&gateway);
+        known.heard.entry(gateway).or_insert(Heard { at: now, sockets: None, shards: None }).at = now;
         let has_returned = known.buried.remove(&gateway);
         drop(known);
         if has_returned {
@@ -87,6 +108,21 @@ impl Gateways {
         self.known().heard.contains_key(&gateway)
     }
 
+    /// How many sockets each of the others has that takes more.
+    pub fn sockets(&self) -> Vec<u32> {
+        self.known().heard.values().filter_map(|heard| heard.sockets).collect()
+    }
+
+    /// How many of these shards all gateways know: in those rooms can be made that each of them finds.
+    pub fn know_of(&self, shards: Shards, now: Instant) -> u16 {
+        if now.duration_since(self.began) < LISTENS_FIRST {
+            return shards.first();
+        }
+        let known = self.known();
+        let others = known.heard.values().map(|heard| heard.shards.unwrap_or(shards.first()));
+        others.fold(shards.count(), u16::min)
+    }
+
     /// Rings when one of them has died.
     pub fn deaths(&self) -> watch::Receiver<u64> {
         self.died.subscribe()
@@ -99,14 +135,14 @@ impl Gateways {
 
     /// Nobody could be heard for a while, which says nothing of anybody.
     fn forgive(&self, now: Instant) {
-        self.known().heard.values_mut().for_each(|at| *at = now);
+        self.known().heard.values_mut().for_each(|heard| heard.at = now);
     }
 
     /// Takes those for dead that have been silent too long, and gives how many.
     fn bury(&self, now: Instant) -> usize {
         let mut known = self.known();
         let Known { heard, buried } = &mut *known;
-        let silent = heard.iter().filter(|(_, at)| now.duration_since(**at) > SILENCE_MAX);
+        let silent = heard.iter().filter(|(_, heard)| now.duration_since(heard.at) > SILENCE_MAX);
         let dead: Vec<_> = silent.map(|(gateway, _)| *gateway).collect();
         if buried.len() + dead.len() > BURIED_MAX {
             buried.clear();
@@ -141,11 +177,12 @@ pub async fn watch_gateways(gateway: Arc<Gateway>, shutdown: CancellationToken) 
             },
             heard = beats.next() => match heard {
                 // Whoever has just come is to know at once that it is not alone.
-                Some(beat) => if gateways.hear(beat.gateway, Instant::now()) { beat_at.reset_immediately() },
+                Some(beat) => if gateways.hear_beat(beat, Instant::now()) { beat_at.reset_immediately() },
                 None => return,
             },
             _ = beat_at.tick() => {
-                let beat = Beat { gateway: gateways.me };
+                let sockets = gateway.sessions.sockets();
+                let beat = Beat { gateway: gateways.me, sockets, shards: Some(gateway.shards.count()) };
                 if let Err(error) = gateway.broker.tell(subject::GATEWAYS.into(), &beat).await {
                     tracing::debug!(%error, "the other gateways can't be told that this one lives");
                 }
@@ -164,22 +201,39 @@ pub async fn watch_gateways(gateway: Arc<Gateway>, shutdown: CancellationToken) 
 mod tests {
     use super::*;
 
+    fn beat(gateway: GatewayId) -> Beat {
+        Beat { gateway, sockets: Some(7), shards: Some(12) }
+    }
+
     #[test]
     fn whoever_is_silent_is_buried_and_whoever_returns_is_noticed() {
         let (gateways, other, began) = (Gateways::new(), GatewayId::new(), Instant::now());
         let returns = gateways.returns();
-        gateways.hear(other, began);
+        gateways.hear_beat(beat(other), began);
         assert_eq!(gateways.bury(began + Duration::from_secs(6)), 0);
+        assert_eq!(gateways.sockets(), [7]);
         assert_eq!(gateways.bury(began + Duration::from_secs(7)), 1);
-        assert!(!gateways.lives(other) && !returns.has_changed().unwrap());
-        gateways.hear(other, began + Duration::from_secs(8));
+        assert!(!gateways.lives(other) && gateways.sockets().is_empty() && !returns.has_changed().unwrap());
+        gateways.hear_beat(beat(other), began + Duration::from_secs(8));
         assert!(gateways.lives(other) && returns.has_changed().unwrap());
+    }
+
+    #[test]
+    fn rooms_are_made_in_shards_that_every_gateway_knows() {
+        let (gateways, raised) = (Gateways::new(), Shards::new(8, 16));
+        assert_eq!(gateways.know_of(raised, gateways.began), 8, "it does not know yet who is there");
+        let now = gateways.began + LISTENS_FIRST;
+        assert_eq!(gateways.know_of(raised, now), 16, "it is alone");
+        gateways.hear_beat(beat(GatewayId::new()), now);
+        assert_eq!(gateways.know_of(raised, now), 12);
+        gateways.hear(GatewayId::new(), now);
+        assert_eq!(gateways.know_of(raised, now), 8);
     }
 
     #[test]
     fn a_connection_that_was_away_kills_nobody() {
         let (gateways, other, began) = (Gateways::new(), GatewayId::new(), Instant::now());
-        gateways.hear(other, began);
+        gateways.hear_beat(beat(other), began);
         gateways.forgive(began + Duration::from_secs(60));
         assert_eq!(gateways.bury(began + Duration::from_secs(61)), 0);
     }

@@ -119,7 +119,8 @@ impl Feed {
                 continue;
             }
             let given = Box::pin(room.members.give(&piece)).await;
-            self.gateway.signals.delivered(given * piece.events.len());
+            self.gateway.signals.delivered(given.members * piece.events.len());
+            self.gateway.sent.inc_by(given.bytes as u64);
             let somebody_left = |shown: &Arc<Shown>| matches!(shown.what, Entry::Event(Event::Left { .. }));
             if piece.events.iter().any(somebody_left) {
                 room.members.ring();

@@ -4,6 +4,7 @@ use super::piece::Piece;
 use crate::socket::line::Line;
 use std::{
     collections::HashMap,
+    iter::Sum,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::task::JoinSet;
@@ -25,6 +26,24 @@ struct Lines {
     list: Option<Arc<[Arc<Line>]>>,
 }
 
+/// What a piece came to.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Given {
+    /// How many members were given it.
+    pub members: usize,
+    /// What was written to them at once.
+    pub bytes: usize,
+}
+
+impl Sum for Given {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, given| Self {
+            members: sum.members + given.members,
+            bytes: sum.bytes + given.bytes,
+        })
+    }
+}
+
 /// A line's place among the members; dropping it takes the line out.
 pub struct Membership {
     room: Arc<super::Room>,
@@ -42,8 +61,8 @@ impl Members {
         Arc::clone(list.get_or_insert_with(|| all.values().cloned().collect()))
     }
 
-    /// Gives a piece to everybody who follows, and tells how many were given it.
-    pub async fn give(&self, piece: &Arc<Piece>) -> usize {
+    /// Gives a piece to everybody who follows.
+    pub async fn give(&self, piece: &Arc<Piece>) -> Given {
         let list = self.list();
         if list.len() <= SHARE {
             return give_to(&list, piece).await;
@@ -67,10 +86,13 @@ impl Members {
     }
 }
 
-async fn give_to(lines: &[Arc<Line>], piece: &Piece) -> usize {
-    let mut given = 0;
+async fn give_to(lines: &[Arc<Line>], piece: &Piece) -> Given {
+    let mut given = Given::default();
     for turn in lines.chunks(TURN) {
-        given += turn.iter().filter(|line| line.offer(piece)).count();
+        for bytes in turn.iter().filter_map(|line| line.offer(piece)) {
+            given.members += 1;
+            given.bytes += bytes;
+        }
         tokio::task::yield_now().await;
     }
     given

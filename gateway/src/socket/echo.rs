@@ -52,6 +52,8 @@ async fn serve(mut outlet: Outlet) {
 async fn echo(message_bytes_max: usize) -> SocketAddr {
     let sockets = SocketLimits {
         all: 1_000,
+        target: 0,
+        shed_per_second: 1,
         per_user: 1_000,
         per_address: 1_000,
         messages: NO_LIMIT,

@@ -75,14 +75,15 @@ impl Line {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the room's news, if this member follows the fan-out and takes it now. Gives whether it was given.
-    pub fn offer(&self, piece: &Piece) -> bool {
+    /// Writes the room's news, if this member follows the fan-out and takes it now. Gives how many bytes were written at once to a
+    /// member who is given it.
+    pub fn offer(&self, piece: &Piece) -> Option<usize> {
         let bytes = piece.encoded(self.format);
         let offered = self.queue().offer(piece, bytes, &mut AtOnce(&self.out));
-        if matches!(offered, Offered::Left | Offered::Given { whole: false }) {
+        if matches!(offered, Offered::Left | Offered::Given { whole: false, .. }) {
             self.bell.ring();
         }
-        matches!(offered, Offered::Given { .. })
+        if let Offered::Given { written, .. } = offered { Some(written) } else { None }
     }
 
     /// Writes frames of the seat's own.

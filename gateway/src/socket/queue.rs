@@ -52,8 +52,8 @@ enum Live {
 /// What became of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offered {
-    /// Written whole, or in part with the rest waiting.
-    Given { whole: bool },
+    /// Given to the member: so many bytes are written, and the rest waits unless that is the whole.
+    Given { written: usize, whole: bool },
     /// The member has it, or is brought there by its seat.
     NotNeeded,
     /// The member was left behind: its seat is to go on.
@@ -77,20 +77,21 @@ impl Queue {
         }
         self.live = Live::At(piece.upto);
         match connection.take(&[IoSlice::new(bytes)]) {
-            Ok(taken) if taken == bytes.len() => Offered::Given { whole: true },
-            Ok(taken) => self.keep(bytes.slice(taken..)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.keep(bytes.clone()),
+            Ok(taken) if taken == bytes.len() => Offered::Given { written: taken, whole: true },
+            Ok(taken) => self.keep(bytes, taken),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.keep(bytes, 0),
             Err(_) => {
                 self.broken = true;
-                Offered::Given { whole: false }
+                Offered::Given { written: 0, whole: false }
             }
         }
     }
 
-    fn keep(&mut self, rest: Bytes) -> Offered {
-        self.bytes += rest.len();
-        self.waiting.push_back(rest);
-        Offered::Given { whole: false }
+    /// Keeps what was not written of a piece.
+    fn keep(&mut self, bytes: &Bytes, written: usize) -> Offered {
+        self.bytes += bytes.len() - written;
+        self.waiting.push_back(bytes.slice(written..));
+        Offered::Given { written, whole: false }
     }
 
     /// Puts frames behind what waits, and writes what can be written.
@@ -214,9 +215,9 @@ mod tests {
             queue.offer(&piece(after, upto), &Bytes::from_static(text.as_bytes()), &mut kernel)
         };
         assert_eq!(offer(3, 5, "old"), Offered::NotNeeded);
-        assert_eq!(offer(5, 7, "ab"), Offered::Given { whole: true });
+        assert_eq!(offer(5, 7, "ab"), Offered::Given { written: 2, whole: true });
         assert_eq!(offer(5, 7, "ab"), Offered::NotNeeded);
-        assert_eq!(offer(7, 8, "c"), Offered::Given { whole: true });
+        assert_eq!(offer(7, 8, "c"), Offered::Given { written: 1, whole: true });
         assert_eq!(kernel.taken, b"abc");
     }
 
@@ -225,7 +226,10 @@ mod tests {
         let (mut queue, mut kernel) = (Queue::default(), Kernel { room: 1, ..Kernel::default() });
         queue.go_live(0);
         let text = Bytes::from_static(b"abc");
-        assert_eq!(queue.offer(&piece(0, 1), &text, &mut kernel), Offered::Given { whole: false });
+        assert_eq!(
+            queue.offer(&piece(0, 1), &text, &mut kernel),
+            Offered::Given { written: 1, whole: false }
+        );
         assert_eq!(queue.offer(&piece(1, 2), &text, &mut kernel), Offered::Left);
         assert_eq!(queue.offer(&piece(2, 3), &text, &mut kernel), Offered::NotNeeded);
         assert_eq!(queue.left_behind(), Some(1), "its seat goes on behind the piece that waits");

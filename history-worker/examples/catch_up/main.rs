@@ -21,7 +21,7 @@ use protocol::query::{
     AskPiece, AskReplay, HistoryAnswer, HistoryQuery, LocateQuery, PageQuery, Replay, SnapshotPiece,
     Verified, Verify,
 };
-use protocol::subject::Shard;
+use protocol::subject::{Shard, Shards};
 use protocol::{Event, MessageId, RoomSlug, Since, UserId};
 use service::config::load_from;
 use service::process::{Doors, say};
@@ -76,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = format!("nats://127.0.0.1:{port}");
     let credentials = Credentials::of_nobody(&url, "catch-up");
     let broker = Broker::connect(&credentials, Duration::from_secs(20)).await?;
-    setup::create(&broker, setup::Layout { shards, replicas: 1 }).await?;
+    setup::create(&broker, setup::Layout { shards, replicas: 1, raise: false }).await?;
     write(&broker, shards, (shape, events), 0..rooms).await?;
     write(&broker, shards, (Shape::Plain, SMALL), rooms..rooms + 1).await?;
 
@@ -128,7 +128,7 @@ fn room(number: u64) -> RoomSlug {
 }
 
 fn log(room: &RoomSlug, shards: u16) -> String {
-    Shard::of(room, shards).log(room)
+    Shards::at_first(shards).of(room).log(room)
 }
 
 /// Makes rooms, and writes so many events to them by turns.
@@ -191,7 +191,7 @@ async fn talk(
 }
 
 async fn until_applied(broker: &Broker, shards: u16) -> Result<(), Box<dyn Error>> {
-    for shard in Shard::all(shards) {
+    for shard in Shards::at_first(shards).all() {
         let head = broker.stream(&shard.stream()).await?.last_seq;
         loop {
             let asked = broker.ask(shard.history_queries(), &HistoryQuery::Status, Duration::from_secs(5));

@@ -9,7 +9,7 @@ use crate::boxes::boxed;
 mod changes;
 pub mod cuts;
 
-pub const PART: Part = Part { shard: Shard(0), shards: 1 };
+pub const PART: Part = Part::whole();
 
 fn slug(name: &str) -> RoomSlug {
     RoomSlug::parse(name).unwrap()
@@ -276,10 +276,11 @@ fn what_can_not_be_applied_is_set_aside_with_its_reason() {
 #[test]
 fn an_event_in_the_log_of_another_shard_is_set_aside() {
     let room = slug("tea");
-    let right = Shard::of(&room, 8);
+    let shards = Shards::at_first(8);
+    let right = shards.of(&room);
     let wrong = Shard((right.0 + 1) % 8);
     for shard in [right, wrong] {
-        let read = read(Part { shard, shards: 8 }, &record(1, &shard.log(&room), created().encode()));
+        let read = read(Part { shard, shards }, &record(1, &shard.log(&room), created().encode()));
         match read {
             Entry::Event { .. } => assert_eq!(shard, right),
             Entry::Unreadable { .. } => panic!("it can be read"),

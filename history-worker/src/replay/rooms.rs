@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use broker::Record;
 use futures_util::future::try_join_all;
 use protocol::query::RoomLeft;
-use protocol::{RoomSlug, SealedEvent, Timestamp, subject};
+use protocol::{RoomSlug, SealedEvent, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -118,7 +118,7 @@ impl Rooms {
         };
         let part = shard.part;
         let of_shard = rooms.into_iter().map(|(room, _)| room);
-        let of_shard = of_shard.filter(|room| subject::Shard::of(room, part.shards) == part.shard);
+        let of_shard = of_shard.filter(|room| part.has(room));
         self.ahead.extend(of_shard.map(|room| (room.clone(), Cursor::Known { after: Some(room) })));
         Ok(())
     }

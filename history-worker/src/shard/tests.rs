@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use protocol::{Event, MessageId, SealedEvent, UserId, subject};
+use protocol::{Event, MessageId, SealedEvent, UserId};
 use service::health::Health;
 use service::metrics::Registry;
 use tokio::task::JoinHandle;
@@ -13,7 +13,7 @@ use crate::edition::Edition;
 #[expect(dead_code, reason = "the tests of the whole worker use more of it")]
 mod nats;
 
-const PART: Part = Part { shard: subject::Shard(0), shards: 1 };
+const PART: Part = Part::whole();
 
 struct Running {
     task: JoinHandle<Result<(), Error>>,

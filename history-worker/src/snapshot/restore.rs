@@ -101,10 +101,12 @@ impl File {
         if begin.format > Begin::FORMAT {
             return Err(unread(archive::Error::Newer { found: begin.format, known: Begin::FORMAT }));
         }
-        if (begin.shard, begin.shards) != (part.shard.0, part.shards) {
+        if (begin.shard, begin.shards) != (part.shard.0, part.shards.first()) {
             return Err(Error::Start(format!(
-                "{name} is of shard {} of {}, but the log is cut into {}",
-                begin.shard, begin.shards, part.shards
+                "{name} is of shard {} of a log that was cut into {} at first, but this one into {}",
+                begin.shard,
+                begin.shards,
+                part.shards.first()
             )));
         }
         let checkpoint = continued(part, broker, begin.checkpoint).await?;

@@ -2,7 +2,7 @@
 
 use archive::Packer;
 use protocol::query::SnapshotPiece;
-use protocol::{RoomSlug, Timestamp, subject};
+use protocol::{RoomSlug, Timestamp};
 use tokio::sync::mpsc;
 
 use super::{Begin, Line};
@@ -47,7 +47,13 @@ impl Walk {
     /// Gives all of the shard's history.
     pub async fn all(&mut self, checkpoint: Checkpoint) -> Result<(), Stopped> {
         let Part { shard, shards } = self.part;
-        let begin = Begin { format: Begin::FORMAT, shard: shard.0, shards, at: Timestamp::now(), checkpoint };
+        let begin = Begin {
+            format: Begin::FORMAT,
+            shard: shard.0,
+            shards: shards.first(),
+            at: Timestamp::now(),
+            checkpoint,
+        };
         self.say(&Line::Begin(begin)).await?;
         let mut after = None;
         loop {
@@ -55,7 +61,7 @@ impl Walk {
             let Some((last, _)) = rooms.last() else { break };
             after = Some(last.clone());
             for (room, state) in rooms {
-                if subject::Shard::of(&room, shards) == shard {
+                if self.part.has(&room) {
                     self.room(room, state).await?;
                 }
             }

@@ -1,4 +1,3 @@
-use protocol::subject::Shard;
 use protocol::view::{Reactors, SealedRow, What};
 use protocol::{Event, MessageId, RoomSlug, SealedStored, StreamIdentity, Timestamp, UserId};
 
@@ -10,7 +9,7 @@ use crate::projection::{
     Batch, Given, GivenAt, Kept, LogEntry, Mark, Part, Place, RoomState, Sent, SentKey, Text,
 };
 
-const PART: Part = Part { shard: Shard(0), shards: 1 };
+const PART: Part = Part::whole();
 
 const FIRST: Editions<'_> = Editions::Under(0);
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use protocol::RoomSlug;
 use protocol::query::{Verified, Verify};
-use protocol::{RoomSlug, subject};
 use tokio::time::Instant;
 
 use super::Verifier;
@@ -56,8 +56,7 @@ impl Verifier {
                 rest = others;
                 after = some.last().map(|(room, _)| room.clone());
                 let of_shard = some.iter().map(|(room, _)| room);
-                let of_shard =
-                    of_shard.filter(|room| subject::Shard::of(room, self.part.shards) == self.part.shard);
+                let of_shard = of_shard.filter(|room| self.part.has(room));
                 let compared = try_join_all(of_shard.map(|room| self.room(room, applied))).await?;
                 compared.into_iter().for_each(|verified| all.add(verified));
                 if began.elapsed() >= WHILE || all.different > 0 {

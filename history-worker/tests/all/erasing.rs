@@ -131,7 +131,7 @@ async fn a_worker_killed_between_the_commit_and_the_erasing_erases_after_its_sta
     without_needles(&broker).await;
     worker.ready().await;
     assert_eq!(worker.terminate().await, 0);
-    let part = history_worker::projection::Part { shard: SHARD, shards: 1 };
+    let part = history_worker::projection::Part::whole();
     assert!(open(&history).await.to_erase(part).await.unwrap().is_empty());
 }
 

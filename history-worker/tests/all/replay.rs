@@ -303,7 +303,7 @@ async fn the_rows_of_before_go() {
     assert_eq!(worker.terminate().await, 0);
     // As if a minute had passed.
     meddled_with(&database, "UPDATE stale_5 SET since_ms = since_ms - 60000").await;
-    let (address, part) = (format!("surrealkv://{}", database.display()), Part { shard: SHARD, shards: 1 });
+    let (address, part) = (format!("surrealkv://{}", database.display()), Part::whole());
     eventually("the rows of before are deleted", async || {
         let worker = Worker::start(&nats, &database);
         worker.ready().await;

@@ -9,7 +9,7 @@ use history_worker::projection::Part;
 use history_worker::store::Store;
 use protocol::RoomSlug;
 use protocol::query::{HistoryAnswer, HistoryQuery, PageQuery, Replay};
-use protocol::subject::Shard;
+use protocol::subject::{Shard, Shards};
 use tests::proxy::Proxy;
 use tests::small_disk::SmallDisk;
 use tokio::task::JoinHandle;
@@ -91,7 +91,7 @@ pub async fn caught_up(broker: &Broker) -> Duration {
 
 /// Waits until the database says that the log is applied so far; gives the time that this took.
 async fn checkpoint_at(store: &Store, seq: u64) -> Duration {
-    let (began, part) = (Instant::now(), Part { shard: SHARD, shards: 1 });
+    let (began, part) = (Instant::now(), Part::whole());
     eventually("the checkpoint comes so far", async || {
         let now = store.checkpoint(part).await.unwrap();
         now.is_some_and(|now| now.applied >= seq).then_some(())
@@ -338,7 +338,7 @@ async fn shards_are_spread_over_databases() {
     let mut rooms = Vec::new();
     for n in 0..12 {
         let room = room(&format!("room_{n}"));
-        let shard = Shard::of(&room, 4);
+        let shard = Shards::at_first(4).of(&room);
         let created = post(&broker, shard, &room, &created()).await;
         let said = post(&broker, shard, &room, &message("hello")).await;
         rooms.push((shard, room, [created, said]));

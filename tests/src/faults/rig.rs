@@ -10,7 +10,7 @@ use crate::services::{Service, Services};
 use crate::small_disk::SmallDisk;
 use crate::straight::change_stream;
 use broker::Broker;
-use protocol::subject::Shard;
+use protocol::subject::{Shard, Shards};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -195,7 +195,7 @@ impl Rig {
     /// Lets each stream of the log grow no more, or again as much as it wants. Servers that still choose who leads them answer nothing,
     /// so it is asked again.
     async fn limit_log(&mut self, full: bool) {
-        for shard in Shard::all(SHARDS) {
+        for shard in Shards::at_first(SHARDS).all() {
             let deadline = Instant::now() + HEALED;
             while let Err(why) = self.limit_stream(&shard.stream(), full).await {
                 if Instant::now() > deadline {

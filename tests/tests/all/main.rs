@@ -33,6 +33,8 @@ mod sealing_roots;
 mod search;
 mod separate;
 mod sessions;
+mod shards;
+mod shedding;
 mod single_node;
 mod slow;
 mod storm;
