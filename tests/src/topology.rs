@@ -42,6 +42,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 const START: Duration = Duration::from_secs(120);
 /// On how many NATS servers each stream is kept, and how many there are.
 const BROKERS: usize = 3;
+/// Sockets above which a gateway gives some to those that have fewer.
+const SOCKETS_TARGET: usize = 50;
 
 /// How many there are of what scales.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +206,9 @@ impl Topology {
         }
         if role == Role::Gateway {
             // The edge is one address, and stands for all whom it serves.
-            launch = launch.set(&format!("{prefix}_HTTP_CONNECTIONS_PER_ADDRESS_MAX"), 20_000);
+            launch = launch
+                .set(&format!("{prefix}_HTTP_CONNECTIONS_PER_ADDRESS_MAX"), 20_000)
+                .set(&format!("{prefix}_SOCKETS_TARGET"), SOCKETS_TARGET);
         }
         let public = role.is_public().then_some(public);
         Piece::of(role, launch, public, format!("127.0.0.1:{operations}"), "/readyz")

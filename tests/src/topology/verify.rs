@@ -19,6 +19,8 @@ const CROWD: CrowdSize = CrowdSize { rooms: 7, people_in_room: 24, per_second: 2
 const CALM: Duration = Duration::from_secs(4);
 /// Longest wait, after the last thing, until everybody has seen everything.
 const SETTLE: Duration = Duration::from_secs(120);
+/// How often the sockets of a gateway are counted.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Runs it; `say` gets a line for each thing that is done.
 ///
@@ -96,6 +98,9 @@ async fn hurt(topology: &mut Topology, say: &mut impl FnMut(String)) -> Hurt {
         topology.scale(Role::Gateway, count).await;
         say(format!("there are {count} gateways"));
         hurt.count += 1;
+        if count > gateways {
+            hurt.complaints.extend(newest_gets_sockets(topology, say).await.err());
+        }
     }
     rest(topology).await;
     let rolled = topology.roll(say).await;
@@ -104,6 +109,29 @@ async fn hurt(topology: &mut Topology, say: &mut impl FnMut(String)) -> Hurt {
         .extend(rolled.killed.iter().map(|name| format!("{name} had to be killed after its grace")));
     rest(topology).await;
     hurt
+}
+
+/// Waits until the gateway that was added has its share of the sockets, which the others send it.
+async fn newest_gets_sockets(topology: &Topology, say: &mut impl FnMut(String)) -> Result<(), String> {
+    let all: Vec<_> = topology.of(Role::Gateway).map(|gateway| gateway.operations.clone()).collect();
+    let newest = topology.of(Role::Gateway).last().expect("there are gateways");
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let share = open_sockets(&all).await / all.len() as u64;
+        let sockets = open_sockets(std::slice::from_ref(&newest.operations)).await;
+        // The others keep a tenth above their share.
+        if sockets > 0 && sockets >= share * 3 / 4 {
+            say(format!("{} has {sockets} sockets, its share is {share}", newest.name));
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!(
+                "{} has {sockets} sockets after {SETTLE:?}, its share is {share}",
+                newest.name
+            ));
+        }
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 async fn rest(topology: &mut Topology) {
