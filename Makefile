@@ -37,7 +37,7 @@ EXPORT_SERVERS = NATS_SERVER=$$(scripts/nats-server) && SURREALDB_SERVER=$$(scri
 	&& export NATS_SERVER SURREALDB_SERVER ENVOY
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster check-deploy
+.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster check-deploy metrics-page
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ test: build ## Run every test, the ones with a real NATS server, a real browser 
 check-deploy: build ## Check the chart, the alerts and the dashboards in deploy/
 	deploy/checks/run --programs $(BIN)
 	deploy/observability/check --bin $(BIN)
+
+metrics-page: ## Write docs/operations/metrics.md, the reference of what the services count, anew
+	@scripts/compiler
+	WRITE_METRICS_PAGE=1 cargo test --quiet --workspace --test metrics_page
 
 bench: ## Run the benchmarks against a gateway built for speed; BENCHMARKS.md says what the figures mean
 	@scripts/compiler

@@ -3,10 +3,10 @@
 //! One hash takes 19 MiB and tens of milliseconds of a core, so what comes in a rush waits here, and what
 //! would wait too long is told to come back.
 
-use service::metrics::Gauge;
+use service::metrics::{Counter, Gauge};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// How many hashes are made at once, and how many may wait.
@@ -31,6 +31,7 @@ pub struct Pool {
     workers: Arc<Semaphore>,
     patience: Duration,
     waiting: Gauge,
+    refused: Counter,
 }
 
 /// Counts one that waits, until it is dropped.
@@ -50,13 +51,14 @@ impl Drop for Waiting<'_> {
 }
 
 impl Pool {
-    /// `waiting` shows how many wait for a worker.
-    pub fn new(limits: Limits, waiting: Gauge) -> Self {
+    /// `waiting` shows how many wait for a worker, `refused` counts those that got none.
+    pub fn new(limits: Limits, waiting: Gauge, refused: Counter) -> Self {
         Self {
             places: Arc::new(Semaphore::new(limits.workers + limits.queue_max)),
             workers: Arc::new(Semaphore::new(limits.workers)),
             patience: limits.patience,
             waiting,
+            refused,
         }
     }
 
@@ -66,16 +68,22 @@ impl Pool {
     /// # Errors
     /// [`Busy`] at once when the queue is full, or when no worker was free within the patience.
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Busy)?;
-        let waits = Waiting::in_line(&self.waiting);
-        let turn = timeout(self.patience, Arc::clone(&self.workers).acquire_owned()).await;
-        drop(waits);
-        let turn = turn.map_err(|_| Busy)?.map_err(|_| Busy)?;
+        let turn = self.turn().await.inspect_err(|_| {
+            self.refused.inc();
+        })?;
         let done = tokio::task::spawn_blocking(move || {
-            let _held_until_the_end = (place, turn);
+            let _held_until_the_end = turn;
             job()
         });
         done.await.map_err(|_| Busy)
+    }
+
+    /// A place in the queue, and then a worker.
+    async fn turn(&self) -> Result<[OwnedSemaphorePermit; 2], Busy> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Busy)?;
+        let _waits = Waiting::in_line(&self.waiting);
+        let worker = timeout(self.patience, Arc::clone(&self.workers).acquire_owned()).await;
+        Ok([place, worker.map_err(|_| Busy)?.map_err(|_| Busy)?])
     }
 }
 
@@ -88,6 +96,7 @@ mod tests {
         Pool::new(
             Limits { workers, queue_max, patience: Duration::from_millis(patience_ms) },
             Gauge::default(),
+            Counter::default(),
         )
     }
 
@@ -115,6 +124,7 @@ mod tests {
         let (end_second, second) = job_until_dropped(&pool);
         eventually(|| pool.places.available_permits() == 0).await;
         assert_eq!(pool.run(|| ()).await, Err(Busy));
+        assert_eq!(pool.refused.get(), 1);
         drop((end_first, end_second));
         assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok(()), Ok(())));
         assert_eq!(pool.run(|| 7).await, Ok(7));
@@ -126,6 +136,7 @@ mod tests {
         let (end, first) = job_until_dropped(&pool);
         eventually(|| pool.workers.available_permits() == 0).await;
         assert_eq!(pool.run(|| ()).await, Err(Busy));
+        assert_eq!(pool.refused.get(), 1);
         drop(end);
         assert_eq!(first.await.unwrap(), Ok(()));
     }

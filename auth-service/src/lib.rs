@@ -40,7 +40,7 @@ use outbox::Outbox;
 use protocol::Timestamp;
 use service::health::Health;
 use service::http::{self, HttpLimits};
-use service::metrics::Registry;
+use service::metrics::{Description, Registry};
 use service::operations;
 use service::process::Doors;
 use sessions::Sessions;
@@ -63,8 +63,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// # Errors
 /// When it can't start: [`Error::Start`] for what a person must mend, others for what may pass.
 pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
-    let (health, registry) = (Health::new(), Registry::new("auth-service"));
-    let signals = Arc::new(Signals::new(&health, &registry));
+    let Watched { health, registry, signals } = Watched::new();
+    let signals = Arc::new(signals);
     let public =
         doors.public.ok_or_else(|| Error::Start("the auth service needs a public address".into()))?;
     // Operators are answered until everything else has ended.
@@ -95,6 +95,30 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     Ok(())
 }
 
+/// What operators see of this service.
+struct Watched {
+    health: Health,
+    registry: Registry,
+    signals: Signals,
+}
+
+impl Watched {
+    fn new() -> Self {
+        let (health, registry) = (Health::new(), Registry::new("auth-service"));
+        let signals = Signals::new(&health, &registry);
+        health.counted_in(&registry);
+        Self { health, registry, signals }
+    }
+}
+
+/// Everything that this service counts, for the reference.
+#[must_use]
+pub fn metrics() -> Vec<Description> {
+    let registry = Watched::new().registry;
+    let _ = HttpLimits::default().counted_in(&registry);
+    registry.descriptions()
+}
+
 /// What runs once the broker and the database are there.
 struct Started {
     app: Arc<App>,
@@ -119,7 +143,7 @@ async fn start(config: Config, signals: &Arc<Signals>) -> Result<Started, Error>
     let parts = (store.clone(), Arc::clone(&outbox), Arc::clone(&vault), Arc::clone(&signals));
     let accounts = Accounts::start(
         parts,
-        Pool::new(config.hashing, signals.hashing_waiting()),
+        Pool::new(config.hashing, signals.hashing_waiting(), signals.hashing_refused()),
         config.login_failures_max,
     )
     .await?;

@@ -5,7 +5,7 @@ use crate::error::{Error, Fault};
 use protocol::keys::Holder;
 use protocol::{SessionId, UserId};
 use service::health::{DependencyHandle, Health, Need};
-use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
+use service::metrics::{Counter, CounterBy, Gauge, GaugeOnceKnown, Histogram, Label, Registry};
 use std::time::Duration;
 
 pub struct Signals {
@@ -16,17 +16,26 @@ pub struct Signals {
     renewals: CounterBy,
     ended: CounterBy,
     letters: CounterBy,
-    letters_waiting: Gauge,
+    letters_waiting: GaugeOnceKnown,
     keys: Gauge,
     keys_published: Counter,
-    keys_made: Counter,
-    keys_failed: Counter,
-    keys_erased: Counter,
+    holder_keys: KeySignals,
     hashing_seconds: Histogram,
     hashing_waiting: Gauge,
+    hashing_refused: Counter,
     failures: CounterBy,
     requests: CounterBy,
     request_seconds: Histogram,
+}
+
+/// Keys of people and rooms.
+struct KeySignals {
+    made: Counter,
+    failed: Counter,
+    erased: Counter,
+    unwrap_failed: Counter,
+    rotation_unfinished: GaugeOnceKnown,
+    erasures_unfinished: GaugeOnceKnown,
 }
 
 /// Why a session ended.
@@ -40,30 +49,84 @@ pub enum Ended {
     SecretReused,
 }
 
+impl KeySignals {
+    fn new(registry: &Registry) -> Self {
+        Self {
+            made: registry.counter("keys_made", "Keys of people and rooms that were made"),
+            failed: registry
+                .counter("keys_failed", "Keys that could not be stored, and rotations that failed"),
+            erased: registry.counter("keys_erased", "Keys of people and rooms that were destroyed"),
+            unwrap_failed: registry.counter(
+                "keys_unwrap_failed",
+                "Keys that a rotation could not unwrap with any root key at hand; the log names each",
+            ),
+            rotation_unfinished: registry.gauge_once_known(
+                "rotation_unfinished",
+                "1 while keys are wrapped under an older root key than the newest, else 0; looked at twice a minute",
+            ),
+            erasures_unfinished: registry.gauge_once_known(
+                "erasures_unfinished",
+                "People and rooms that are to be erased, of whom keys, account or rooms still know; looked at twice a minute",
+            ),
+        }
+    }
+}
+
 impl Signals {
     pub fn new(health: &Health, registry: &Registry) -> Self {
         Self {
             broker: health.dependency("broker", Need::Required),
             database: health.dependency("database", Need::Required),
-            registrations: registry.counter_by("registrations", "Tries to make an account", "outcome"),
-            logins: registry.counter_by("logins", "Tries to log in", "outcome"),
-            renewals: registry.counter_by("renewals", "Tries to renew a token", "outcome"),
-            ended: registry.counter_by("sessions_ended", "Sessions ended before their time", "why"),
-            letters: registry.counter_by("letters", "Profiles and revocations for the broker", "outcome"),
-            letters_waiting: registry
-                .gauge("letters_waiting", "Profiles and revocations that the broker does not have yet"),
+            registrations: registry.counter_by(
+                "registrations",
+                "Tries to make an account",
+                Label::of("outcome", &["created", "taken", "invalid"]),
+            ),
+            logins: registry.counter_by(
+                "logins",
+                "Tries to log in",
+                Label::of("outcome", &["ok", "wrong", "too_many_tries"]),
+            ),
+            renewals: registry.counter_by(
+                "renewals",
+                "Tries to renew a token",
+                Label::of("outcome", &["ok", "refused"]),
+            ),
+            ended: registry.counter_by(
+                "sessions_ended",
+                "Sessions ended before their time",
+                Label::of("why", &["logout", "replaced", "secret_reused"]),
+            ),
+            letters: registry.counter_by(
+                "letters",
+                "Profiles and revocations for the broker",
+                Label::of("outcome", &["sent", "put_off", "dropped"]),
+            ),
+            letters_waiting: registry.gauge_once_known(
+                "letters_waiting",
+                "Profiles and revocations that the broker does not have yet",
+            ),
             keys: registry.gauge("keys", "Signing keys whose tokens are accepted"),
             keys_published: registry.counter("keys_published", "Signing keys written to the broker"),
-            keys_made: registry.counter("keys_made", "Keys of people and rooms that were made"),
-            keys_failed: registry
-                .counter("keys_failed", "Keys that could not be stored, and rotations that failed"),
-            keys_erased: registry.counter("keys_erased", "Keys of people and rooms that were destroyed"),
+            holder_keys: KeySignals::new(registry),
+            hashing_refused: registry.counter(
+                "hashing_refused",
+                "Requests put off since too many passwords waited to be hashed, or waited too long",
+            ),
             hashing_waiting: registry
                 .gauge("hashing_waiting", "Requests that wait until a password can be hashed"),
             hashing_seconds: registry
                 .seconds("hashing_seconds", "Time to hash a password, its wait included"),
-            failures: registry.counter_by("failures", "Requests that failed, by whose fault it was", "fault"),
-            requests: registry.counter_by("requests", "HTTP requests", "status"),
+            failures: registry.counter_by(
+                "failures",
+                "Requests that failed, by whose fault it was",
+                Label::of("fault", &["caller", "us", "broker", "database"]),
+            ),
+            requests: registry.counter_by(
+                "requests",
+                "HTTP requests",
+                Label::of("status", &["2xx", "3xx", "4xx", "5xx"]),
+            ),
             request_seconds: registry.seconds("request_seconds", "Time to answer an HTTP request"),
         }
     }
@@ -71,6 +134,11 @@ impl Signals {
     /// How many requests wait for a password's hash: whoever hashes counts them.
     pub fn hashing_waiting(&self) -> Gauge {
         self.hashing_waiting.clone()
+    }
+
+    /// How many were put off by whoever hashes.
+    pub fn hashing_refused(&self) -> Counter {
+        self.hashing_refused.clone()
     }
 
     pub fn broker(&self, state: Result<(), String>) {
@@ -82,32 +150,48 @@ impl Signals {
 
     /// A person or a room got a key.
     pub fn key_made(&self) {
-        self.keys_made.inc();
+        self.holder_keys.made.inc();
     }
     /// A new room has to wait, since its key can't be stored.
     pub fn key_failed(&self, error: &Error) {
-        self.keys_failed.inc();
+        self.holder_keys.failed.inc();
         tracing::warn!(?error, "a room's key can't be stored");
     }
 
     /// A rotation has ended, by failure or because nothing is left to do.
     pub fn rotated(&self, ended: Result<(), Error>) {
         match ended {
-            Ok(()) => tracing::info!("every key is wrapped under the newest root key"),
+            Ok(()) => {
+                self.rotation_unfinished(false);
+                tracing::info!("every key is wrapped under the newest root key");
+            }
             Err(error) => {
-                self.keys_failed.inc();
+                self.holder_keys.failed.inc();
                 tracing::error!(%error, "not every key is wrapped under the newest root key yet");
             }
         }
     }
+    /// Whether there are keys under an older root key than the newest.
+    pub fn rotation_unfinished(&self, is_unfinished: bool) {
+        self.holder_keys.rotation_unfinished.set(u64::from(is_unfinished));
+    }
+    /// A rotation met a key that no root key opens.
+    pub fn key_not_unwrapped(&self, subject: &str, why: &str) {
+        self.holder_keys.unwrap_failed.inc();
+        tracing::error!(key = subject, why, "a key can't be unwrapped");
+    }
     /// A person's or a room's keys were destroyed.
     pub fn keys_erased(&self, holder: &Holder, keys: u64) {
-        self.keys_erased.inc_by(keys);
+        self.holder_keys.erased.inc_by(keys);
         if keys > 0 {
             tracing::info!(%holder, keys, "its keys are destroyed");
         }
     }
 
+    /// So many people and rooms are to be erased, and not all of them is gone yet.
+    pub fn erasures_unfinished(&self, count: usize) {
+        self.holder_keys.erasures_unfinished.set(count as u64);
+    }
     /// Everything of a person or a room is erased, and the rooms know.
     pub fn erased(&self, holder: &Holder) {
         tracing::info!(%holder, "everything of it is erased");
@@ -175,7 +259,7 @@ impl Signals {
         tracing::info!(letter = id, "a letter to the broker is of no more use");
     }
     pub fn letters_waiting(&self, count: usize) {
-        self.letters_waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.letters_waiting.set(count as u64);
     }
 
     pub fn key_published(&self, key_id: &str) {

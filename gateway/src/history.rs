@@ -15,6 +15,7 @@ pub use placed::page;
 use crate::{
     Error,
     room::{Room, shown::Shown},
+    signals::PageFrom,
     state::Gateway,
 };
 use keyring::sealed;
@@ -36,6 +37,7 @@ const WHOLE_PAUSE: Duration = Duration::from_millis(150);
 /// When neither worker nor log can be read.
 pub async fn newest(gateway: &Gateway, room: &RoomSlug, limit: usize) -> Result<(HistoryPage, u64), Error> {
     if let Some((rows, prev, head)) = gateway.rooms.get(room).and_then(|open| open.newest(limit)) {
+        gateway.signals.page(Some(PageFrom::Ring));
         return Ok((named::page(gateway, rows, prev).await, head));
     }
     let head = logged_head(gateway, room).await?;
@@ -66,25 +68,37 @@ async fn logged_head(gateway: &Gateway, room: &RoomSlug) -> Result<u64, Error> {
 pub async fn before(
     gateway: &Gateway,
     room: &RoomSlug,
-    mut before: u64,
+    before: u64,
     limit: usize,
 ) -> Result<HistoryPage, Error> {
     if before <= 1 {
         // Nothing can be there. Clients ask so to hear whether anybody answers.
         return Ok(HistoryPage { rows: Vec::new(), more: false, spot: None });
     }
+    let read = whole_before(gateway, room, before, limit).await;
+    gateway.signals.page(read.as_ref().ok().map(|(_, from)| *from));
+    let (Rows { rows, prev, .. }, _) = read?;
+    Ok(named::page(gateway, rows, prev).await)
+}
+
+async fn whole_before(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    mut before: u64,
+    limit: usize,
+) -> Result<(Rows, PageFrom), Error> {
     for attempt in 0..WHOLE_TRIES {
         let query = PageQuery { room: room.clone(), before, limit, at_least: 0 };
         let page = match projected(gateway, query).await {
             Some(page) => completed(gateway, room, page, (before, limit)).await?,
             None => None,
         };
-        let Rows { rows, prev, upto } = match page {
-            Some(page) => page,
-            None => log::page(gateway, room, before, limit).await?,
+        let (page, from) = match page {
+            Some(page) => (page, PageFrom::Worker),
+            None => (log::page(gateway, room, before, limit).await?, PageFrom::Log),
         };
-        if is_whole(gateway, room, (upto, before)).await? {
-            return Ok(named::page(gateway, rows, prev).await);
+        if is_whole(gateway, room, (page.upto, before)).await? {
+            return Ok((page, from));
         }
         if attempt == 0 {
             // What is stored from now on, in a room where people write all the time, is none of it.

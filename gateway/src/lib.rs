@@ -37,7 +37,13 @@ pub use config::Config;
 pub use error::Error;
 
 use broker::Broker;
-use service::{health::Health, http, metrics::Registry, operations, process::Doors};
+use service::{
+    health::Health,
+    http::{self, HttpLimits},
+    metrics::{Description, Registry},
+    operations,
+    process::Doors,
+};
 use signals::Signals;
 use state::Gateway;
 use std::{sync::Arc, time::Duration};
@@ -54,19 +60,15 @@ const SESSIONS_PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// When it can't start: [`Error::Start`] for what a person must mend, others for what may pass.
 pub async fn run(mut config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
-    let (health, registry) = (Health::new(), Registry::new("gateway"));
-    let signals = Signals::new(&health, &registry);
+    let Watched { health, registry, signals } = Watched::new();
+    signals.sockets_max(config.sockets.all);
     let public = doors.public.ok_or_else(|| Error::Start("a gateway needs a public address".into()))?;
     // Operators are answered until the last socket is gone.
     let finished = CancellationToken::new();
     let _stop = finished.clone().drop_guard();
     let operations = operations::router(health.clone(), registry.clone());
-    let answering = tokio::spawn(http::serve(
-        doors.operations,
-        operations,
-        http::HttpLimits::default(),
-        finished.clone(),
-    ));
+    let answering =
+        tokio::spawn(http::serve(doors.operations, operations, HttpLimits::default(), finished.clone()));
 
     let broker = Broker::connect(&config.broker, BROKER_PATIENCE).await.map_err(|error| match error {
         broker::Error::Setup(why) => Error::Start(why),
@@ -101,6 +103,30 @@ pub async fn run(mut config: Config, doors: Doors, shutdown: CancellationToken) 
     // The operations listener ends by itself.
     let _ = answering.await;
     Ok(())
+}
+
+/// What operators see of this service.
+struct Watched {
+    health: Health,
+    registry: Registry,
+    signals: Signals,
+}
+
+impl Watched {
+    fn new() -> Self {
+        let (health, registry) = (Health::new(), Registry::new("gateway"));
+        let signals = Signals::new(&health, &registry);
+        health.counted_in(&registry);
+        Self { health, registry, signals }
+    }
+}
+
+/// Everything that this service counts, for the reference.
+#[must_use]
+pub fn metrics() -> Vec<Description> {
+    let registry = Watched::new().registry;
+    let _ = HttpLimits::default().counted_in(&registry);
+    registry.descriptions()
 }
 
 /// Starts what a gateway follows for as long as it runs; the answer is cancelled when all that must be known is known.

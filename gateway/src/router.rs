@@ -9,7 +9,7 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
     response::Response,
@@ -109,7 +109,10 @@ async fn not_found(headers: HeaderMap, uri: Uri) -> Response {
 async fn observed(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let started = tokio::time::Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
-    gateway.signals.request(method.as_str(), &path, response.status().as_u16(), started.elapsed());
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let status = response.status().as_u16();
+    gateway.signals.request((method.as_str(), &path), route, status, started.elapsed());
     response
 }

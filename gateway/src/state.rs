@@ -44,7 +44,7 @@ impl Gateway {
         let installation = broker.installation().await.map_err(start_fault)?;
         let shards = installation.shards();
         let profiles = Profiles::start(&broker).await?;
-        let keyring = Arc::new(Keyring::start(&broker, &config.roots, signals.unopened.clone()).await?);
+        let keyring = Arc::new(Keyring::start(&broker, &config.roots, signals.alarms.clone()).await?);
         let sent = config.http.signals.sent.clone();
         Ok(Arc::new(Self {
             streams: Streams::start(&broker, shards).await?,

@@ -18,7 +18,7 @@ pub async fn measure(gateway: Arc<Gateway>, shutdown: CancellationToken) {
             _ = tick.tick() => {}
         }
         let (now, sent) = (Instant::now(), gateway.sent.get());
-        gateway.signals.sent_per_second.set(per_second(sent - before, now - since));
+        gateway.signals.sent_per_second(per_second(sent - before, now - since));
         (before, since) = (sent, now);
     }
 }

@@ -9,8 +9,8 @@ mod databases;
 pub mod edition;
 mod erasing;
 mod error;
-mod lag;
 mod layout;
+mod measuring;
 mod opened;
 mod paging;
 mod projecting;
@@ -35,7 +35,7 @@ use std::time::Duration;
 use broker::Broker;
 use service::health::Health;
 use service::http::{self, HttpLimits};
-use service::metrics::Registry;
+use service::metrics::{Description, Registry};
 use service::operations;
 use service::process::Doors;
 use tokio::sync::{Notify, watch};
@@ -44,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 
 use erasing::Erasing;
 use layout::Layout;
+use measuring::Measuring;
 use opened::Opened;
 use projection::Part;
 use queries::Answers;
@@ -58,8 +59,8 @@ use verify::Verifier;
 /// [`Error::Start`] for what a person must mend before it can start, [`Error::Parted`] when the log is not the one that the
 /// database has applied; then nothing was changed.
 pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
-    let (health, registry) = (Health::new(), Registry::new("history-worker"));
-    let signals = Arc::new(Signals::new(&health, &registry));
+    let Watched { health, registry, signals } = Watched::new();
+    let signals = Arc::new(signals);
     // Operators are answered until everything else has ended.
     let finished = CancellationToken::new();
     let _stop = finished.clone().drop_guard();
@@ -97,6 +98,28 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     ended
 }
 
+/// What operators see of this service.
+struct Watched {
+    health: Health,
+    registry: Registry,
+    signals: Signals,
+}
+
+impl Watched {
+    fn new() -> Self {
+        let (health, registry) = (Health::new(), Registry::new("history-worker"));
+        let signals = Signals::new(&health, &registry);
+        health.counted_in(&registry);
+        Self { health, registry, signals }
+    }
+}
+
+/// Everything that this service counts, for the reference.
+#[must_use]
+pub fn metrics() -> Vec<Description> {
+    Watched::new().registry.descriptions()
+}
+
 /// Times that an operator may set.
 #[derive(Clone, Copy)]
 struct Times {
@@ -121,7 +144,14 @@ fn apply_and_answer(
     } else {
         Box::pin(verify::rounds(verifier, seen.clone(), Arc::clone(signals), times.verify_every))
     };
-    let measuring = lag::watch(part.shard, broker.clone(), seen.clone(), Arc::clone(signals));
+    signals.follows(part.shard);
+    let measuring = Measuring {
+        part,
+        broker: broker.clone(),
+        store: store.clone(),
+        progress: seen.clone(),
+        signals: Arc::clone(signals),
+    };
     let (to_erase, to_replay) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let answers = Answers {
         part,
@@ -144,7 +174,7 @@ fn apply_and_answer(
     let (broker, store, signals) = (broker.clone(), store.clone(), Arc::clone(signals));
     tasks.spawn(serve_when_read(answers, read.clone(), stopping.clone()));
     tasks.spawn(Shard { part, broker, store, signals, progress, to_erase, to_replay }.run(stopping.clone()));
-    for other in [Box::pin(measuring) as Beside, Box::pin(erasing.run()), verifying] {
+    for other in [Box::pin(measuring.run()) as Beside, Box::pin(erasing.run()), verifying] {
         beside(other, stopping, tasks);
     }
     seen

@@ -157,6 +157,19 @@ impl SentKey {
 }
 
 impl Reason {
+    /// All words of [`Reason::code`].
+    pub const CODES: [&str; 9] = [
+        "too_large",
+        "not_an_event",
+        "version",
+        "kind",
+        "fields",
+        "subject",
+        "no_room",
+        "room_exists",
+        "other_shard",
+    ];
+
     /// A word for metrics and for the database.
     pub const fn code(self) -> &'static str {
         match self {

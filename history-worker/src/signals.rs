@@ -1,24 +1,24 @@
 //! What an operator sees: one method per thing that happens, which writes the log line, moves the counter and sets the health,
 //! so that they can't disagree. No text of a message is in any of it.
 
+mod state;
+
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker::Lag;
-use protocol::query::{Difference, LastSnapshot, LastVerify, Replaying, RoomLeft, SetAside};
+use protocol::RoomSlug;
+use protocol::query::{Difference, LastSnapshot, LastVerify, Replaying, RoomLeft};
 use protocol::subject::Shard;
-use protocol::{RoomSlug, Timestamp};
 use service::health::{DependencyHandle, Health, Need};
-use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
+use service::metrics::{Counter, CounterBy, Histogram, Label, Registry};
 
 use crate::Error;
 use crate::checkpoint::Checkpoint;
-use crate::projection::Batch;
-use crate::store::Asides;
-
-/// From this lag on, in seconds, `/readyz` warns.
-const LAG_WARNING_S: u64 = 60;
+use crate::projection::{Batch, Ignored, Reason};
+use crate::store::{Asides, Waiting};
+use state::{ShardView, StateSignals};
 
 pub struct Signals {
     broker: ByShard,
@@ -36,24 +36,8 @@ pub struct Signals {
     batch_seconds: Histogram,
     queries: CounterBy,
     query_seconds: Histogram,
-    lag_events: Gauge,
-    lag_seconds: Gauge,
-    verified_at: Gauge,
-    snapshot_at: Gauge,
-    oldest_aside_at: Gauge,
-    different: Gauge,
-}
-
-#[derive(Debug, Default, Clone)]
-struct ShardView {
-    asides: Asides,
-    lag: Lag,
-    verified: Option<LastVerify>,
-    snapshot: Option<LastSnapshot>,
-    missing: Option<String>,
-    not_erased: Option<String>,
-    stopped: Option<String>,
-    makes_layout: Option<String>,
+    expiries_failed: Counter,
+    state: StateSignals,
 }
 
 /// How a query ended.
@@ -79,41 +63,45 @@ impl Signals {
             shards: Mutex::default(),
             events: registry.counter("applied_events", "Events written to the history"),
             duplicates: registry.counter("duplicate_events", "Copies of stored events, passed over"),
-            asides: registry.counter_by("set_aside", "Entries of the log that can't be applied", "reason"),
-            ignored: registry.counter_by("ignored_changes", "Changes that change nothing", "reason"),
+            asides: registry.counter_by(
+                "set_aside",
+                "Entries of the log that could not be applied",
+                Label::of("reason", &Reason::CODES),
+            ),
+            ignored: registry.counter_by(
+                "ignored_changes",
+                "Changes that change nothing",
+                Label::of("reason", &Ignored::CODES),
+            ),
             erased: registry
                 .counter("erased_entries", "Texts of deleted messages that this worker took out of the log"),
-            replayed: registry
-                .counter("replayed_entries", "Entries of the log read again to make rooms of the history anew"),
+            replayed: registry.counter(
+                "replayed_entries",
+                "Entries of the log read again to make rooms of the history anew",
+            ),
             batch_entries: registry.histogram(
                 "batch_entries",
                 "Entries of the log written in one transaction",
                 &entries,
             ),
             batch_seconds: registry.seconds("batch_seconds", "Time to project and write a batch"),
-            queries: registry.counter_by("queries", "Questions about the history", "outcome"),
+            queries: registry.counter_by(
+                "queries",
+                "Questions about the history",
+                Label::of("outcome", &["answered", "behind", "refused", "busy", "failed"]),
+            ),
             query_seconds: registry.seconds("query_seconds", "Time to answer a question, waiting included"),
-            lag_events: registry
-                .gauge("lag_events", "Entries of the log that are not applied, all shards together"),
-            lag_seconds: registry
-                .gauge("lag_seconds", "Age of the oldest event that is not applied, of the worst shard"),
-            verified_at: registry.gauge(
-                "verified_timestamp_seconds",
-                "When a shard was last compared with its log in full, of the one where that is longest ago; 0: not yet",
+            expiries_failed: registry.counter(
+                "expiries_failed",
+                "Times that a room could not be told what is too old in it, which is then still there",
             ),
-            snapshot_at: registry.gauge(
-                "snapshot_timestamp_seconds",
-                "When the last snapshot was taken, of the shard where that is longest ago; 0: never",
-            ),
-            oldest_aside_at: registry.gauge(
-                "set_aside_oldest_timestamp_seconds",
-                "When the oldest entry that can't be applied was stored; 0: there is none",
-            ),
-            different: registry.gauge(
-                "verify_different",
-                "Places in which the history was not what the log says, when each shard was last compared",
-            ),
+            state: StateSignals::new(registry),
         }
+    }
+
+    /// A shard is followed from now on; nothing of it is known yet.
+    pub fn follows(&self, shard: Shard) {
+        self.shards().insert(shard, ShardView::default());
     }
 
     /// The shard reads the log and writes the database.
@@ -170,10 +158,11 @@ impl Signals {
     /// The log begins at this sequence. Entries between it and what was applied are not there any more: they were erased at
     /// the log's beginning, or an age limit was faster than this worker.
     pub fn log_begins(&self, shard: Shard, applied: u64, first_seq: u64) {
-        let missing = first_seq > applied.saturating_add(1);
+        let missing = first_seq.saturating_sub(applied.saturating_add(1));
         let words =
             || format!("shard {}: the log has nothing from {} to {}", shard.0, applied + 1, first_seq - 1);
-        self.view(shard, |view| view.missing = missing.then(words));
+        self.state.log_missing.set(shard.0, missing);
+        self.view(shard, |view| view.missing = (missing > 0).then(words));
     }
 
     /// A batch has been written, in this time.
@@ -206,6 +195,7 @@ impl Signals {
 
     /// What is too old in a room could not be told to it: that is tried again.
     pub fn not_expired(&self, shard: Shard, room: &RoomSlug, why: &str) {
+        self.expiries_failed.inc();
         tracing::warn!(shard = shard.0, %room, why, "what is too old is still there");
     }
 
@@ -244,7 +234,9 @@ impl Signals {
 
     /// How far a shard is behind.
     pub fn lags(&self, shard: Shard, lag: Lag) {
-        self.view(shard, |view| view.lag = lag);
+        self.state.shard_lag_events.set(shard.0, lag.entries);
+        self.state.shard_lag_seconds.set(shard.0, lag.seconds);
+        self.view(shard, |view| view.lag = Some(lag));
     }
 
     /// The history is not what the log says.
@@ -266,8 +258,7 @@ impl Signals {
 
     /// How the shard last compared with its log, since this process began.
     pub fn last_verify(&self, shard: Shard) -> Option<LastVerify> {
-        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        shards.get(&shard).and_then(|view| view.verified)
+        self.shards().get(&shard).and_then(|view| view.verified)
     }
 
     /// A snapshot of the shard was given to its end.
@@ -278,29 +269,33 @@ impl Signals {
 
     /// When the shard's last snapshot was taken, by whichever worker.
     pub fn last_snapshot(&self, shard: Shard, last: Option<LastSnapshot>) {
-        self.view(shard, |view| view.snapshot = last);
+        self.view(shard, |view| view.snapshot = Some(last));
     }
 
     /// What of the shard's log is set aside now.
     pub fn asides(&self, shard: Shard, asides: Asides) {
-        self.view(shard, |view| view.asides = asides);
+        self.state.set_aside_now.set(shard.0, asides.count);
+        self.view(shard, |view| view.asides = Some(asides));
+    }
+
+    /// What of the shard must go and is still there.
+    pub fn waiting(&self, shard: Shard, waiting: Waiting) {
+        self.state.erasures_waiting.set(shard.0, waiting.erasures);
+        self.state.expiries_waiting.set(shard.0, waiting.expiries);
+    }
+
+    fn shards(&self) -> MutexGuard<'_, BTreeMap<Shard, ShardView>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn view(&self, shard: Shard, change: impl FnOnce(&mut ShardView)) {
-        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shards = self.shards();
         change(shards.entry(shard).or_default());
-        let lag_events = shards.values().map(|view| view.lag.entries).sum::<u64>();
-        let lag_seconds = shards.values().map(|view| view.lag.seconds).max().unwrap_or(0);
-        self.lag_events.set(i64::try_from(lag_events).unwrap_or(i64::MAX));
-        self.lag_seconds.set(i64::try_from(lag_seconds).unwrap_or(i64::MAX));
-        let verified = || shards.values().map(|view| view.verified);
-        self.verified_at.set(first_second(verified().map(|last| last.map(|last| last.at))));
-        let snapshots = shards.values().map(|view| view.snapshot);
-        self.snapshot_at.set(first_second(snapshots.map(|last| last.map(|last| last.at))));
-        let oldest = shards.values().filter_map(|view| view.asides.oldest.as_ref());
-        self.oldest_aside_at.set(first_second(oldest.map(|aside| Some(aside.at))));
-        let different = verified().flatten().map(|last| last.different).sum::<u64>();
-        self.different.set(i64::try_from(different).unwrap_or(i64::MAX));
+        self.state.count(&shards);
+        self.tell_health(&shards);
+    }
+
+    fn tell_health(&self, shards: &BTreeMap<Shard, ShardView>) {
         let failed = |view: &ShardView| view.stopped.clone().or_else(|| view.makes_layout.clone());
         let failed: Vec<_> = shards.values().filter_map(failed).collect();
         let warnings: Vec<_> = shards.iter().flat_map(|(shard, view)| view.warnings(*shard)).collect();
@@ -311,41 +306,6 @@ impl Signals {
         } else {
             self.history.ok();
         }
-    }
-}
-
-/// The first of these times in seconds since 1970; 0 when there is none, or one of them never came.
-fn first_second(times: impl Iterator<Item = Option<Timestamp>>) -> i64 {
-    times.map(|at| at.map_or(0, |at| at.as_millis() / 1_000)).min().unwrap_or(0)
-}
-
-impl ShardView {
-    fn warnings(&self, shard: Shard) -> Vec<String> {
-        let mut warnings: Vec<_> = self.missing.clone().into_iter().collect();
-        if let Some(why) = &self.not_erased {
-            warnings
-                .push(format!("shard {}: texts of deleted messages are still in the log: {why}", shard.0));
-        }
-        if let Asides { count, last: Some(SetAside { seq, reason, .. }), .. } = &self.asides {
-            let events = if *count == 1 { "event" } else { "events" };
-            warnings.push(format!(
-                "shard {}: {count} {events} set aside, the last one: seq {seq}: {reason}",
-                shard.0
-            ));
-        }
-        if let Some(last) = self.verified.filter(|last| last.different > 0) {
-            warnings.push(format!(
-                "shard {}: the history differed from the log in {} places at {}",
-                shard.0, last.different, last.at
-            ));
-        }
-        if self.lag.seconds >= LAG_WARNING_S {
-            warnings.push(format!(
-                "shard {}: {} entries behind the log, the oldest of {} s ago",
-                shard.0, self.lag.entries, self.lag.seconds
-            ));
-        }
-        warnings
     }
 }
 
@@ -376,6 +336,7 @@ impl ByShard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::query::SetAside;
     use protocol::{StreamIdentity, Timestamp};
 
     #[test]
@@ -394,6 +355,40 @@ mod tests {
         assert!(health.json().contains(sentence), "{}", health.json());
         signals.asides(Shard(0), Asides::default());
         assert!(!health.json().contains("warning"), "{}", health.json());
+    }
+
+    #[test]
+    fn what_is_not_known_of_every_shard_is_not_counted_of_all() {
+        let registry = Registry::new("history-worker");
+        let signals = Signals::new(&Health::new(), &registry);
+        signals.follows(Shard(0));
+        signals.follows(Shard(1));
+        let says = |line: &str| registry.text().lines().any(|found| found == line);
+        let is_there = |name: &str| registry.text().contains(&format!("backchat_history_worker_{name}"));
+        assert!(
+            !is_there("lag_seconds") && !is_there("shard_lag_seconds") && !is_there("snapshot_timestamp")
+        );
+        signals.lags(Shard(1), Lag { entries: 3, seconds: 2 });
+        assert!(says("backchat_history_worker_shard_lag_events{shard=\"1\"} 3"));
+        assert!(!is_there("lag_events"), "of shard 0 it is not known");
+        signals.lags(Shard(0), Lag { entries: 4, seconds: 9 });
+        assert!(
+            says("backchat_history_worker_lag_events 7") && says("backchat_history_worker_lag_seconds 9")
+        );
+        signals.last_snapshot(Shard(0), Some(LastSnapshot { at: Timestamp::from_millis(5_000), applied: 1 }));
+        assert!(!is_there("snapshot_timestamp"));
+        signals.last_snapshot(Shard(1), Some(LastSnapshot { at: Timestamp::from_millis(4_000), applied: 1 }));
+        assert!(says("backchat_history_worker_snapshot_timestamp_seconds 4"));
+    }
+
+    #[test]
+    fn what_the_log_lost_is_counted() {
+        let registry = Registry::new("history-worker");
+        let signals = Signals::new(&Health::new(), &registry);
+        signals.log_begins(Shard(0), 7, 8);
+        assert!(registry.text().contains("log_missing_events{shard=\"0\"} 0"));
+        signals.log_begins(Shard(0), 7, 12);
+        assert!(registry.text().contains("log_missing_events{shard=\"0\"} 4"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use address::{BadAddress, DatabaseAddress};
 pub use answer::{Rising, message};
 pub use error::StoreError;
 pub use expiry_rows::Expiring;
-pub use read::Asides;
+pub use read::{Asides, Waiting};
 pub use replay_rows::Stale;
 
 use connection::Connection;

@@ -1,7 +1,7 @@
 //! The keys of rooms and people: fetched from the broker when first needed, unwrapped here with a root key, kept while they are
 //! used, and forgotten the moment they are destroyed. So a gateway opens and seals with the auth service down.
 
-use crate::{Error, cache::Generations};
+use crate::{Error, alarms::Alarms, cache::Generations};
 use broker::{Broker, Record};
 use futures_util::future::try_join_all;
 use protocol::{
@@ -10,7 +10,6 @@ use protocol::{
     subject,
 };
 use sealing::{BodyKey, Key, NotUnwrapped, RootSource, Roots};
-use service::metrics::Counter;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -55,8 +54,7 @@ pub struct Keyring {
     source: RootSource,
     roots: RwLock<Arc<Roots>>,
     known: Mutex<Known>,
-    /// Texts that could not be opened: each is an alarm.
-    unopened: Counter,
+    alarms: Alarms,
 }
 
 struct Known {
@@ -70,7 +68,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Error::Start`] when these are not the root keys of this installation.
-    pub async fn start(broker: &Broker, source: &RootSource, unopened: Counter) -> Result<Self, Error> {
+    pub async fn start(broker: &Broker, source: &RootSource, alarms: Alarms) -> Result<Self, Error> {
         let roots = Roots::read(source).map_err(|fault| Error::Start(fault.to_string()))?;
         broker.stream(subject::KEYS_STREAM).await?;
         let deadline = tokio::time::Instant::now() + CANARY_PATIENCE;
@@ -96,7 +94,7 @@ impl Keyring {
             source: source.clone(),
             roots: RwLock::new(Arc::new(roots)),
             known: Mutex::new(known),
-            unopened,
+            alarms,
         })
     }
 
@@ -209,6 +207,7 @@ impl Keyring {
                 Ok(Found::Key(key))
             }
             Err(error) => {
+                self.alarms.unwrap_failed.inc();
                 tracing::error!(key = subject, %error, "a key can't be unwrapped");
                 Ok(Found::Missing)
             }
@@ -217,7 +216,7 @@ impl Keyring {
 
     /// A text could not be opened, though nobody erased it.
     pub fn alarm(&self, room: &RoomSlug, event: MessageId, why: &'static str) {
-        self.unopened.inc();
+        self.alarms.unopened.inc();
         tracing::error!(%room, %event, why, "a text could not be opened");
     }
 

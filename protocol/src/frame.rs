@@ -389,6 +389,26 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All words of [`Refusal::code`].
+    pub const CODES: [&str; 16] = [
+        "empty",
+        "too_long",
+        "control_character",
+        "id_reused",
+        "no_such_message",
+        "not_allowed",
+        "too_many_edits",
+        "too_fast",
+        "not_json",
+        "binary",
+        "unknown_type",
+        "bad_field",
+        "not_confirmed",
+        "storage_full",
+        "unavailable",
+        "busy",
+    ];
+
     pub const fn code(self) -> &'static str {
         match self {
             Self::Empty => "empty",

@@ -34,7 +34,7 @@ impl Timestamp {
     }
 
     /// The machine's wall clock. The one place that reads it: the time of an event is the broker's,
-    /// and only expiries of tokens and sessions ask for "now".
+    /// and only expiries of tokens and sessions and what operators are shown ask for "now".
     #[expect(clippy::disallowed_methods, reason = "the one home of the wall clock")]
     pub fn now() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -30,7 +30,7 @@ use keyring::Keyring;
 use protocol::subject;
 use service::health::Health;
 use service::http::{self, HttpLimits};
-use service::metrics::Registry;
+use service::metrics::{Description, Registry};
 use service::operations;
 use service::process::Doors;
 use tokio::task::JoinSet;
@@ -48,8 +48,8 @@ use signals::Signals;
 /// # Errors
 /// [`Error::Start`] for what a person must mend before it can start.
 pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
-    let (health, registry) = (Health::new(), Registry::new("search-worker"));
-    let signals = Arc::new(Signals::new(&health, &registry));
+    let Watched { health, registry, signals } = Watched::new();
+    let signals = Arc::new(signals);
     // Operators are answered until everything else has ended.
     let finished = CancellationToken::new();
     let _stop = finished.clone().drop_guard();
@@ -67,12 +67,34 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     ended
 }
 
+/// What operators see of this service.
+struct Watched {
+    health: Health,
+    registry: Registry,
+    signals: Signals,
+}
+
+impl Watched {
+    fn new() -> Self {
+        let (health, registry) = (Health::new(), Registry::new("search-worker"));
+        let signals = Signals::new(&health, &registry);
+        health.counted_in(&registry);
+        Self { health, registry, signals }
+    }
+}
+
+/// Everything that this service counts, for the reference.
+#[must_use]
+pub fn metrics() -> Vec<Description> {
+    Watched::new().registry.descriptions()
+}
+
 async fn start(config: Config, signals: Arc<Signals>) -> Result<Keeper, Error> {
     let folder = Folder::take(&config.index).await.map_err(Error::Start)?;
     let broker = Broker::connect(&config.broker, config.start_patience).await?;
     let installation = broker.installation().await?;
     broker.stream(subject::PROFILES_STREAM).await?;
-    let keyring = Arc::new(Keyring::start(&broker, &config.roots, signals.unopened.clone()).await?);
+    let keyring = Arc::new(Keyring::start(&broker, &config.roots, signals.alarms.clone()).await?);
     let (names, shards) = (Arc::new(Names::default()), installation.shards());
     let ground = Ground { broker, keyring, names, signals, shards };
     let (roots, cache_bytes, shelf) = (config.roots, config.cache_bytes, Arc::new(Shelf::default()));

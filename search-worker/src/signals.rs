@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use protocol::subject::Shard;
 use service::health::{DependencyHandle, Health, Need};
-use service::metrics::{Counter, CounterBy, Gauge, Histogram, Registry};
+use service::metrics::{Counter, CounterBy, Gauge, GaugeOnceKnown, Histogram, Label, Registry};
 
 use broker::Lag;
+use keyring::Alarms;
 
 /// From this lag on, in seconds, `/readyz` warns.
 const LAG_WARNING_S: u64 = 60;
@@ -19,15 +20,15 @@ pub struct Signals {
     index: DependencyHandle,
     troubles: Mutex<BTreeMap<Shard, String>>,
     lags: Mutex<BTreeMap<Shard, Lag>>,
-    pub unopened: Counter,
+    pub alarms: Alarms,
     entries: Counter,
     unreadable: Counter,
     commit_seconds: Histogram,
     thrown_away: Counter,
     documents: Gauge,
-    lag_entries: Gauge,
-    lag_seconds: Gauge,
-    rebuilding: Gauge,
+    lag_entries: GaugeOnceKnown,
+    lag_seconds: GaugeOnceKnown,
+    rebuilding: GaugeOnceKnown,
     searches: CounterBy,
     search_seconds: Histogram,
 }
@@ -50,22 +51,29 @@ impl Signals {
             index: health.dependency("index", Need::Required),
             troubles: Mutex::default(),
             lags: Mutex::default(),
-            unopened: registry.counter(
-                "unopened",
-                "Texts that could not be opened: altered, moved, or without their keys. Each is an alarm",
-            ),
+            alarms: Alarms::new(registry),
             entries: registry.counter("entries", "Entries of the log that were read"),
             unreadable: registry.counter("unreadable", "Entries of the log that this program can't read"),
             commit_seconds: registry.seconds("commit_seconds", "Time to make what was read findable"),
             thrown_away: registry.counter("thrown_away", "Indexes that could not be used and were made anew"),
             documents: registry.gauge("documents", "Messages in the index"),
-            lag_entries: registry
-                .gauge("lag_entries", "Entries of the log that are not in the index, all shards together"),
-            lag_seconds: registry
-                .gauge("lag_seconds", "Age of the oldest event that is not in the index, of the worst shard"),
-            rebuilding: registry
-                .gauge("rebuilding", "1 while an index is made from the beginning of the log"),
-            searches: registry.counter_by("searches", "Questions that were asked", "outcome"),
+            lag_entries: registry.gauge_once_known(
+                "lag_entries",
+                "Entries of the log that are not in the index, all shards together; no series until it is known",
+            ),
+            lag_seconds: registry.gauge_once_known(
+                "lag_seconds",
+                "Age of the oldest event that is not in the index, of the worst shard; no series until it is known",
+            ),
+            rebuilding: registry.gauge_once_known(
+                "rebuilding",
+                "1 while an index is made from the beginning of the log, else 0",
+            ),
+            searches: registry.counter_by(
+                "searches",
+                "Questions that were asked",
+                Label::of("outcome", &["answered", "refused", "busy", "failed"]),
+            ),
             search_seconds: registry.seconds("search_seconds", "Time to answer a search"),
         }
     }
@@ -134,9 +142,9 @@ impl Signals {
         lags.insert(shard, lag);
         let entries = lags.values().map(|lag| lag.entries).sum::<u64>();
         let seconds = lags.values().map(|lag| lag.seconds).max().unwrap_or(0);
-        self.lag_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
-        self.lag_seconds.set(i64::try_from(seconds).unwrap_or(i64::MAX));
-        self.rebuilding.set(i64::from(is_rebuilding));
+        self.lag_entries.set(entries);
+        self.lag_seconds.set(seconds);
+        self.rebuilding.set(u64::from(is_rebuilding));
         if is_rebuilding {
             self.index.warning(format!("made from the log: {entries} entries are left"));
         } else if seconds >= LAG_WARNING_S {

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+use crate::metrics::{Gauge, GaugeBy, Label, Registry};
+
 /// Whether the process can serve without the dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -24,6 +26,14 @@ pub struct Health(Arc<Mutex<State>>);
 struct State {
     draining: bool,
     dependencies: BTreeMap<&'static str, Dependency>,
+    signals: Option<HealthSignals>,
+}
+
+/// The same health as metrics.
+#[derive(Debug)]
+struct HealthSignals {
+    ready: Gauge,
+    dependency_up: GaugeBy,
 }
 
 #[derive(Debug)]
@@ -70,6 +80,21 @@ impl Health {
         DependencyHandle { health: self.clone(), name }
     }
 
+    /// The same health, counting in `registry`, with all dependencies that were named.
+    pub fn counted_in(&self, registry: &Registry) {
+        let mut state = self.lock();
+        let names: Vec<_> = state.dependencies.keys().copied().collect();
+        state.signals = Some(HealthSignals {
+            ready: registry.gauge("ready", "1 when /readyz says that it is ready, else 0"),
+            dependency_up: registry.gauge_by(
+                "dependency_up",
+                "1 while what this process depends on works, else 0; /readyz says why",
+                Label::of("dependency", &names),
+            ),
+        });
+        state.count();
+    }
+
     /// Whether every required dependency works and the process is not on its way out.
     #[must_use]
     pub fn ready(&self) -> bool {
@@ -78,7 +103,9 @@ impl Health {
 
     /// Takes readiness away for good: the process is about to stop.
     pub fn drain(&self) {
-        self.lock().draining = true;
+        let mut state = self.lock();
+        state.draining = true;
+        state.count();
     }
 
     /// The answer of `/readyz`: each dependency, ok or why not.
@@ -100,11 +127,23 @@ impl State {
     fn ready(&self) -> bool {
         !self.draining && self.dependencies.values().all(Dependency::allows_serving)
     }
+
+    fn count(&self) {
+        let Some(signals) = &self.signals else { return };
+        signals.ready.set(i64::from(self.ready()));
+        for (name, dependency) in &self.dependencies {
+            signals.dependency_up.set(name, u64::from(dependency.works()));
+        }
+    }
 }
 
 impl Dependency {
     fn allows_serving(&self) -> bool {
-        self.need == Useful || !matches!(self.status, Status::Failed(_))
+        self.need == Useful || self.works()
+    }
+
+    fn works(&self) -> bool {
+        !matches!(self.status, Status::Failed(_))
     }
 
     fn entry(&self) -> Entry {
@@ -152,6 +191,7 @@ impl DependencyHandle {
             Status::Failed(why) => tracing::warn!(dependency = self.name, why, "dependency failed"),
         }
         dependency.status = status;
+        state.count();
     }
 }
 
@@ -186,6 +226,29 @@ mod tests {
         health.dependency("shard 0", Required).warning("1 event is set aside");
         assert!(health.ready());
         assert!(health.json().contains(r#""status":"warning","required":true,"why":"1 event is set aside""#));
+    }
+
+    #[test]
+    fn health_is_counted() {
+        let (health, registry) = (Health::new(), Registry::new("gateway"));
+        let broker = health.dependency("broker", Required);
+        health.dependency("history", Useful).warning("it lags");
+        health.counted_in(&registry);
+        let says = |ready: u8, broker: u8| {
+            let ready = format!("backchat_gateway_ready {ready}\n");
+            let broker = format!("backchat_gateway_dependency_up{{dependency=\"broker\"}} {broker}\n");
+            let text = registry.text();
+            text.contains(&ready) && text.contains(&broker)
+        };
+        assert!(says(0, 0), "{}", registry.text());
+        assert!(
+            registry.text().contains("dependency_up{dependency=\"history\"} 1"),
+            "a warning is no failure"
+        );
+        broker.ok();
+        assert!(says(1, 1), "{}", registry.text());
+        health.drain();
+        assert!(says(0, 1), "{}", registry.text());
     }
 
     #[test]

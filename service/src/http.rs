@@ -23,7 +23,7 @@ use tower::ServiceExt;
 use crate::bucket::Rate;
 use crate::config::Source;
 use crate::connection::{Connection, Full, Place, Places};
-use crate::metrics::{Counter, CounterBy, Gauge, Registry};
+use crate::metrics::{Counter, CounterBy, Gauge, Label, Registry};
 
 /// The peer's address, as an extension of each request. Behind a proxy it is the proxy's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl HttpSignals {
             refused: registry.counter_by(
                 "http_refused",
                 "Connections closed at once for want of a place",
-                "limit",
+                Label::of("limit", &["connections", "connections_per_address"]),
             ),
         }
     }

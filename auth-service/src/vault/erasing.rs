@@ -128,7 +128,10 @@ impl Vault {
     /// Finishes every erasure that is begun. With `all` those too that were finished before: an older log or database may have been
     /// brought back since, from a backup.
     pub(super) async fn finish_erasures(&self, all: bool) -> Result<(), Error> {
-        for (holder, (seq, erasure)) in self.erasures().await? {
+        let erasures = self.erasures().await?;
+        let mut unfinished = erasures.values().filter(|(_, erasure)| !erasure.done).count();
+        self.signals.erasures_unfinished(unfinished);
+        for (holder, (seq, erasure)) in erasures {
             if erasure.done && !all {
                 continue;
             }
@@ -137,6 +140,8 @@ impl Vault {
             if !erasure.done {
                 self.note_done(&holder, (seq, erasure)).await?;
                 self.signals.erased(&holder);
+                unfinished -= 1;
+                self.signals.erasures_unfinished(unfinished);
             }
         }
         Ok(())

@@ -73,7 +73,10 @@ impl Vault {
             return Ok(());
         }
         let opened = roots.unwrap(&record.subject, &key);
-        let opened = opened.map_err(|why| Error::Start(format!("{}: {why}", record.subject)))?;
+        let opened = opened.map_err(|why| {
+            self.signals.key_not_unwrapped(&record.subject, &why.to_string());
+            Error::Start(format!("{}: {why}", record.subject))
+        })?;
         let key = roots.wrap(&record.subject, &opened)?;
         let payload = KeyState::Wrapped { key }.encode();
         let put =
@@ -165,10 +168,12 @@ impl Vault {
         self.finish_erasures(all).await?;
         let canary = self.broker.last(subject::KEYS_STREAM, subject::CANARY).await.map_err(Error::Broker)?;
         let canary = canary.and_then(|record| KeyState::decode(&record.payload));
-        if let Some(KeyState::Wrapped { key }) = canary
-            && key.root() != self.roots().newest().version()
-        {
-            self.begin_rotation();
+        if let Some(KeyState::Wrapped { key }) = canary {
+            let is_unfinished = key.root() != self.roots().newest().version();
+            self.signals.rotation_unfinished(is_unfinished);
+            if is_unfinished {
+                self.begin_rotation();
+            }
         }
         Ok(())
     }

@@ -59,6 +59,18 @@ enum Outcome {
     Found(Results),
 }
 
+impl Outcome {
+    /// How counters name it.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Fault(StatusCode::TOO_MANY_REQUESTS, _) => "too_fast",
+            Self::Fault(..) => "refused",
+            Self::Unavailable => "unavailable",
+            Self::Found(_) => "found",
+        }
+    }
+}
+
 pub async fn get(
     State(gateway): State<Arc<Gateway>>,
     visitor: Visitor,
@@ -69,7 +81,9 @@ pub async fn get(
     if asked.q.trim().is_empty() && is_for_a_person {
         return page(&visitor, &asked, (StatusCode::OK, SearchOutcome::Nothing));
     }
-    match outcome(&gateway, &visitor, &asked).await {
+    let outcome = outcome(&gateway, &visitor, &asked).await;
+    gateway.signals.searched(outcome.as_ref().map_or("failed", Outcome::name));
+    match outcome {
         Ok(outcome) if is_for_a_person => page(&visitor, &asked, for_a_person(&asked, outcome)),
         Ok(outcome) => for_a_program(outcome),
         Err(error) if is_for_a_person => answer::failed(visitor.layout(), &error),

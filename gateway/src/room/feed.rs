@@ -93,7 +93,10 @@ impl Feed {
                         break;
                     }
                     let head = *known_head.borrow_and_update();
-                    Box::pin(self.read_up_to(head)).await;
+                    if self.with_ring(|ring| ring.seen()).is_some_and(|seen| seen < head) {
+                        self.gateway.signals.head_behind();
+                        Box::pin(self.read_up_to(head)).await;
+                    }
                 }
             }
         }
@@ -121,6 +124,9 @@ impl Feed {
             let given = Box::pin(room.members.give(&piece)).await;
             self.gateway.signals.delivered(given.members * piece.events.len());
             self.gateway.sent.inc_by(given.bytes as u64);
+            if let Some(oldest) = piece.events.first().filter(|_| given.members > 0) {
+                self.gateway.signals.seen(oldest.at);
+            }
             let somebody_left = |shown: &Arc<Shown>| matches!(shown.what, Entry::Event(Event::Left { .. }));
             if piece.events.iter().any(somebody_left) {
                 room.members.ring();

@@ -55,6 +55,7 @@ async fn check(gateway: &Gateway, doubts: &mut Doubts, compared: &mut Compared) 
         rooms.entry(room.shard).or_default().push((room, seen));
     }
     doubts.retain(|slug, _| gateway.rooms.get(slug).is_some());
+    let mut checked_all = true;
     for (shard, rooms) in rooms {
         let look = gateway.broker.stream(&shard.stream()).await.ok().map(|stream| Look { stream, opened });
         if look.is_some() && compared.get(&shard) == look.as_ref() {
@@ -65,11 +66,18 @@ async fn check(gateway: &Gateway, doubts: &mut Doubts, compared: &mut Compared) 
         match gateway.broker.last_many_upto(&shard.stream(), &subjects).await {
             Ok((heads, upto)) => {
                 compare(gateway, &rooms, &heads, doubts).await;
-                let whole = look.filter(|look| upto >= look.stream.last_seq && doubts.is_empty());
-                compared.extend(whole.map(|look| (shard, look)));
+                let whole = look.filter(|look| upto >= look.stream.last_seq);
+                checked_all &= whole.is_some();
+                compared.extend(whole.filter(|_| doubts.is_empty()).map(|look| (shard, look)));
             }
-            Err(error) => tracing::debug!(%error, "the heads of rooms can't be looked up"),
+            Err(error) => {
+                tracing::debug!(%error, "the heads of rooms can't be looked up");
+                checked_all = false;
+            }
         }
+    }
+    if checked_all {
+        gateway.signals.heads_checked();
     }
 }
 

@@ -28,6 +28,7 @@ use protocol::{
 };
 use service::{http::PeerAddr, proxies::origin_of};
 use std::{net::IpAddr, sync::Arc};
+use tokio::time::Instant;
 
 #[derive(serde::Deserialize)]
 pub struct After {
@@ -124,7 +125,7 @@ fn admit(
     peer: IpAddr,
     (headers, upgrade): (&HeaderMap, Upgrade),
 ) -> Result<Response, Refusal> {
-    let config = &gateway.config;
+    let (config, asked_at) = (&gateway.config, Instant::now());
     origin::check(headers, &config.public_origins).map_err(|why| Refusal {
         status: StatusCode::FORBIDDEN,
         code: "foreign_origin",
@@ -141,7 +142,7 @@ fn admit(
     let place = gateway.crowd.enter(comer, config.sockets.per_user, config.sockets.per_address)?;
     let asks_for_json = upgrade.asks_for(JSON_SUBPROTOCOL);
     let format = if asks_for_json { Format::Json } else { Format::Html(identity::language(headers)) };
-    let guest = Guest { wanted, claims, above: place.above, format };
+    let guest = Guest { wanted, asked_at, claims, above: place.above, format };
     let (response, opening) = upgrade.accept(asks_for_json.then_some(JSON_SUBPROTOCOL));
     tokio::spawn(come_in(Arc::clone(gateway), guest, opening, (counted, place)));
     Ok(response)
@@ -150,6 +151,7 @@ fn admit(
 /// Whoever asks to come in.
 struct Guest {
     wanted: Wanted,
+    asked_at: Instant,
     /// `None`: no token, or none that is valid.
     claims: Option<Claims>,
     /// Whose limit this socket is above, if it is.
@@ -180,7 +182,7 @@ async fn come_in(
             Some(close)
         }
     };
-    gateway.signals.socket_ended(close);
+    gateway.signals.socket_ended(close, outlet.line.slow());
     match close {
         Some(close) => Box::pin(outlet.close(close)).await,
         None => Box::pin(outlet.finish()).await,
@@ -210,7 +212,8 @@ impl Guest {
         let room = gateway.rooms.open(gateway, &slug).await.map_err(|_| ("broker", Close::Draining))?;
         match gateway.directory.is_member(claims.user, &slug).await {
             Ok(true) => {
-                let member = Member { room, claims, registration, format: self.format };
+                let Self { asked_at, format, .. } = self;
+                let member = Member { room, asked_at, claims, registration, format };
                 let seat = Seat::new(Arc::clone(gateway), member, &outlet.line, cursor);
                 Ok(Seated::Room(Box::new(seat)))
             }

@@ -4,7 +4,7 @@
 use super::{
     bell::Bell,
     heartbeat,
-    queue::{Offered, Queue, Takes, WriteError},
+    queue::{Offered, Queue, Slow, Takes, WriteError},
     seat::End,
     wire::Format,
 };
@@ -29,6 +29,8 @@ pub struct Line {
     bell: Bell,
     /// How others want the socket to end.
     dismissed: OnceLock<Close>,
+    /// Why the peer counts as too slow, once it does.
+    slow: OnceLock<Slow>,
     /// Pings since the peer was heard.
     silent_pings: AtomicU8,
 }
@@ -67,6 +69,7 @@ impl Line {
             queue: Mutex::default(),
             bell: Bell::default(),
             dismissed: OnceLock::new(),
+            slow: OnceLock::new(),
             silent_pings: AtomicU8::new(0),
         }
     }
@@ -91,7 +94,11 @@ impl Line {
     /// # Errors
     /// [`WriteError`]; then the socket is to end.
     pub fn push(&self, frames: impl IntoIterator<Item = Bytes>) -> Result<(), WriteError> {
-        self.queue().push(frames, &mut Now(&self.out))
+        let pushed = self.queue().push(frames, &mut Now(&self.out));
+        if pushed == Err(WriteError::TooSlow) {
+            self.is_slow(Slow::Full);
+        }
+        pushed
     }
 
     /// Writes what can be written of what waits, and tells whether that is all.
@@ -150,6 +157,7 @@ impl Line {
         }
         if self.silent_pings.fetch_add(1, Ordering::Relaxed) >= SILENT_PINGS_MAX {
             drop(queue);
+            self.is_slow(Slow::Silent);
             return self.dismiss(Close::TooSlow);
         }
         let pushed = queue.push([heartbeat::ping(self.format)], &mut Now(&self.out));
@@ -171,6 +179,16 @@ impl Line {
     /// How others want it to end.
     pub fn stays(&self) -> Result<(), End> {
         self.dismissed.get().map_or(Ok(()), |close| Err(Some(*close)))
+    }
+
+    /// Notes why the peer counts as too slow; the first reason stands.
+    pub fn is_slow(&self, why: Slow) {
+        let _ = self.slow.set(why);
+    }
+
+    /// Why the peer counts as too slow, if it does.
+    pub fn slow(&self) -> Option<Slow> {
+        self.slow.get().copied()
     }
 
     /// Waits for the bell. Cancel safe: a ring that nobody waited for is kept.

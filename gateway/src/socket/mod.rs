@@ -20,3 +20,4 @@ pub mod view;
 pub mod wire;
 
 pub use handshake::{open, open_list};
+pub use queue::Slow;

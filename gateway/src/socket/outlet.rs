@@ -3,7 +3,7 @@
 use super::{
     frame,
     line::Line,
-    queue::{WAITING_BYTES_MAX, WriteError},
+    queue::{Slow, WAITING_BYTES_MAX, WriteError},
     wire::{Format, PAGE_FRAME_BYTES_MAX},
 };
 use crate::config::SocketLimits;
@@ -159,6 +159,7 @@ impl Outlet {
         let stall = self.stall;
         let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(stall)));
         if patience.as_mut().poll(context).is_ready() {
+            self.line.is_slow(Slow::Stalled);
             return Poll::Ready(Err(WriteError::TooSlow));
         }
         self.line.poll_writable(context).map(Ok)

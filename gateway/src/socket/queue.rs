@@ -21,6 +21,31 @@ pub enum WriteError {
     Gone,
 }
 
+/// Why a peer counts as too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slow {
+    /// More than [`WAITING_BYTES_MAX`] waited for it.
+    Full,
+    /// It did not take what was written to it in time, however much of it.
+    Stalled,
+    /// It gave no sign of life.
+    Silent,
+}
+
+impl Slow {
+    /// All words of [`Slow::code`].
+    pub const CODES: [&str; 3] = ["full", "stalled", "silent"];
+
+    /// A word for metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Stalled => "stalled",
+            Self::Silent => "silent",
+        }
+    }
+}
+
 /// How the connection takes bytes: as many as it can now, or [`io::ErrorKind::WouldBlock`].
 pub trait Takes {
     /// # Errors

@@ -45,6 +45,8 @@ const READ_FAILURES_MAX: u32 = 40;
 /// Who sits where.
 pub struct Member {
     pub room: Arc<Room>,
+    /// When they asked to come in.
+    pub asked_at: Instant,
     pub claims: Claims,
     pub registration: Registration,
     pub format: Format,
@@ -71,6 +73,8 @@ pub struct Seat {
     behind: bool,
     /// `caught_up` has been said since the cursor was last set.
     caught_up: bool,
+    /// When the member asked to come in, until `caught_up` is said for the first time.
+    asked_at: Option<Instant>,
     read_failures: u32,
     /// Requests in the order in which they came; the first is with the broker.
     waiting: VecDeque<Request>,
@@ -84,7 +88,7 @@ pub type End = Option<Close>;
 
 impl Seat {
     pub fn new(gateway: Arc<Gateway>, member: Member, line: &Arc<Line>, cursor: Option<Cursor>) -> Self {
-        let Member { room, claims, registration, format } = member;
+        let Member { room, asked_at, claims, registration, format } = member;
         Self {
             _membership: Membership::of(Arc::clone(&room), Arc::clone(line)),
             told: room.presence.told.place(),
@@ -99,6 +103,7 @@ impl Seat {
             cursor,
             behind: true,
             caught_up: false,
+            asked_at: Some(asked_at),
             read_failures: 0,
             waiting: VecDeque::new(),
             storing: None,
@@ -224,6 +229,9 @@ impl Seat {
         if !self.caught_up {
             self.caught_up = true;
             outlet.say(&self.format.caught_up(cursor)).map_err(too_slow)?;
+            if let Some(asked_at) = self.asked_at.take() {
+                self.gateway.signals.connected(asked_at.elapsed());
+            }
             self.tell(outlet)?;
         }
         self.behind = false;

@@ -280,6 +280,16 @@ impl Change {
 }
 
 impl Ignored {
+    /// All words of [`Ignored::code`].
+    pub const CODES: [&str; 6] = [
+        "missing_message",
+        "erased_message",
+        "not_the_author",
+        "reactions_full",
+        "expired_message",
+        "room_erased",
+    ];
+
     /// A word for metrics.
     pub const fn code(self) -> &'static str {
         match self {

@@ -14,7 +14,7 @@ use super::rows::{
     AsideHead, CheckpointRow, RoomRow, aside_id, asides_after, behind_room, checkpoint_id, generations_range,
     natural, numbered_range, range, room_id, shard_key,
 };
-use super::tables::{CHANGE, ENDED, ERASE, EVENT, REACTION, ROOM, SENT, TEXT};
+use super::tables::{CHANGE, ENDED, ERASE, EVENT, EXPIRED, REACTION, ROOM, SENT, TEXT};
 use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
 use crate::edition::{Edition, Editions};
@@ -26,6 +26,15 @@ pub struct Asides {
     pub count: u64,
     pub oldest: Option<SetAside>,
     pub last: Option<SetAside>,
+}
+
+/// How much of a shard must go and is still there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Texts of deleted messages in the log, and rooms that were erased.
+    pub erasures: u64,
+    /// Times that a room's log says what has expired.
+    pub expiries: u64,
 }
 
 /// Longest wait for what was asked for.
@@ -138,12 +147,23 @@ impl Store {
     /// What of the shard's log is set aside.
     pub async fn asides(&self, part: Part) -> Result<Asides, StoreError> {
         let all = || asides_after(part, 0);
-        let count = "SELECT VALUE count FROM (SELECT count() FROM $range GROUP ALL)";
-        let count: Vec<i64> = self.select_range(count, all()).await?;
-        let count = natural(count.first().copied().unwrap_or(0), "count")?;
+        let count = self.count(all()).await?;
         let oldest = self.aside_heads("ORDER BY id LIMIT 1", all()).await?.pop();
         let last = self.aside_heads("ORDER BY id DESC LIMIT 1", all()).await?.pop();
         Ok(Asides { count, oldest, last })
+    }
+
+    /// What of the shard must go and is still there.
+    pub async fn waiting(&self, part: Part) -> Result<Waiting, StoreError> {
+        let all = |table| range(table, shard_key(part, 0), shard_key(part, u64::MAX));
+        let erasures = self.count(all(ERASE)).await? + self.count(all(ENDED)).await?;
+        Ok(Waiting { erasures, expiries: self.count(all(EXPIRED)).await? })
+    }
+
+    async fn count(&self, range: RecordId) -> Result<u64, StoreError> {
+        let statement = "SELECT VALUE count FROM (SELECT count() FROM $range GROUP ALL)";
+        let count: Vec<i64> = self.select_range(statement, range).await?;
+        natural(count.first().copied().unwrap_or(0), "count")
     }
 
     /// The first 100 entries behind a sequence that are set aside.

@@ -18,6 +18,7 @@ mod hostile;
 mod limits;
 mod lookups;
 mod messages;
+mod metrics;
 mod outages;
 mod places;
 mod presence;

@@ -131,6 +131,8 @@ async fn who_stops_reading_is_let_go_costs_little_and_comes_back_to_everything()
         (let_go >= (READ_NOTHING + SIP) as f64).then_some(())
     })
     .await;
+    let why = usage.metric("backchat_gateway_sockets_slow_total{why=\"stalled\"}").await;
+    assert!(why >= (READ_NOTHING + SIP) as f64, "{why} of them took nothing in time");
     sleep(Duration::from_secs(5)).await;
     let noticed = calm.end().await;
     noticed.is_nothing();

@@ -60,6 +60,7 @@ async fn a_quiet_rooms_last_message_is_found_within_the_time_that_is_promised() 
     assert_eq!(socket.message().await, "nothing comes after me");
     let took = stored.elapsed();
     assert!(took < Duration::from_millis(1_500 + 1_500), "it took {took:?}; the rest is for a busy machine");
+    assert_eq!(services.gateways[0].metric("heads_behind_total").await, Some(1));
     socket.is_alive().await;
 }
 
