@@ -29,6 +29,22 @@ impl Broker {
     }
 
     async fn look_at_installation(&self) -> Result<Installation, Error> {
+        let installation = self.installation_record().await?;
+        for stream in setup::stream_names(installation.shards) {
+            match self.stream(&stream).await {
+                Ok(_) => {}
+                Err(Error::NobodyThere(_)) => return Err(lacks(&stream)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(installation)
+    }
+
+    /// The same as it is written down, asked once, whether its streams are there or not.
+    ///
+    /// # Errors
+    /// As [`Broker::installation`], less those about streams.
+    pub async fn installation_record(&self) -> Result<Installation, Error> {
         let never = || {
             Error::Setup(
                 "this NATS server holds no backchat installation: run `backchat-setup` once, \
@@ -55,13 +71,6 @@ impl Broker {
                 installation.format,
                 Installation::FORMAT
             )));
-        }
-        for stream in setup::stream_names(installation.shards) {
-            match self.stream(&stream).await {
-                Ok(_) => {}
-                Err(Error::NobodyThere(_)) => return Err(lacks(&stream)),
-                Err(error) => return Err(error),
-            }
         }
         Ok(installation)
     }
