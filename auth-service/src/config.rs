@@ -1,7 +1,7 @@
 //! The settings of the auth service.
 
 use crate::cookies::Cookies;
-use crate::hashing;
+use crate::{hashing, store};
 use broker::Credentials;
 use sealing::RootSource;
 use service::config::{Secret, Settings, Source};
@@ -127,7 +127,13 @@ fn read_database(source: &mut Source) -> Secret {
         "The database: surrealkv://PATH?sync=every for one inside this process (the default is surrealkv://data/auth?sync=every), \
          or ws://user:password@host:port/namespace/database, with TLS wss://… and ?ca=FILE behind it for authorities of one's own",
     );
-    if given.is_empty() { Secret::new(DATABASE) } else { given }
+    if given.is_empty() {
+        return Secret::new(DATABASE);
+    }
+    if let Err(why) = store::check_address(given.expose()) {
+        source.fault(format!("database {why}"));
+    }
+    given
 }
 
 fn read_hashing(source: &mut Source) -> hashing::Limits {
@@ -178,6 +184,12 @@ mod tests {
         assert!(load(&[("PUBLIC_ORIGINS", "https://chat.example.org/")]).unwrap().cookies.secure);
         assert!(!load(&[("PUBLIC_ORIGINS", "http://chat.local:8080")]).unwrap().cookies.secure);
         assert!(load(&[("SECURE_COOKIES", "true")]).unwrap().cookies.secure);
+    }
+
+    #[test]
+    fn a_bad_database_address_is_a_fault_that_shows_no_password() {
+        let fault = load(&[("DATABASE", "ws://auth:hunter2@db")]).err().unwrap();
+        assert!(fault.contains("database is not of the form") && !fault.contains("hunter2"), "{fault}");
     }
 
     #[test]

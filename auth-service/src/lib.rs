@@ -31,6 +31,7 @@ mod vault;
 pub use config::Config;
 pub use copies::{restore, restore_from};
 pub use error::Error;
+pub use store::ACCOUNTS;
 
 use accounts::Accounts;
 use broker::Broker;

@@ -13,7 +13,7 @@ mod outbox;
 mod sessions;
 
 pub use accounts::NewAccount;
-pub use connect::Store;
+pub use connect::{ACCOUNTS, Store, check_address};
 pub use error::Error;
 pub use keys::KeyRow;
 pub use outbox::{Letter, LetterRow};

@@ -1,11 +1,16 @@
 //! The settings of the single-node edition: its own few, and those of the four services inside it.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use broker::Credentials;
-use service::config::{Inside, Settings, Source};
+use history_worker::Databases;
+use history_worker::store::DatabaseAddress;
+use service::config::{ConfigFaults, Inside, Settings, Source};
+use service::origin::PublicOrigin;
 
 use crate::history::Wanted;
 
@@ -20,6 +25,10 @@ pub struct Config {
     pub nats_server: Option<PathBuf>,
     /// The broker of pieces that run apart, for commands; without it, that of the backchat on the data.
     pub broker: Option<Credentials>,
+    /// What else of such pieces the doctor looks at.
+    pub apart: Apart,
+    /// What is wrong with the settings, for the doctor.
+    pub faults: Vec<String>,
     /// Commands answer in lines of JSON.
     pub json: bool,
     /// A newer backup, whose keys an older one is restored with.
@@ -28,6 +37,57 @@ pub struct Config {
     pub worker: history_worker::Config,
     pub search: search_worker::Config,
     pub auth: auth_service::Config,
+}
+
+/// Where pieces are that run apart, for the doctor.
+#[derive(Default)]
+pub struct Apart {
+    pub history: Option<Databases>,
+    pub accounts: Option<DatabaseAddress>,
+    pub origin: Option<PublicOrigin>,
+    pub origin_ca: Option<PathBuf>,
+}
+
+impl Apart {
+    /// Whether pieces are to be looked at, and not the backchat on the data folder.
+    pub fn is_asked_for(&self, config: &Config) -> bool {
+        config.broker.is_some() || self.history.is_some() || self.accounts.is_some() || self.origin.is_some()
+    }
+
+    fn read(source: &mut Source) -> Self {
+        let history = source.secret(
+            "history_database",
+            "For doctor: the database of history workers that run apart, as they are given it",
+        );
+        let accounts = source.secret(
+            "auth_database",
+            "For doctor: the database of auth services that run apart, as they are given it",
+        );
+        Self {
+            history: parsed(source, "history_database", history.expose()),
+            accounts: parsed(source, "auth_database", accounts.expose()),
+            origin: source.optional(
+                "origin",
+                "For doctor: the address under which browsers reach services that run apart, such as https://chat.example",
+            ),
+            origin_ca: source.optional(
+                "origin_ca",
+                "For doctor: file of PEM certificates that must have signed that of the chat's address; unset, the public ones of this machine",
+            ),
+        }
+    }
+}
+
+/// A secret that is not empty, as what it is to be.
+fn parsed<T>(source: &mut Source, name: &str, text: &str) -> Option<T>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    if text.is_empty() {
+        return None;
+    }
+    text.parse().map_err(|why| source.fault(format!("{name}: {why}"))).ok()
 }
 
 /// What the program is to do.
@@ -54,6 +114,8 @@ pub enum Command {
     RestoreHistory(String),
     SearchStatus,
     ReplaySearch,
+    /// To say what is wrong.
+    Doctor,
     /// Each of these addresses, with spaces between.
     Probe(String),
     CheckKeys,
@@ -83,6 +145,7 @@ impl Settings for Config {
             "The nats-server program, 2.12 or newer; by default the one on PATH, else the one that make installed",
         );
         let broker = broker(source);
+        let apart = Apart::read(source);
         let json = source.value(
             "json",
             "false",
@@ -107,6 +170,8 @@ impl Settings for Config {
             data,
             nats_server,
             broker,
+            apart,
+            faults: Vec::new(),
             json,
             keys_from,
             gateway: source.nested(&Inside {
@@ -152,6 +217,15 @@ impl Settings for Config {
                 defaults: &defaults,
             }),
         }
+    }
+
+    /// The doctor is there to say them.
+    fn take_faults(&mut self, faults: ConfigFaults) -> Result<(), ConfigFaults> {
+        if self.command != Command::Doctor {
+            return Err(faults);
+        }
+        self.faults = faults.lines().to_vec();
+        Ok(())
     }
 }
 
@@ -203,6 +277,12 @@ fn command(source: &mut Source) -> Command {
             "search replay",
             Command::ReplaySearch,
             "Makes the search index of the running backchat anew from its log, beside the one that answers meanwhile",
+        ),
+        (
+            "doctor",
+            Command::Doctor,
+            "Says what is wrong with settings, machine, broker, databases, certificates and proxies, and what to type; the exit code is 1 \
+             when something is. Of the backchat on the data folder, or of services that run apart, whose addresses are given",
         ),
         (
             "keys check",

@@ -22,6 +22,8 @@ pub enum Error {
     Refused(String),
     /// The history is not what the log says, in so many places.
     Differs(u64),
+    /// So many things are wrong.
+    Faults(u64),
     /// So many rooms were not made anew.
     Left(u64),
     /// No NATS server was found.
@@ -53,6 +55,8 @@ impl fmt::Display for Error {
             Self::Roots(why) => formatter.write_str(why),
             Self::Differs(1) => formatter.write_str("the history differs from the log in one place"),
             Self::Differs(places) => write!(formatter, "the history differs from the log in {places} places"),
+            Self::Faults(1) => formatter.write_str("one fault was found"),
+            Self::Faults(faults) => write!(formatter, "{faults} faults were found"),
             Self::Left(1) => formatter.write_str("one room stays as it is"),
             Self::Left(rooms) => write!(formatter, "{rooms} rooms stay as they are"),
             Self::NatsMissing => formatter.write_str(
@@ -80,7 +84,7 @@ impl Fatal for Error {
     fn is_start_fault(&self) -> bool {
         match self {
             Self::Service { is_start_fault, .. } => *is_start_fault,
-            Self::Differs(_) | Self::Left(_) => false,
+            Self::Differs(_) | Self::Faults(_) | Self::Left(_) => false,
             _ => true,
         }
     }

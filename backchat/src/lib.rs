@@ -5,6 +5,7 @@
 mod backup;
 mod config;
 mod data;
+mod doctor;
 mod erase;
 mod error;
 mod ground;

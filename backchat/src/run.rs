@@ -16,8 +16,8 @@ use crate::ground::{self, Ground};
 use crate::run_file::Addresses;
 use crate::services::Services;
 use crate::{
-    Config, Error, backup, erase, history, keys, nats, reach, reader, restore, roots, rotate, run_file,
-    search,
+    Config, Error, backup, doctor, erase, history, keys, nats, reach, reader, restore, roots, rotate,
+    run_file, search,
 };
 
 /// One machine, one copy, one shard.
@@ -59,6 +59,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             let place = place.clone();
             Box::pin(restore::history(config, &place, shutdown)).await
         }
+        Command::Doctor => Box::pin(doctor::examine(&config)).await,
         Command::Probe(ref urls) => reach::all(urls).await,
         Command::CheckKeys => Box::pin(keys::check(config, shutdown)).await,
         Command::ExportKeys => keys::export(&config.roots),
@@ -143,7 +144,7 @@ async fn until_ready(asked: SocketAddr) {
 }
 
 /// An address that stands for all of the machine's is reached at the machine itself.
-fn reachable(listening: SocketAddr) -> SocketAddr {
+pub fn reachable(listening: SocketAddr) -> SocketAddr {
     let ip = match listening.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

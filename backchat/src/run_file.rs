@@ -14,7 +14,7 @@ use crate::nats::Conf;
 const NAME: &str = "run.json";
 
 /// The addresses of one running backchat.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Addresses {
     /// Where people come in.
     pub gateway: SocketAddr,
@@ -54,12 +54,21 @@ pub fn write(data: &Data, addresses: Addresses, conf: &Conf) -> Result<(), Error
     data.write_private(NAME, &(text + "\n"))
 }
 
-/// The part that a tool needs which asks the broker.
+/// The part that tools need.
 #[derive(Deserialize)]
-struct Running {
+struct Read {
+    pid: u32,
     nats_url: String,
     nats_user: String,
     nats_password: String,
+    addresses: Addresses,
+}
+
+/// A backchat that runs.
+pub struct Running {
+    /// The way to its broker.
+    pub credentials: Credentials,
+    pub addresses: Addresses,
 }
 
 /// The way to the broker of the backchat that runs with this data folder.
@@ -68,17 +77,32 @@ struct Running {
 /// [`Error::Data`] when the file can't be read: it is there once the chat is.
 pub fn read(data: &Path) -> Result<Credentials, Error> {
     let path = data.join(NAME);
-    let read = std::fs::read(&path).map_err(|error| match error.kind() {
+    read_file(&path).map(Read::credentials).map_err(|why| Error::Data { path, why })
+}
+
+/// The backchat that runs with this data folder. A file that a killed one has left is none.
+pub fn running(data: &Path) -> Option<Running> {
+    let read = read_file(&data.join(NAME)).ok()?;
+    let runs = Path::new("/proc").join(read.pid.to_string()).exists();
+    runs.then(|| Running { addresses: read.addresses, credentials: read.credentials() })
+}
+
+fn read_file(path: &Path) -> Result<Read, String> {
+    let read = std::fs::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "no backchat runs with this data folder: start it first".to_owned(),
         _ => error.to_string(),
     });
-    let running = read.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
-    let Running { nats_url, nats_user, nats_password } = running.map_err(|why| Error::Data { path, why })?;
-    Ok(Credentials {
-        user: Some(nats_user),
-        password: Some(nats_password),
-        ..Credentials::of_nobody(nats_url, SETUP)
-    })
+    serde_json::from_slice(&read?).map_err(|error| error.to_string())
+}
+
+impl Read {
+    fn credentials(self) -> Credentials {
+        Credentials {
+            user: Some(self.nats_user),
+            password: Some(self.nats_password),
+            ..Credentials::of_nobody(self.nats_url, SETUP)
+        }
+    }
 }
 
 /// Removes the file: nothing runs any more.

@@ -1,7 +1,10 @@
 use crate::{Error, lookups::Lookups};
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
 use bytes::Bytes;
-use service::{config::Source, tls};
+use service::{
+    config::{Source, without_passwords},
+    tls,
+};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 
@@ -78,7 +81,7 @@ impl Broker {
     /// Connects, and tries again until `patience` is over. Afterwards lost connections come back by themselves.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the last reason when no connection came about, or
+    /// [`Error::Denied`] or [`Error::Refused`] with the last reason when no connection came about, or
     /// [`Error::Setup`] when the server is older than 2.12, or its authorities can't be read.
     pub async fn connect(credentials: &Credentials, patience: Duration) -> Result<Self, Error> {
         let deadline = tokio::time::Instant::now() + patience;
@@ -96,6 +99,14 @@ impl Broker {
     }
 
     async fn connect_once(credentials: &Credentials) -> Result<Self, Error> {
+        Self::connect_and_hear(credentials, |_| {}).await
+    }
+
+    /// The same, where somebody else hears what the connection tells too.
+    pub(crate) async fn connect_and_hear(
+        credentials: &Credentials,
+        hear: impl Fn(&Event) + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
         let (state, _) = watch::channel(Connection { connected: false, epoch: 0 });
         let state = Arc::new(state);
         let events = Arc::clone(&state);
@@ -110,6 +121,7 @@ impl Broker {
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
                 note(&events, &event);
+                hear(&event);
                 std::future::ready(())
             });
         if let (Some(user), Some(password)) = (&credentials.user, &credentials.password) {
@@ -121,7 +133,13 @@ impl Broker {
         // The client's own reading of a text knows one address only.
         let servers: Vec<&str> = credentials.url.split(',').map(str::trim).collect();
         let client = options.connect(servers.as_slice()).await;
-        let client = client.map_err(|error| Error::Refused(format!("{} ({error})", credentials.url)))?;
+        let client = client.map_err(|error| {
+            let url = without_passwords(&credentials.url);
+            match error.kind() {
+                ConnectErrorKind::AuthorizationViolation => Error::Denied(url),
+                _ => Error::Refused(format!("{url} ({error})")),
+            }
+        })?;
         state.send_modify(|s| s.connected = true);
         Ok(Self { client, state, lookups: Arc::default() })
     }

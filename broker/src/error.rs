@@ -14,6 +14,8 @@ pub enum Error {
     Conflict,
     /// The broker stores no more: its disk, or a limit set on the stream, is full.
     StorageFull,
+    /// The broker has no such user, or with another password.
+    Denied(String),
     /// The broker refused, for this reason.
     Refused(String),
     /// The broker's answer could not be read.
@@ -51,6 +53,7 @@ impl fmt::Display for Error {
             Self::NobodyThere(what) => write!(f, "nobody answers for {what}"),
             Self::Conflict => f.write_str("somebody else was first"),
             Self::StorageFull => f.write_str("the broker's storage is full"),
+            Self::Denied(url) => write!(f, "the broker at {url} refuses this user and password"),
             Self::Refused(why) => write!(f, "the broker refused: {why}"),
             Self::Malformed(what) => write!(f, "the broker's answer has no {what}"),
             Self::Setup(why) => f.write_str(why),

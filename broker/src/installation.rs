@@ -29,13 +29,7 @@ impl Broker {
     }
 
     async fn look_at_installation(&self) -> Result<Installation, Error> {
-        let (_, installation) = self.written_installation().await?.ok_or_else(|| {
-            Error::Setup(
-                "this NATS server holds no backchat installation: run `backchat-setup` once, \
-                 or check that the address and the account are the right ones"
-                    .into(),
-            )
-        })?;
+        let installation = self.installation_record().await?;
         for stream in setup::stream_names(installation.shards().count()) {
             match self.stream(&stream).await {
                 Ok(_) => {}
@@ -44,6 +38,21 @@ impl Broker {
             }
         }
         Ok(installation)
+    }
+
+    /// The same as it is written down, asked once, whether its streams are there or not.
+    ///
+    /// # Errors
+    /// As [`Broker::installation`], less those about streams.
+    pub async fn installation_record(&self) -> Result<Installation, Error> {
+        let written = self.written_installation().await?;
+        written.map(|(_, installation)| installation).ok_or_else(|| {
+            Error::Setup(
+                "this NATS server holds no backchat installation: run `backchat-setup` once, \
+                 or check that the address and the account are the right ones"
+                    .into(),
+            )
+        })
     }
 
     /// The installation and the sequence at which it is written; `None` when nothing was ever set up.

@@ -96,20 +96,54 @@ async fn create_stream(broker: &Broker, config: &Value) -> Result<(), Error> {
     }
     let created = broker.api(&format!("STREAM.CREATE.{name}"), config).await?;
     // An older server takes the request and leaves out what it does not know.
-    for needed in ["allow_direct", "allow_atomic", "allow_msg_ttl"] {
-        if config[needed] == true && created["config"][needed] != true {
-            return Err(Error::Setup(format!(
-                "the NATS server does not know `{needed}`: 2.12 or newer is needed"
-            )));
+    match differences(config, &created["config"]).first() {
+        None => Ok(()),
+        Some(Difference { field, .. }) => {
+            Err(Error::Setup(format!("the NATS server does not know `{field}`: 2.12 or newer is needed")))
         }
     }
-    Ok(())
 }
 
 /// The names of all streams of an installation with so many shards.
-pub(crate) fn stream_names(shards: u16) -> Vec<String> {
+pub fn stream_names(shards: u16) -> Vec<String> {
     let streams = streams(Layout { shards, replicas: 1, raise: false });
     streams.iter().filter_map(|stream| stream["name"].as_str().map(str::to_owned)).collect()
+}
+
+/// Where the configuration of a stream is not as the set-up step makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// As the server calls it: `max_age`.
+    pub field: String,
+    /// As JSON, here and below; `null` stands for what the server assumes when nothing is said.
+    pub wanted: Value,
+    pub found: Value,
+}
+
+/// Compares what a stream of an installation with so many shards is with what it was made as. On how many servers it is kept is
+/// not compared: that may change.
+pub(crate) fn differences_of(stream: &str, shards: u16, found: &Value) -> Vec<Difference> {
+    let mut all = streams(Layout { shards, replicas: 1, raise: false }).into_iter();
+    let wanted = all.find(|wanted| wanted["name"] == stream);
+    let different = wanted.map_or_else(Vec::new, |wanted| differences(&wanted, found));
+    different.into_iter().filter(|difference| difference.field != "num_replicas").collect()
+}
+
+fn differences(wanted: &Value, found: &Value) -> Vec<Difference> {
+    let fields = wanted.as_object().into_iter().flatten();
+    let different = fields.filter(|(field, wanted)| !is_same(wanted, &found[field.as_str()]));
+    different
+        .map(|(field, wanted)| Difference {
+            field: field.clone(),
+            wanted: wanted.clone(),
+            found: found[field.as_str()].clone(),
+        })
+        .collect()
+}
+
+/// The server leaves out what is false or nothing.
+fn is_same(wanted: &Value, found: &Value) -> bool {
+    wanted == found || (found.is_null() && (wanted == false || wanted == 0))
 }
 
 fn streams(layout: Layout) -> Vec<Value> {
@@ -121,6 +155,7 @@ fn streams(layout: Layout) -> Vec<Value> {
             "storage": "file",
             "discard": "new",
             "num_replicas": layout.replicas,
+            "max_age": 0,
             "allow_direct": true,
             "duplicate_window": DUPLICATES_S * 1_000_000_000,
         })
@@ -170,6 +205,20 @@ mod tests {
         assert_eq!(keys["max_msgs_per_subject"], -1);
         assert_eq!(keys["republish"], json!({ "src": "chat.keys.>", "dest": "chat.keyslive.>" }));
         assert_eq!((&keys["allow_direct"], &keys["num_replicas"]), (&json!(true), &json!(3)));
+    }
+
+    #[test]
+    fn what_a_server_leaves_out_is_no_difference_and_anything_else_is() {
+        let mut found = stream("CHAT_0");
+        found.as_object_mut().unwrap().remove("max_age");
+        found["num_replicas"] = json!(1);
+        found["sealed"] = json!(false);
+        assert_eq!(differences_of("CHAT_0", 1, &found), []);
+        found["discard"] = json!("old");
+        found["max_age"] = json!(60);
+        let different = differences_of("CHAT_0", 1, &found);
+        let fields: Vec<_> = different.iter().map(|difference| difference.field.as_str()).collect();
+        assert_eq!(fields, ["discard", "max_age"]);
     }
 
     #[test]

@@ -35,6 +35,11 @@ fn ranged(text: &str) -> Result<(RangeInclusive<u16>, DatabaseAddress), BadAddre
 }
 
 impl Databases {
+    /// Each address.
+    pub fn addresses(&self) -> impl Iterator<Item = &DatabaseAddress> {
+        self.0.iter().map(|(_, address)| address)
+    }
+
     /// Each address with the shards of an installation that it is for.
     ///
     /// # Errors

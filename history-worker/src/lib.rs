@@ -26,6 +26,7 @@ mod unknown;
 mod verify;
 
 pub use config::Config;
+pub use databases::Databases;
 pub use error::Error;
 
 use std::pin::Pin;

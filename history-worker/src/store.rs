@@ -27,6 +27,7 @@ mod change_rows;
 mod connection;
 mod error;
 mod event_rows;
+mod examine;
 mod expiry_rows;
 mod read;
 mod remote;
@@ -40,9 +41,11 @@ mod write;
 pub use address::{BadAddress, DatabaseAddress};
 pub use answer::{Rising, message};
 pub use error::StoreError;
+pub use examine::examine;
 pub use expiry_rows::Expiring;
 pub use read::{Asides, Waiting};
 pub use replay_rows::Stale;
+pub use schema::HISTORY;
 
 use connection::Connection;
 

@@ -5,6 +5,7 @@ mod all {
     mod boxes;
     mod changes;
     mod erasing;
+    mod examine;
     mod expiring;
     mod kill;
     mod layout;

@@ -18,18 +18,26 @@ use std::str::FromStr;
 pub use ask::{Ask, ask, load, load_from};
 pub(crate) use ask::{arguments, environment};
 pub use fault::ConfigFaults;
-pub use secret::Secret;
+pub use secret::{Secret, without_passwords};
 
 use layers::Layers;
 use reference::{Reference, Setting};
 
 /// A service's settings.
 pub trait Settings: Sized {
-    /// The service's name: `gateway`, `history-worker`, `auth-service` or `backchat`.
+    /// The service's name: `gateway`, `history-worker`, `search-worker`, `auth-service` or `backchat`.
     const SERVICE: &'static str;
 
     /// Reads every setting from `source`. Runs to its end even when values are wrong: the source collects the faults.
     fn read(source: &mut Source) -> Self;
+
+    /// Decides what becomes of faults. No program starts with any, unless it was asked to say what is wrong.
+    ///
+    /// # Errors
+    /// The faults, when it does not start.
+    fn take_faults(&mut self, faults: ConfigFaults) -> Result<(), ConfigFaults> {
+        Err(faults)
+    }
 }
 
 /// Where settings are read from; collects what was asked for and what was wrong with it.
@@ -193,8 +201,8 @@ impl Source {
         match given.text.parse() {
             Ok(value) => Some(value),
             Err(reason) => {
-                self.faults
-                    .push(format!("{}: {:?} is not a valid value: {reason}", given.origin, given.text));
+                let text = without_passwords(&given.text);
+                self.faults.push(format!("{}: {text:?} is not a valid value: {reason}", given.origin));
                 None
             }
         }

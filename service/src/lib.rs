@@ -7,6 +7,7 @@ pub mod bucket;
 pub mod config;
 pub mod connection;
 pub mod counts;
+pub mod database;
 pub mod health;
 pub mod http;
 pub mod logs;

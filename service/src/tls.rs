@@ -1,4 +1,4 @@
-//! TLS towards a server that an authority of one's own has signed, as brokers and databases inside a cluster are.
+//! TLS towards a server: whom we believe, which may be an authority of one's own, as brokers and databases inside a cluster have.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,21 +14,32 @@ use rustls::{ClientConfig, RootCertStore};
 /// # Errors
 /// A sentence that names the file and what is wrong with it.
 pub fn trusting(file: &Path) -> Result<ClientConfig, String> {
-    let fault =
-        |why: &dyn std::fmt::Display| format!("{} can't be used as authorities: {why}", file.display());
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| fault(&error))?;
-    let mut authorities = RootCertStore::empty();
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| fault(&error))?;
-        authorities.add(certificate).map_err(|error| fault(&error))?;
-    }
-    if authorities.is_empty() {
-        return Err(fault(&"there is no PEM certificate in it"));
-    }
+    let authorities = authorities(file)?;
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| fault(&error))?;
+        .map_err(|error| fault(file, &error))?;
     Ok(config.with_root_certificates(authorities).with_no_client_auth())
+}
+
+/// The authorities in a file of PEM certificates.
+///
+/// # Errors
+/// As [`trusting`].
+pub fn authorities(file: &Path) -> Result<RootCertStore, String> {
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| fault(file, &error))?;
+    let mut authorities = RootCertStore::empty();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| fault(file, &error))?;
+        authorities.add(certificate).map_err(|error| fault(file, &error))?;
+    }
+    if authorities.is_empty() {
+        return Err(fault(file, &"there is no PEM certificate in it"));
+    }
+    Ok(authorities)
+}
+
+fn fault(file: &Path, why: &dyn std::fmt::Display) -> String {
+    format!("{} can't be used as authorities: {why}", file.display())
 }
 
 #[cfg(test)]

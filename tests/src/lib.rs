@@ -3,7 +3,7 @@
 //! Nothing here knows how a service is made: everything goes through a process's settings and signals, HTTP, WebSockets, the
 //! broker, or a page in Chromium. Failures panic with a sentence, since the only callers are tests and the programs beside
 //! them. A file per concept: [`process`] runs programs, [`nats`] and [`cluster`] are brokers, [`backchat`] and [`services`] the two editions,
-//! [`proxy`] is the network, [`person`] does over HTTP what a user does, [`json_socket`] and [`html_socket`] speak the two
+//! [`proxy`] is the network, [`meddler`] a proxy that changes what passes, [`person`] does over HTTP what a user does, [`json_socket`] and [`html_socket`] speak the two
 //! formats, [`browser`] and [`room_page`] see what a person sees, [`eventually`] waits, [`audit`] counts what was lost,
 //! [`keys`] opens and seals what is stored, [`operator`] asks about keys, [`backup`] copies streams, [`files`] looks into files, [`rude`] keeps to no rule, [`calm`] notices whether anybody is disturbed, [`usage`] sees what a process takes.
 
@@ -24,6 +24,7 @@ pub mod http;
 pub mod json_socket;
 pub mod keys;
 pub mod kill_test;
+pub mod meddler;
 pub mod metrics;
 pub mod nats;
 pub mod operator;

@@ -4,7 +4,7 @@
 //! It does what Kubernetes does with the same programs: asks each whether it is ready and sends people to those that are, starts
 //! again what ended, replaces by starting the new one first (where nothing on disk forbids it), and gives the old one its grace.
 
-mod authority;
+pub mod authority;
 mod brokers;
 pub mod control;
 mod database;
@@ -277,6 +277,10 @@ impl Topology {
                 "url": self.brokers.urls(),
                 "user": SETUP,
                 "password": self.brokers.password(SETUP),
+            },
+            "databases": {
+                "history": self.database.address("history"),
+                "auth": self.database.address("auth"),
             },
             "processes": processes,
         });

@@ -1,6 +1,7 @@
 //! Opening the database: embedded or at a server, its schema, its version.
 
 use super::{ANSWER, Error, record};
+use service::database::SchemaMark;
 use service::tls;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use tokio::time::{Instant, timeout};
 const SCHEMA_VERSION: i64 = 1;
 /// The version of a database into which a backup is being restored: every auth service takes it for a newer one, and keeps off.
 pub(super) const RESTORING: i64 = i64::MAX;
+/// The auth database, as an operator's tool looks at it.
+pub const ACCOUNTS: SchemaMark =
+    SchemaMark { table: "schema", record: "schema:auth", known: SCHEMA_VERSION, restoring: RESTORING };
 /// The longest wait for one try to open: an embedded database reads its journal first.
 const OPEN: Duration = Duration::from_secs(60);
 /// The pause between two tries to open.
@@ -297,6 +301,14 @@ async fn sign_in(
         Ok(_) => Ok(()),
         Err(_) => client.signin(Root { username, password }).await.map(drop),
     }
+}
+
+/// Says what is wrong with a database's address, if it is.
+///
+/// # Errors
+/// The rest of a sentence that begins with the setting's name.
+pub fn check_address(url: &str) -> Result<(), &'static str> {
+    Address::parse(url).map(drop)
 }
 
 impl Address {

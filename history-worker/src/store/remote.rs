@@ -96,39 +96,55 @@ impl Remote {
 
     async fn connected(&self) -> Result<Surreal<Any>, StoreError> {
         let connected = async {
-            let ServerAddress { endpoint, ca, login, namespace, database } = &self.address;
-            let mut config = surrealdb::opt::Config::new();
-            if let Some(file) = ca {
-                config = config.rustls(tls::trusting(file).map_err(StoreError::Refused)?);
-            }
-            let client = any::connect((endpoint, config)).await?;
+            let ServerAddress { login, namespace, database, .. } = &self.address;
+            let client = reached(&self.address).await?;
             if let Some(login) = login {
-                self.sign_in(&client, login).await?;
+                sign_in(&client, login, &self.address).await?;
             }
             client.use_ns(namespace).use_db(database).await?;
             Ok(client)
         };
         timeout(CONNECT_MAX, connected).await.unwrap_or(Err(StoreError::TimedOut))
     }
+}
 
-    /// The user may be one of the database alone, as in production, or one of the whole server.
-    async fn sign_in(&self, client: &Surreal<Any>, login: &Login) -> Result<(), StoreError> {
-        let of_database = auth::Database {
-            namespace: self.address.namespace.clone(),
-            database: self.address.database.clone(),
-            username: login.user.clone(),
-            password: login.password.clone(),
-        };
-        if client.signin(of_database).await.is_ok() {
-            return Ok(());
+/// The server, with nobody signed in.
+pub(super) async fn reached(address: &ServerAddress) -> Result<Surreal<Any>, StoreError> {
+    let mut config = surrealdb::opt::Config::new();
+    if let Some(file) = &address.ca {
+        config = config.rustls(tls::trusting(file).map_err(StoreError::Refused)?);
+    }
+    Ok(any::connect((&address.endpoint, config)).await?)
+}
+
+/// Whose user somebody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UserOf {
+    Database,
+    Server,
+}
+
+/// The user may be one of the database alone, as in production, or one of the whole server.
+pub(super) async fn sign_in(
+    client: &Surreal<Any>,
+    login: &Login,
+    address: &ServerAddress,
+) -> Result<UserOf, StoreError> {
+    let of_database = auth::Database {
+        namespace: address.namespace.clone(),
+        database: address.database.clone(),
+        username: login.user.clone(),
+        password: login.password.clone(),
+    };
+    if client.signin(of_database).await.is_ok() {
+        return Ok(UserOf::Database);
+    }
+    let of_server = auth::Root { username: login.user.clone(), password: login.password.clone() };
+    match client.signin(of_server).await {
+        Ok(_) => Ok(UserOf::Server),
+        Err(error) if error.is_not_allowed() => {
+            Err(StoreError::Refused("the history database refuses this user and password".to_owned()))
         }
-        let of_server = auth::Root { username: login.user.clone(), password: login.password.clone() };
-        match client.signin(of_server).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_not_allowed() => {
-                Err(StoreError::Refused("the history database refuses this user and password".to_owned()))
-            }
-            Err(error) => Err(error.into()),
-        }
+        Err(error) => Err(error.into()),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use protocol::RoomSlug;
+use service::database::SchemaMark;
 use surrealdb::types::{Value, Variables};
 
 use super::rows::{RoomHead, behind_room};
@@ -10,6 +11,10 @@ use super::tables::{ALL, LAYOUT, RESTORING, is_older, rooms_of};
 use super::{Store, StoreError};
 
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// The history database, as an operator's tool looks at it.
+pub const HISTORY: SchemaMark =
+    SchemaMark { table: "meta", record: "meta:schema", known: LAYOUT, restoring: RESTORING };
 
 impl Store {
     /// Makes the tables of this layout where they are missing, and refuses a database whose layout is newer without touching it. In an
@@ -106,11 +111,11 @@ impl Store {
     /// Tells an empty database from one that can't be read: a table that is not there is an error of the query, so the list
     /// of tables is asked first.
     async fn layout(&self) -> Result<Option<i64>, StoreError> {
-        if !self.tables().await?.iter().any(|table| table == "meta") {
+        if !self.tables().await?.iter().any(|table| table == HISTORY.table) {
             return Ok(None);
         }
-        let statement = "SELECT VALUE version FROM ONLY meta:schema";
-        let mut found = self.connection.query(statement, Variables::new(), ANSWER_MAX).await?;
+        let statement = HISTORY.version();
+        let mut found = self.connection.query(&statement, Variables::new(), ANSWER_MAX).await?;
         Ok(found.take(0)?)
     }
 

@@ -48,7 +48,8 @@ pub fn load_from<S: Settings>(
 /// and `config check | print | example`. Commands of the program itself are the settings' own ([`Source::command`]).
 ///
 /// # Errors
-/// Every fault of the configuration at once, a file that can't be read among them.
+/// Every fault of the configuration at once, a file that can't be read among them, unless the settings take them
+/// ([`Settings::take_faults`]).
 pub fn ask<S: Settings>(
     arguments: &[String],
     environment: impl Iterator<Item = (String, String)>,
@@ -68,10 +69,14 @@ pub fn ask<S: Settings>(
     let text = path.as_deref().map(read_file).transpose();
     let (text, file_fault) = text.map_or_else(|fault| (None, Some(fault)), |text| (text, None));
     let file = path.as_deref().zip(text.as_deref());
-    let (settings, known, mut faults) = read::<S>(line, environment.into_iter(), file);
+    let (mut settings, known, mut faults) = read::<S>(line, environment.into_iter(), file);
     faults.extend(file_fault);
     if !faults.is_empty() {
-        return Err(ConfigFaults::new(faults));
+        let faults = ConfigFaults::new(faults);
+        if verb != Verb::Run {
+            return Err(faults);
+        }
+        settings.take_faults(faults)?;
     }
     Ok(match verb {
         Verb::Check => Ask::Say("the configuration is valid\n".to_owned()),

@@ -6,7 +6,8 @@ use super::fault;
 
 /// Every service has its own prefix in the environment. The single-node edition's own settings have none beside
 /// `BACKCHAT_`, so it is last.
-const SERVICES: [&str; 5] = ["gateway", "history-worker", "auth-service", "backchat", "setup"];
+const SERVICES: [&str; 6] =
+    ["gateway", "history-worker", "search-worker", "auth-service", "backchat", "setup"];
 
 /// Variables that begin like ours and belong to all processes, or to the tests.
 const SHARED: [&str; 2] = ["BACKCHAT_LOG", "BACKCHAT_TEST_"];

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::secret::{SECRET, without_passwords};
+
 /// All that a program asks for.
 #[derive(Default)]
 pub(super) struct Reference {
@@ -92,8 +94,8 @@ pub(super) fn print(service: &str, reference: &Reference) -> String {
         let from = setting.origin.as_deref().unwrap_or("default");
         let value = setting.text.as_ref().unwrap_or(&setting.default);
         let value = match (setting.is_secret, value.is_empty()) {
-            (true, false) => "\"(hidden)\"".to_owned(),
-            _ => literal(setting, value),
+            (true, false) => literal(setting, SECRET),
+            _ => literal(setting, &without_passwords(value)),
         };
         format!("{} = {value}  # {from}\n", setting.name)
     })

@@ -192,7 +192,7 @@ fn a_secret_is_shown_nowhere() {
     let env = [("BACKCHAT_GATEWAY_BROKER_PASSWORD", "hunter2-hunter2")];
     let printed = text(&["config", "print"], &env);
     assert!(
-        printed.contains("broker_password = \"(hidden)\"  # BACKCHAT_GATEWAY_BROKER_PASSWORD"),
+        printed.contains("broker_password = \"(secret)\"  # BACKCHAT_GATEWAY_BROKER_PASSWORD"),
         "{printed}"
     );
     assert!(!printed.contains("hunter2"));
@@ -270,4 +270,64 @@ fn words_are_a_command_of_the_program_or_a_fault() {
     assert!(
         matches!(help, Ok(Ask::Say(text)) if text.contains("backchat keys check\n      Whether the root"))
     );
+}
+
+#[test]
+fn every_service_has_its_variables_in_one_environment() {
+    let others = [
+        "GATEWAY_LISTEN",
+        "HISTORY_WORKER_DATABASE",
+        "SEARCH_WORKER_INDEX",
+        "AUTH_SERVICE_LISTEN",
+        "SETUP_SHARDS",
+    ];
+    let names: Vec<_> = others.iter().map(|name| format!("BACKCHAT_{name}")).collect();
+    let env: Vec<_> = names.iter().map(|name| (name.as_str(), "127.0.0.1:1")).collect();
+    assert!(load::<Gateway>(&[], &env, None).is_ok());
+}
+
+#[test]
+fn a_password_inside_an_address_is_shown_nowhere() {
+    let env = [("BACKCHAT_GATEWAY_AUTH_UPSTREAM", "nats://ann:hunter2@broker:4222")];
+    let printed = text(&["config", "print"], &env);
+    let line = "auth_upstream = \"nats://ann:(secret)@broker:4222\"  # BACKCHAT_GATEWAY_AUTH_UPSTREAM";
+    assert!(printed.contains(line) && !printed.contains("hunter2"), "{printed}");
+    let env = [("BACKCHAT_GATEWAY_LISTEN", "nats://ann:hunter2@broker:4222")];
+    let faults = load::<Gateway>(&[], &env, None).unwrap_err();
+    assert!(faults[0].contains("nats://ann:(secret)@broker:4222"), "{faults:?}");
+}
+
+/// A program that says what is wrong, when it is asked to.
+#[derive(Debug)]
+struct Patient {
+    is_asked: bool,
+    wrong: Vec<String>,
+}
+
+impl Settings for Patient {
+    const SERVICE: &'static str = "backchat";
+
+    fn read(source: &mut Source) -> Self {
+        Self { is_asked: source.command("doctor", "Says what is wrong"), wrong: Vec::new() }
+    }
+
+    fn take_faults(&mut self, faults: ConfigFaults) -> Result<(), ConfigFaults> {
+        if !self.is_asked {
+            return Err(faults);
+        }
+        self.wrong = faults.lines().to_vec();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_program_that_is_asked_what_is_wrong_starts_with_faults() {
+    let env = || [("BACKCHAT_DAT".to_owned(), "x".to_owned())].into_iter();
+    match ask::<Patient>(&["doctor".to_owned()], env()) {
+        Ok(Ask::Run(patient)) => assert!(patient.wrong[0].contains("BACKCHAT_DAT"), "{patient:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(ask::<Patient>(&[], env()).is_err());
+    let check = ["config".to_owned(), "check".to_owned()];
+    assert!(ask::<Patient>(&check, env()).is_err());
 }

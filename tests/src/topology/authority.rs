@@ -3,6 +3,7 @@
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use std::fs;
 use std::path::{Path, PathBuf};
+use time::{Duration, OffsetDateTime};
 
 /// The names under which all servers of this machine are reached.
 const HOSTS: [&str; 2] = ["127.0.0.1", "localhost"];
@@ -42,7 +43,13 @@ impl Authority {
 
     /// A certificate for a server of this machine.
     pub fn signs(&self, name: &str) -> Certificate {
+        self.signs_until(name, OffsetDateTime::now_utc() + Duration::days(365))
+    }
+
+    /// The same, good until then.
+    pub fn signs_until(&self, name: &str, end: OffsetDateTime) -> Certificate {
         let mut params = CertificateParams::new(HOSTS.map(str::to_owned)).expect("they are names of hosts");
+        params.not_after = end;
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("the system has random bytes");
         let signed = params.signed_by(&key, &self.issuer).expect("the authority signs");

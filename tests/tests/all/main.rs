@@ -8,6 +8,7 @@ mod backup;
 mod broker_faults;
 mod browser;
 mod changes;
+mod doctor;
 mod erasing;
 mod escaping;
 mod faults;

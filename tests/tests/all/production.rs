@@ -1,5 +1,6 @@
 //! The pieces as in production, on one machine: `cluster up`, orders to it, and TLS towards broker and database.
 
+use crate::doctor::Said;
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -72,6 +73,7 @@ async fn a_cluster_serves_people_over_tls_is_scaled_rolled_and_leaves_nothing_be
     }
     let address = all.0["address"].as_str().unwrap();
     wire::trust(address, Path::new(all.0["ca"].as_str().unwrap()));
+    the_doctor_is_content_but_for_what_is_planted(&all.0).await;
     let ann = Person::arrives(address, "Ann").await;
     let room = ann.creates("Over TLS").await;
     let mut socket = ann.connects(&room).await;
@@ -103,6 +105,43 @@ async fn a_cluster_serves_people_over_tls_is_scaled_rolled_and_leaves_nothing_be
     assert!(!list.exists(), "the list names processes that are gone");
     let gone = || async { after.ids().iter().all(|id| !runs(*id)).then_some(()) };
     eventually("every process has ended", Duration::from_secs(20), gone).await;
+}
+
+async fn the_doctor_is_content_but_for_what_is_planted(all: &Value) {
+    let text = |pointer: &str| all.pointer(pointer).and_then(Value::as_str).unwrap();
+    let (history, auth, ca) = (text("/databases/history"), text("/databases/auth"), text("/ca"));
+    let arguments = [
+        ("--nats-url", text("/nats/url")),
+        ("--nats-user", text("/nats/user")),
+        ("--nats-password", text("/nats/password")),
+        ("--nats-ca", ca),
+        ("--history-database", history),
+        ("--auth-database", auth),
+        ("--origin", text("/address")),
+        ("--origin-ca", ca),
+    ];
+    let said = Said::of_pieces(&arguments).await;
+    said.all_is_well().keeps_secret(text("/nats/password"));
+    for good in [
+        "the certificate of 127.0.0.1 is good for",
+        "all 6 streams are there",
+        "each stream is on 3 servers, has a leader, and lags nowhere",
+        "the database of history has schema",
+        "the database of accounts has schema",
+        "the clock of the SurrealDB server agrees",
+        "Secure, HttpOnly and SameSite=Lax",
+        "a WebSocket comes through",
+        "a WebSocket of another site is refused",
+    ] {
+        said.praises(good);
+    }
+    let wrong = history.replacen("://history:", "://history:not-", 1);
+    let nowhere = auth.replacen("?ca=", "-of-somebody-else?ca=", 1);
+    let said = Said::of_pieces(&[("--history-database", &wrong), ("--auth-database", &nowhere)]).await;
+    said.says("fault", "refuses this user and password", "BACKCHAT_HISTORY_DATABASE")
+        .says("fault", "the database of accounts", "BACKCHAT_AUTH_DATABASE")
+        .says_nothing_else(2)
+        .keeps_secret("history:not-");
 }
 
 #[tokio::test]
