@@ -14,6 +14,9 @@ WORKERS ?=
 AUTH ?=
 CLUSTER_LISTEN ?= 127.0.0.1:8443
 
+# Which procedures of docs/operations are practised: none named, all.
+DRILLS ?=
+
 # Where the built programs are, and the tools that `make` installs for itself.
 BIN := $(CARGO_TARGET_DIR)/debug
 TOOLS := $(HOME)/.cache/backchat/tools
@@ -37,13 +40,14 @@ EXPORT_SERVERS = NATS_SERVER=$$(scripts/nats-server) && SURREALDB_SERVER=$$(scri
 	&& export NATS_SERVER SURREALDB_SERVER ENVOY
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster check-deploy metrics-page
+.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster drill check-deploy metrics-page
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes LISTEN=127.0.0.1:8080, DATA=./data and ROOTS=./data-roots"
 	@echo "  make bench takes REPEAT=3 and WORKLOADS=\"fanout20 rooms\""
+	@echo "  make drill takes DRILLS=\"lose-the-database rotate-keys\""
 	@echo "  make faults takes MINUTES=2 and SEED=a number; the same seed strikes the same faults"
 	@echo "  make fuzz takes FUZZ_MINUTES=10 and TARGETS=\"event token\""
 
@@ -107,6 +111,9 @@ cluster-scale: ## Have more or fewer in the running cluster: GATEWAYS, WORKERS, 
 verify-cluster: build ## Replace and kill everything in a cluster while 500 clients talk, then audit what was lost
 	@$(EXPORT_SERVERS) \
 	&& $(BIN)/cluster verify --listen $(CLUSTER_LISTEN) --folder $(CARGO_TARGET_DIR)/cluster --list $(CARGO_TARGET_DIR)/cluster.json $(CLUSTER_SIZE)
+
+drill: build ## Do what docs/operations says to a cluster of its own, as it is written there, while people talk: DRILLS
+	@$(EXPORT_SERVERS) && $(BIN)/cluster drill $(DRILLS) --listen $(CLUSTER_LISTEN) --folder $(CARGO_TARGET_DIR)/drill
 
 fuzz: $(TOOLS)/bin/cargo-fuzz-$(CARGO_FUZZ) ## Fuzz each decoder of what comes from outside: FUZZ_MINUTES, TARGETS
 	@scripts/fuzz $< "$(FUZZ_MINUTES)" $(TARGETS)

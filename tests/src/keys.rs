@@ -15,9 +15,11 @@ static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     sealing::store(&folder.path().join("roots"), &root).expect("a root key can be written");
     folder
 });
-static ROOTS: LazyLock<Roots> = LazyLock::new(|| {
-    Roots::read(&RootSource::Folder(FOLDER.path().join("roots"))).expect("the root key can be read")
-});
+
+/// Those that are there now: a rotation adds one.
+fn roots() -> Roots {
+    Roots::read(&RootSource::Folder(FOLDER.path().join("roots"))).expect("the root keys can be read")
+}
 
 /// The folder for `--roots` and `BACKCHAT_…_ROOTS`.
 pub fn folder() -> String {
@@ -86,12 +88,12 @@ async fn key(broker: &Broker, holder: Holder) -> Key {
         let found = broker.last_confirmed(subject::KEYS_STREAM, &subject).await.expect("the broker answers");
         match found.and_then(|record| KeyState::decode(&record.payload)) {
             Some(KeyState::Wrapped { key }) => {
-                return ROOTS.unwrap(&subject, &key).expect("the key is wrapped under the tests' root key");
+                return roots().unwrap(&subject, &key).expect("the key is wrapped under the tests' root key");
             }
             Some(KeyState::Erased { .. }) => panic!("the key at {subject} was erased"),
             None => {
                 let made = Key::random().expect("the system has random bytes");
-                let key = ROOTS.wrap(&subject, &made).expect("the system has random bytes");
+                let key = roots().wrap(&subject, &made).expect("the system has random bytes");
                 let payload = KeyState::Wrapped { key }.encode();
                 // Somebody else may be first.
                 let _ = broker.put(subject.clone(), Expect::LastSequence(0), None, payload).await;

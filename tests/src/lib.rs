@@ -4,7 +4,7 @@
 //! broker, or a page in Chromium. Failures panic with a sentence, since the only callers are tests and the programs beside
 //! them. A file per concept: [`process`] runs programs, [`nats`] and [`cluster`] are brokers, [`backchat`] and [`services`] the two editions,
 //! [`proxy`] is the network, [`meddler`] a proxy that changes what passes, [`person`] does over HTTP what a user does, [`json_socket`] and [`html_socket`] speak the two
-//! formats, [`browser`] and [`room_page`] see what a person sees, [`eventually`] waits, [`audit`] counts what was lost,
+//! formats, [`browser`] and [`room_page`] see what a person sees, [`eventually`] waits, [`audit`] counts what was lost, [`topology`] is everything as in production, [`drill`] does what the operators' pages say,
 //! [`keys`] opens and seals what is stored, [`operator`] asks about keys, [`backup`] copies streams, [`files`] looks into files, [`rude`] keeps to no rule, [`calm`] notices whether anybody is disturbed, [`usage`] sees what a process takes.
 
 pub mod audit;
@@ -13,6 +13,7 @@ pub mod backup;
 pub mod browser;
 pub mod calm;
 pub mod cluster;
+pub mod drill;
 pub mod eventually;
 pub mod faults;
 pub mod files;

@@ -154,12 +154,13 @@ impl Person {
         }
     }
 
-    /// Makes a room and gives its code.
+    /// Makes a room and gives its code. Whoever is told that it can't be done at this moment tries again.
     ///
     /// # Panics
     /// When the server refuses.
     pub async fn creates(&self, name: &str) -> String {
-        let answer = self.post("/create/", &[("name", name)]).await;
+        let fields = [("name", name)];
+        let answer = patiently(|| self.post("/create/", &fields)).await;
         assert_eq!(answer.status, 303, "the room {name:?} can't be made: {}", answer.body);
         code(answer.location())
     }

@@ -11,6 +11,8 @@ mod database;
 mod edge;
 mod piece;
 mod roll;
+mod settings;
+mod stopping;
 pub mod verify;
 
 pub use piece::{Piece, Role};
@@ -84,6 +86,17 @@ impl Topology {
     /// # Panics
     /// When something can't be started, or is not ready in time.
     pub async fn start(size: Size, listen: &str, folder: &Path, list: &Path) -> Self {
+        let mut topology = Self::empty(size, listen, folder, list).await;
+        topology.set_up().await;
+        topology.starts(&[]).await.expect("everything is ready");
+        topology
+    }
+
+    /// The same without streams and without tables: broker and database run, and everything else waits until it is started.
+    ///
+    /// # Panics
+    /// As [`Topology::start`].
+    pub async fn empty(size: Size, listen: &str, folder: &Path, list: &Path) -> Self {
         let authority = Authority::made_in(folder);
         let places = Places { folder: folder.to_owned(), authority, listen: listen.to_owned() };
         let brokers = Brokers::prepared(&places.authority, BROKERS, size.shards, folder);
@@ -103,7 +116,6 @@ impl Topology {
         };
         topology.pieces.iter_mut().for_each(Piece::start);
         topology.all_ready().await;
-        topology.set_up().await;
         let services = [
             (Role::Auth, size.auths),
             (Role::HistoryWorker, size.workers),
@@ -115,11 +127,10 @@ impl Topology {
                 topology.add(role);
             }
         }
-        topology.all_ready().await;
         topology.pieces.push(topology.edge.piece());
-        topology.pieces.last_mut().expect("it was just added").start();
-        topology.all_ready().await;
         wire::trust(&topology.address(), &topology.places.authority.file());
+        settings::write(&topology);
+        topology.look().await;
         topology
     }
 
@@ -155,11 +166,15 @@ impl Topology {
     }
 
     async fn set_up(&self) {
+        let ended = self.setup().to_the_end(START).await;
+        assert_eq!(ended.code, 0, "the set-up failed: {}", ended.output);
+    }
+
+    fn setup(&self) -> Launch {
         let launch = Launch::new(&built("backchat-setup"), &self.places.folder)
             .set("BACKCHAT_SETUP_SHARDS", self.size.shards)
             .set("BACKCHAT_SETUP_REPLICAS", BROKERS);
-        let ended = self.at_broker(launch, "BACKCHAT_SETUP", SETUP).to_the_end(START).await;
-        assert_eq!(ended.code, 0, "the set-up failed: {}", ended.output);
+        self.at_broker(launch, "BACKCHAT_SETUP", SETUP)
     }
 
     fn at_broker(&self, launch: Launch, prefix: &str, user: &str) -> Launch {
@@ -170,14 +185,12 @@ impl Topology {
             .set(&format!("{prefix}_NATS_CA"), self.authority().display())
     }
 
-    /// One more of a service, started and not waited for.
+    /// One more of a service, not started yet.
     fn add(&mut self, role: Role) -> &mut Piece {
         let number = self.started.entry(role).or_default();
         *number += 1;
         let name = format!("{role}-{number}");
-        let mut piece = self.service(role, &name);
-        piece.start();
-        self.pieces.push(piece);
+        self.pieces.push(self.service(role, &name));
         self.pieces.last_mut().expect("it was just added")
     }
 
@@ -232,30 +245,38 @@ impl Topology {
 
     /// Looks until `until` says so.
     ///
-    /// # Panics
-    /// When it does not in time.
-    pub async fn look_until(&mut self, what: &str, patience: Duration, until: impl Fn(&Self) -> bool) {
+    /// # Errors
+    /// A sentence, when it does not in time.
+    pub async fn look_until(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        until: impl Fn(&Self) -> bool,
+    ) -> Result<(), String> {
         let deadline = Instant::now() + patience;
         loop {
             self.look().await;
             if until(self) {
-                return;
+                return Ok(());
             }
-            let missing: Vec<_> =
-                self.pieces.iter().filter(|piece| !piece.is_ready).map(|piece| &piece.name).collect();
-            assert!(
-                Instant::now() < deadline,
-                "{what} took longer than {patience:?}; not ready: {missing:?}"
-            );
+            if Instant::now() > deadline {
+                let missing = self.pieces.iter().filter(|piece| piece.runs() && !piece.is_ready);
+                let missing: Vec<_> = missing.map(|piece| piece.name.as_str()).collect();
+                return Err(format!("{what}: not after {patience:?}; not ready: {missing:?}"));
+            }
             sleep(LOOK_EVERY).await;
         }
     }
 
     /// # Panics
-    /// When something is not in time.
+    /// When something that runs is not ready in time.
     pub async fn all_ready(&mut self) {
-        self.look_until("everything is ready", START, |all| all.pieces.iter().all(|piece| piece.is_ready))
-            .await;
+        self.tries_to_be_ready().await.expect("it is ready");
+    }
+
+    async fn tries_to_be_ready(&mut self) -> Result<(), String> {
+        let are_ready = |all: &Self| all.pieces.iter().all(|piece| !piece.runs() || piece.is_ready);
+        self.look_until("everything that runs is ready", START, are_ready).await
     }
 
     /// Stops everything: people's way in first, what all depend on last.

@@ -42,7 +42,10 @@ pub async fn replay(config: &Config, wanted: &Wanted, shutdown: CancellationToke
     }
     let mut left = 0;
     for (shard, what) in parts {
-        begin(broker, shard, what).await?;
+        if !begin(broker, shard, what).await? {
+            say(&nothing_in(shard));
+            continue;
+        }
         tokio::select! {
             () = shutdown.cancelled() => {
                 say("The history worker goes on with it; the same command shows how far it is.");
@@ -88,8 +91,21 @@ async fn what_the_log_has(broker: &Broker, shard: Shard) -> Result<String, Error
     ))
 }
 
-async fn begin(broker: &Broker, shard: Shard, what: Replay) -> Result<(), Error> {
-    ask(broker, shard, AskReplay::Begin(what)).await.map(drop).map_err(|why| super::says_nothing(shard, &why))
+/// Gives whether there is anything to be made anew.
+async fn begin(broker: &Broker, shard: Shard, what: Replay) -> Result<bool, Error> {
+    match ask(broker, shard, AskReplay::Begin(what)).await {
+        Ok(_) => Ok(true),
+        Err(why) if why == super::NOTHING_APPLIED => Ok(false),
+        Err(why) => Err(super::says_nothing(shard, &why)),
+    }
+}
+
+fn nothing_in(shard: Shard) -> String {
+    if reader::is_a_person() {
+        format!("The history of shard {} has nothing yet that could be made anew.", shard.0)
+    } else {
+        json!({ "shard": shard.0, "rooms": 0, "entries": 0, "left": 0 }).to_string()
+    }
 }
 
 async fn ask(broker: &Broker, shard: Shard, asked: AskReplay) -> Result<Replaying, String> {

@@ -3,13 +3,20 @@
 use protocol::query::HistoryStatus;
 
 use super::{Answers, NoAnswer};
+use crate::checkpoint::Checkpoint;
 
 impl Answers {
     pub(super) async fn status(&self) -> Result<HistoryStatus, NoAnswer> {
-        let Some(checkpoint) = self.store.checkpoint(self.part).await? else {
-            return Err(NoAnswer::Behind { applied: 0 });
-        };
         let shard = self.part.shard;
+        let checkpoint = match self.store.checkpoint(self.part).await? {
+            Some(checkpoint) => checkpoint,
+            // Nothing was said in this shard yet, or the history is made anew from nothing.
+            None => {
+                let log = self.broker.stream(&shard.stream()).await;
+                let log = log.map_err(|_| NoAnswer::refused("the broker can't be asked for the log"))?;
+                Checkpoint::new(log.identity)
+            }
+        };
         let lag = self.broker.lag(&shard.stream(), &shard.log_all(), checkpoint.applied).await;
         let lag = lag.map_err(|_| NoAnswer::refused("the broker can't be asked how far the log is"))?;
         let asides = self.store.asides(self.part).await?;

@@ -1,20 +1,22 @@
-//! `cluster up`: the whole of backchat as in production, on this machine, until Ctrl-C. `cluster order roll` and `cluster order scale
-//! gateways=4` have the running one do something; `cluster verify` audits one of its own while everything in it is replaced and hurt.
+//! `cluster up`: the whole of backchat as in production, on this machine, until Ctrl-C; `cluster up empty`: without streams and
+//! services, which `cluster order start` starts once something was restored. `cluster order roll`, `cluster order scale gateways=4` and
+//! others have the running one do something; `cluster verify` audits one of its own while everything in it is replaced and hurt, and
+//! `cluster drill` does the procedures of docs/operations to one of its own.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use tests::drill;
 use tests::topology::{Size, Topology, control, verify};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::interval;
 
-const USAGE: &str = "usage: cluster up|verify [--gateways 2] [--workers 2] [--auth 2] [--shards 8] [--listen 127.0.0.1:8443] \\
+const USAGE: &str = "usage: cluster up|up empty|verify [--gateways 2] [--workers 2] [--auth 2] [--shards 8] [--listen 127.0.0.1:8443] \\
        [--folder ./cluster] [--list ./cluster.json]
        cluster order roll [--list ./cluster.json]
-       cluster order scale [gateways=4] [workers=3] [auth=2] [--list ./cluster.json]";
-/// How often it is looked whether everything runs and is ready.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+       cluster order scale [gateways=4] [workers=3] [auth=2] [--list ./cluster.json]
+       cluster order start [nats-1 …]   what does not run, or those
+       cluster order stop|kill|lose nats-1 …   in order, by kill -9, or so and with what is stored; until they are started
+       cluster drill [lose-the-database …] [--listen 127.0.0.1:8443] [--folder ./cluster]";
 
 struct Settings {
     size: Size,
@@ -33,7 +35,9 @@ async fn main() -> ExitCode {
     };
     let words: Vec<_> = settings.words.iter().map(String::as_str).collect();
     let ended = match words.as_slice() {
-        ["up"] => up(&settings).await,
+        ["up"] => up(&settings, Topology::start).await,
+        ["up", "empty"] => up(&settings, Topology::empty).await,
+        ["drill", names @ ..] => practise(&settings, names).await,
         ["verify"] => audit(&settings).await,
         ["order", order @ ..] if !order.is_empty() => give(&settings, &order.join(" ")).await,
         _ => {
@@ -82,7 +86,10 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Option<Settings> {
 }
 
 /// Runs until somebody asks it to stop.
-async fn up(settings: &Settings) -> Result<(), String> {
+async fn up(
+    settings: &Settings,
+    start: impl AsyncFnOnce(Size, &str, &Path, &Path) -> Topology,
+) -> Result<(), String> {
     let folder = emptied(&settings.folder)?;
     let control = control::listen(&folder).map_err(|error| format!("no orders can be taken: {error}"))?;
     let fault = |error: std::io::Error| error.to_string();
@@ -96,7 +103,7 @@ async fn up(settings: &Settings) -> Result<(), String> {
         }
     };
     let running = async {
-        let mut topology = Topology::start(settings.size, &settings.listen, &folder, &settings.list).await;
+        let mut topology = start(settings.size, &settings.listen, &folder, &settings.list).await;
         say(&format!(
             "The chat is at {}. Its certificate is signed by {}. Every process is in {}, with its log in {}. Ctrl-C stops all.",
             topology.address(),
@@ -104,19 +111,7 @@ async fn up(settings: &Settings) -> Result<(), String> {
             settings.list.display(),
             folder.display(),
         ));
-        let mut clock = interval(LOOK_EVERY);
-        loop {
-            // Inputs: an order, and the clock. Both only take what is there, so either may be cancelled.
-            tokio::select! {
-                stream = control.accept() => {
-                    let Ok((stream, _)) = stream else { continue };
-                    if let Err(error) = control::serve(stream, &mut topology).await {
-                        say(&format!("an order was not answered: {error}"));
-                    }
-                }
-                _ = clock.tick() => topology.look().await,
-            }
-        }
+        control::obey(control, &mut topology, say).await;
     };
     // Whatever is under way ends with the processes, which are dropped here.
     tokio::select! {
@@ -136,6 +131,18 @@ async fn audit(settings: &Settings) -> Result<(), String> {
     if outcome.is_clean() { Ok(()) } else { Err("The cluster is not clean.".to_owned()) }
 }
 
+/// Does what the pages of docs/operations say.
+async fn practise(settings: &Settings, names: &[&str]) -> Result<(), String> {
+    if let Some(name) = names.iter().find(|name| !drill::NAMES.contains(name)) {
+        return Err(format!("there is no drill {name}; there are: {}", drill::NAMES.join(", ")));
+    }
+    let folder = emptied(&settings.folder)?;
+    let took = drill::run(names, &settings.listen, &folder, |line| say(&line)).await;
+    let count = if names.is_empty() { drill::NAMES.len() } else { names.len() };
+    say(&format!("clean: {count} drills, {} s", took.as_secs()));
+    Ok(())
+}
+
 async fn give(settings: &Settings, order: &str) -> Result<(), String> {
     let list = std::fs::read_to_string(&settings.list);
     let list =
@@ -149,7 +156,9 @@ async fn give(settings: &Settings, order: &str) -> Result<(), String> {
 fn emptied(folder: &Path) -> Result<PathBuf, String> {
     let fault = |error: std::io::Error| format!("{}: {error}", folder.display());
     if folder.exists() {
-        let ours = folder.join("tls").is_dir() || folder.read_dir().map_err(fault)?.next().is_none();
+        let ours = folder.join("tls").is_dir()
+            || folder.join("cluster").join("tls").is_dir()
+            || folder.read_dir().map_err(fault)?.next().is_none();
         if !ours {
             return Err(format!(
                 "{} holds something else than a cluster: name another folder",

@@ -3,10 +3,14 @@
 use super::{Role, Topology};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::time::interval;
 
+/// How often it is looked whether everything runs and is ready.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Lines of an answer that wait until they are read; more are not told.
 const LINES_MAX: usize = 256;
 /// The last line of an answer.
@@ -19,27 +23,48 @@ pub enum Order {
     Roll,
     /// Have so many of these.
     Scale(Vec<(Role, usize)>),
+    /// Start these, by the names of pieces or roles; with none, everything that does not run.
+    Start(Vec<String>),
+    /// Stop these in order, until they are started.
+    Stop(Vec<String>),
+    /// Kill these, until they are started.
+    Kill(Vec<String>),
+    /// Kill these, and remove what they stored.
+    Lose(Vec<String>),
 }
+
+/// What can be asked for.
+const ORDERS: &str =
+    "roll, scale gateways=4 workers=2 auth=2, start [nats-1 …], and stop, kill or lose nats-1 …";
 
 /// How many there may be of one role on one machine.
 pub const COUNT_MAX: usize = 16;
 
 impl Order {
-    /// Of `roll`, or `scale gateways=4 workers=2 auth=1`.
+    /// Of a line such as `roll`, `scale gateways=4 workers=2 auth=1`, or `stop auth-service nats-1`.
     ///
     /// # Errors
     /// A sentence that says what can be asked for.
     pub fn parse(line: &str) -> Result<Self, String> {
         let mut words = line.split_whitespace();
-        match words.next() {
-            Some("roll") => Ok(Self::Roll),
-            Some("scale") => words.map(wish).collect::<Result<_, _>>().map(Self::Scale),
-            _ => Err("what can be asked for: roll, or scale gateways=4 workers=2 auth=2".to_owned()),
+        let verb = words.next().unwrap_or_default();
+        let names: Vec<_> = words.clone().map(str::to_owned).collect();
+        match verb {
+            "roll" => Ok(Self::Roll),
+            "scale" => words.map(wish).collect::<Result<_, _>>().map(Self::Scale),
+            "start" => Ok(Self::Start(names)),
+            "stop" if !names.is_empty() => Ok(Self::Stop(names)),
+            "kill" if !names.is_empty() => Ok(Self::Kill(names)),
+            "lose" if !names.is_empty() => Ok(Self::Lose(names)),
+            _ => Err(format!("what can be asked for: {ORDERS}")),
         }
     }
 
     /// Does it; `say` gets a line for each step.
-    pub async fn done_to(self, topology: &mut Topology, mut say: impl FnMut(String)) {
+    ///
+    /// # Errors
+    /// A sentence that says why it was not done.
+    pub async fn done_to(self, topology: &mut Topology, mut say: impl FnMut(String)) -> Result<(), String> {
         match self {
             Self::Roll => {
                 let rolled = topology.roll(&mut say).await;
@@ -57,7 +82,12 @@ impl Order {
                     say(format!("there are {} of {role}", topology.of(role).count()));
                 }
             }
+            Self::Start(names) => topology.starts(&names).await?,
+            Self::Stop(names) => topology.stops(&names).await?,
+            Self::Kill(names) => topology.kills(&names).await?,
+            Self::Lose(names) => topology.loses(&names).await?,
         }
+        Ok(())
     }
 }
 
@@ -86,11 +116,28 @@ pub fn listen(folder: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(socket_in(folder))
 }
 
+/// Looks after a topology and does what it is told, for ever. `say` gets a line for an order whose giver has gone.
+pub async fn obey(orders: UnixListener, topology: &mut Topology, say: impl Fn(&str)) {
+    let mut clock = interval(LOOK_EVERY);
+    loop {
+        // Inputs: an order, and the clock. Both only take what is there, so either may be cancelled.
+        tokio::select! {
+            stream = orders.accept() => {
+                let Ok((stream, _)) = stream else { continue };
+                if let Err(error) = serve(stream, topology).await {
+                    say(&format!("an order was not answered: {error}"));
+                }
+            }
+            _ = clock.tick() => topology.look().await,
+        }
+    }
+}
+
 /// Hears one order, and has it done.
 ///
 /// # Errors
 /// When whoever gave it is gone.
-pub async fn serve(stream: UnixStream, topology: &mut Topology) -> io::Result<()> {
+async fn serve(stream: UnixStream, topology: &mut Topology) -> io::Result<()> {
     let (from, mut to) = stream.into_split();
     let line = BufReader::new(from).lines().next_line().await?.unwrap_or_default();
     let order = match Order::parse(&line) {
@@ -102,10 +149,12 @@ pub async fn serve(stream: UnixStream, topology: &mut Topology) -> io::Result<()
         while let Some(line) = said.recv().await {
             to.write_all(format!("{line}\n").as_bytes()).await?;
         }
-        to.write_all(format!("{DONE}\n").as_bytes()).await
+        Ok(())
     };
     let doing = async {
-        order.done_to(topology, |line| drop(say.try_send(line))).await;
+        let done = order.done_to(topology, |line| drop(say.try_send(line))).await;
+        let last = done.err().unwrap_or_else(|| DONE.to_owned());
+        let _ = say.send(last).await;
         drop(say);
     };
     tokio::join!(doing, telling).1
@@ -142,7 +191,12 @@ mod tests {
         assert_eq!(Order::parse("roll"), Ok(Order::Roll));
         let scale = Order::parse("scale GATEWAYS=4 workers=1").unwrap();
         assert_eq!(scale, Order::Scale(vec![(Role::Gateway, 4), (Role::HistoryWorker, 1)]));
-        for bad in ["", "stop", "scale gateways", "scale gateways=0", "scale nats=5", "scale gateways=17"] {
+        let stop = Order::parse("stop auth-service nats-1").unwrap();
+        assert_eq!(stop, Order::Stop(vec!["auth-service".to_owned(), "nats-1".to_owned()]));
+        assert_eq!(Order::parse("start"), Ok(Order::Start(Vec::new())));
+        for bad in
+            ["", "stop", "lose", "scale gateways", "scale gateways=0", "scale nats=5", "scale gateways=17"]
+        {
             assert!(Order::parse(bad).is_err(), "{bad}");
         }
     }

@@ -121,7 +121,23 @@ impl Piece {
         self.program.as_ref().map(Program::id)
     }
 
-    /// `kill -9`.
+    /// Whether it was started, and not stopped since. One that ended by itself is started again.
+    pub const fn runs(&self) -> bool {
+        self.program.is_some()
+    }
+
+    /// `kill -9`, and it stays away until it is started.
+    pub fn goes(&mut self) {
+        self.is_ready = false;
+        self.program = None;
+    }
+
+    /// What it is started with.
+    pub fn settings(&self) -> &[(String, String)] {
+        &self.launch.environment
+    }
+
+    /// `kill -9`; whoever looks next starts it again.
     pub fn kill(&self) {
         if let Some(id) = self.id() {
             signal(id, "KILL");

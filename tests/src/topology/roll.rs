@@ -49,7 +49,7 @@ impl Topology {
     /// When a new one is not ready in time, or the role can't be scaled so.
     pub async fn scale(&mut self, role: Role, count: usize) {
         while self.of(role).count() < count {
-            self.add(role);
+            self.add(role).start();
         }
         self.all_ready().await;
         while self.of(role).count() > count.max(1) {
@@ -60,11 +60,11 @@ impl Topology {
 
     /// Starts another in its place, and lets it go when that is ready. Gives whether it stopped by itself.
     async fn replace(&mut self, role: Role, name: &str) -> bool {
-        let new = self.add(role).name.clone();
-        self.look_until(&format!("{new} is ready"), START, |all| {
-            all.named(&new).is_some_and(|piece| piece.is_ready)
-        })
-        .await;
+        let new = self.add(role);
+        new.start();
+        let new = new.name.clone();
+        let is_ready = |all: &Self| all.named(&new).is_some_and(|piece| piece.is_ready);
+        self.look_until(&format!("{new} is ready"), START, is_ready).await.expect("it starts");
         self.leaves(name).await
     }
 
@@ -90,7 +90,7 @@ impl Topology {
         self.pieces.iter().find(|piece| piece.name == name)
     }
 
-    fn named_mut(&mut self, name: &str) -> &mut Piece {
+    pub(super) fn named_mut(&mut self, name: &str) -> &mut Piece {
         self.pieces.iter_mut().find(|piece| piece.name == name).expect("it is there")
     }
 }

@@ -7,6 +7,7 @@ use crate::faults::crowd::Crowd;
 use crate::faults::verdict::{Outcome, sockets_become};
 use crate::metrics;
 use crate::random::Random;
+use broker::Broker;
 use protocol::subject::Shard;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,26 +50,29 @@ pub async fn run(
     let (faults, said) =
         tokio::join!(hurting, crowd.talks(CROWD, || is_over.load(Ordering::Relaxed), &mut random));
     say(format!("{said} messages said; waiting until everybody has seen everything"));
-    let broker = topology.broker().await;
-    let mut complaints = faults.complaints;
-    if let Some(missing) = crowd.settles(&broker, SETTLE).await {
-        complaints.push(format!("{SETTLE:?} after the last fault {missing}"));
-    }
-    topology.look().await;
     let gateways: Vec<_> = topology.of(Role::Gateway).map(|gateway| gateway.operations.clone()).collect();
-    let sockets = sockets_become(members as u64, || open_sockets(&gateways)).await;
+    let compared = compared(&mut crowd, &topology.broker().await, &gateways).await;
     let mut outcome = Outcome {
         again: "make verify-cluster".to_owned(),
         logs: folder.to_owned(),
         faults: faults.count,
-        sockets: (members, sockets),
         restarts: topology.restarts,
-        complaints,
-        ..Outcome::default()
+        ..compared
     };
-    outcome.look_at(&broker, &mut crowd).await;
+    outcome.complaints.extend(faults.complaints);
     topology.stop().await;
     outcome.took = began.elapsed();
+    outcome
+}
+
+/// Waits until everybody has seen everything, and compares what they saw and were told with what is stored.
+pub async fn compared(crowd: &mut Crowd, broker: &Broker, gateways: &[String]) -> Outcome {
+    let missing = crowd.settles(broker, SETTLE).await;
+    let members = crowd.members().count();
+    let sockets = sockets_become(members as u64, || open_sockets(gateways)).await;
+    let mut outcome = Outcome { sockets: (members, sockets), ..Outcome::default() };
+    outcome.complaints.extend(missing.map(|missing| format!("{SETTLE:?} after the last fault {missing}")));
+    outcome.look_at(broker, crowd).await;
     outcome
 }
 

@@ -102,6 +102,16 @@ async fn an_operator_sees_how_far_the_history_is_and_what_was_set_aside() {
 }
 
 #[tokio::test]
+async fn where_nothing_was_said_yet_the_history_is_not_behind_and_nothing_is_made_anew() {
+    let backchat = Backchat::start().await;
+    let status = line(&backchat).await;
+    assert_eq!((&status["applied"], &status["lag_entries"]), (&json!(0), &json!(0)), "{status}");
+    let replayed = asked(&backchat, "replay").await;
+    assert_eq!(replayed.code, 0, "{}", replayed.output);
+    assert!(replayed.output.contains("\"rooms\":0"), "{}", replayed.output);
+}
+
+#[tokio::test]
 async fn an_operator_has_the_history_proved_against_the_log() {
     let backchat = Backchat::start().await;
     let ann = Person::arrives(&backchat.address(), "Ann").await;
