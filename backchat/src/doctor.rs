@@ -16,6 +16,7 @@ mod streams;
 use std::time::Duration;
 
 use ::broker::{Credentials, USERS};
+use protocol::subject;
 use service::origin::PublicOrigin;
 
 use crate::run_file::{self, Running};
@@ -126,6 +127,12 @@ async fn running_one(config: &Config, running: &Running) -> Vec<Finding> {
 async fn canary(config: &Config, running: &Running) -> Option<Finding> {
     let roots = roots::read(&config.roots).ok()?;
     let broker = ::broker::Broker::connect(&running.credentials, broker::PATIENCE).await.ok()?;
+    match broker.last_confirmed(subject::KEYS_STREAM, subject::CANARY).await {
+        Ok(Some(_)) => {}
+        Ok(None) => return Some(Finding::good(machine::ABOUT, "nothing was sealed with the root keys yet")),
+        // The stream that can't be read is told of with the others.
+        Err(_) => return None,
+    }
     let checked = roots::check_canary(&broker, &roots, (&config.roots, &config.data)).await;
     Some(match checked {
         Ok(()) => Finding::good(

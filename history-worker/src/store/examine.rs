@@ -40,7 +40,7 @@ async fn look(server: &ServerAddress, mark: &SchemaMark) -> Result<Report, Unsee
 }
 
 async fn schema(client: &Surreal<Any>, mark: &SchemaMark) -> Result<Schema, Unseen> {
-    if !has(client, "(INFO FOR DB).tables", mark.table).await? {
+    if !has(client, "INFO FOR DB", "tables", mark.table).await? {
         return Ok(Schema::Empty);
     }
     let version: Option<i64> = asked(client, &mark.version()).await?.take(0).map_err(away)?;
@@ -62,21 +62,21 @@ async fn open(client: &Surreal<Any>, server: &ServerAddress) -> Result<(), Unsee
     };
     // Where the database has the user, it is there.
     if user == UserOf::Server {
-        if !has(client, "(INFO FOR ROOT).namespaces", &server.namespace).await? {
+        if !has(client, "INFO FOR ROOT", "namespaces", &server.namespace).await? {
             return Err(Unseen::Missing);
         }
         client.use_ns(&server.namespace).await.map_err(away)?;
-        if !has(client, "(INFO FOR NS).databases", &server.database).await? {
+        if !has(client, "INFO FOR NS", "databases", &server.database).await? {
             return Err(Unseen::Missing);
         }
     }
     client.use_ns(&server.namespace).use_db(&server.database).await.map(drop).map_err(away)
 }
 
-/// Whether the object that a statement gives has this key.
-async fn has(client: &Surreal<Any>, statement: &str, name: &str) -> Result<bool, Unseen> {
-    let object: Value = asked(client, statement).await?.take(0).map_err(away)?;
-    Ok(matches!(object, Value::Object(object) if object.keys().any(|key| *key == name)))
+/// Whether something has this name among those that an `INFO` lists.
+async fn has(client: &Surreal<Any>, info: &str, kind: &str, name: &str) -> Result<bool, Unseen> {
+    let Value::Object(info) = asked(client, info).await?.take(0).map_err(away)? else { return Ok(false) };
+    Ok(matches!(info.get(kind), Some(Value::Object(named)) if named.keys().any(|key| *key == name)))
 }
 
 async fn asked(client: &Surreal<Any>, statement: &str) -> Result<IndexedResults, Unseen> {

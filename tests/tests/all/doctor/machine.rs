@@ -70,6 +70,8 @@ async fn what_would_keep_a_chat_from_starting_is_said_all_at_once() {
 #[tokio::test]
 async fn root_keys_of_another_chat_are_found() {
     let backchat = Backchat::start().await;
+    // Whoever comes has a key, so that something was sealed.
+    Person::arrives(&backchat.address(), "Ann").await;
     let other = tempfile::tempdir().unwrap();
     sealing::store(other.path(), &sealing::Root::random(1).unwrap()).unwrap();
     let mut launch = backchat.launch();
