@@ -7,7 +7,7 @@ use async_nats::Subscriber;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::api_error;
 use crate::read::StreamInfo;
@@ -19,6 +19,10 @@ const PIECE_BYTES: usize = 128 * 1024;
 const PIECE_MAX: Duration = Duration::from_secs(60);
 /// Longest wait until a stream is made anew of its pieces, which are checked and indexed then.
 const MADE_MAX: Duration = Duration::from_secs(600);
+
+/// How long servers that just started may take to know each other, and the pause between two tries.
+const PLACE_MAX: Duration = Duration::from_secs(30);
+const PLACE_AGAIN: Duration = Duration::from_millis(250);
 
 /// A stream that is being backed up.
 pub struct StreamBackup {
@@ -65,10 +69,22 @@ impl Broker {
         if let Some(replicas) = replicas {
             question["config"]["num_replicas"] = replicas.into();
         }
-        let answer = self.once(format!("$JS.API.STREAM.RESTORE.{name}"), question.to_string().into()).await?;
+        let answer = self.begin_restore(name, &question).await?;
         let place =
             answer["deliver_subject"].as_str().ok_or(Error::Malformed("place for the pieces"))?.to_owned();
         Ok(StreamRestore { place, broker: self.clone() })
+    }
+
+    /// What found no place was not begun, so it may be asked again.
+    async fn begin_restore(&self, name: &str, question: &Value) -> Result<Value, Error> {
+        let deadline = Instant::now() + PLACE_MAX;
+        loop {
+            let subject = format!("$JS.API.STREAM.RESTORE.{name}");
+            match self.once(subject, question.to_string().into()).await {
+                Err(Error::NoPlace(_)) if Instant::now() < deadline => sleep(PLACE_AGAIN).await,
+                answer => return answer,
+            }
+        }
     }
 
     /// A request of the API that must not be sent twice.

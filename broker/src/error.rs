@@ -12,6 +12,8 @@ pub enum Error {
     /// Somebody was first: a subject had another last sequence than expected, or a batch
     /// repeated an id that was stored already. Read the state and decide again.
     Conflict,
+    /// Too few servers are there for so many copies of a stream: those of a cluster that just started may not know each other yet.
+    NoPlace(String),
     /// The broker stores no more: its disk, or a limit set on the stream, is full.
     StorageFull,
     /// The broker has no such user, or with another password.
@@ -27,7 +29,14 @@ pub enum Error {
 impl Error {
     /// Whether the same request may succeed when it is sent again.
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Disconnected | Self::TimedOut | Self::NobodyThere(_) | Self::StorageFull)
+        match self {
+            Self::Disconnected
+            | Self::TimedOut
+            | Self::NobodyThere(_)
+            | Self::NoPlace(_)
+            | Self::StorageFull => true,
+            Self::Conflict | Self::Refused(_) | Self::Malformed(_) | Self::Setup(_) => false,
+        }
     }
 
     /// The error in a JetStream API answer (`{"error": {"err_code": …, "description": …}}`), by the
@@ -39,6 +48,7 @@ impl Error {
             // The same message is being stored at this moment for an earlier request, or the servers have no leader to
             // decide it now: nothing is known before it is asked again.
             10_008 | 10_009 | 10_158 => Self::TimedOut,
+            10_005 => Self::NoPlace(description.to_owned()),
             10_059 => Self::NobodyThere(description.to_owned()),
             _ => Self::Refused(format!("{description} ({err_code})")),
         }
@@ -52,6 +62,9 @@ impl fmt::Display for Error {
             Self::TimedOut => f.write_str("the broker did not answer in time"),
             Self::NobodyThere(what) => write!(f, "nobody answers for {what}"),
             Self::Conflict => f.write_str("somebody else was first"),
+            Self::NoPlace(why) => {
+                write!(f, "too few NATS servers are there for so many copies of a stream: {why}")
+            }
             Self::StorageFull => f.write_str("the broker's storage is full"),
             Self::Denied(url) => write!(f, "the broker at {url} refuses this user and password"),
             Self::Refused(why) => write!(f, "the broker refused: {why}"),
