@@ -29,14 +29,10 @@ pub enum Error {
 impl Error {
     /// Whether the same request may succeed when it is sent again.
     pub const fn is_passing(&self) -> bool {
-        match self {
-            Self::Disconnected
-            | Self::TimedOut
-            | Self::NobodyThere(_)
-            | Self::NoPlace(_)
-            | Self::StorageFull => true,
-            Self::Conflict | Self::Refused(_) | Self::Malformed(_) | Self::Setup(_) => false,
-        }
+        matches!(
+            self,
+            Self::Disconnected | Self::TimedOut | Self::NobodyThere(_) | Self::NoPlace(_) | Self::StorageFull
+        )
     }
 
     /// The error in a JetStream API answer (`{"error": {"err_code": …, "description": …}}`), by the
