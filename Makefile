@@ -7,6 +7,8 @@ DATA ?= ./data
 # Where the root keys are: beside DATA when nothing is said.
 ROOTS ?=
 MINUTES ?= 2
+# What images are for: the machine itself when nothing is said.
+PLATFORM ?=
 
 # How many of each piece that scales `make cluster` starts, and where people come in.
 GATEWAYS ?=
@@ -37,10 +39,10 @@ EXPORT_SERVERS = NATS_SERVER=$$(scripts/nats-server) && SURREALDB_SERVER=$$(scri
 	&& export NATS_SERVER SURREALDB_SERVER ENVOY
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster check-deploy
+.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster check-deploy images check-images
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes LISTEN=127.0.0.1:8080, DATA=./data and ROOTS=./data-roots"
 	@echo "  make bench takes REPEAT=3 and WORKLOADS=\"fanout20 rooms\""
@@ -72,6 +74,12 @@ test: build ## Run every test, the ones with a real NATS server, a real browser 
 check-deploy: build ## Check the chart, the alerts and the dashboards in deploy/
 	deploy/checks/run --programs $(BIN)
 	deploy/observability/check --bin $(BIN)
+
+images: ## Build an image of each program, with what is in it and how it was made beside it: PLATFORM=linux/amd64 or linux/arm64
+	deploy/images/build $(PLATFORM)
+
+check-images: ## Build the images twice and start them as Kubernetes does: as nobody, read-only, without rights
+	@server=$$(scripts/nats-server) && deploy/images/check --nats-server "$$server"
 
 bench: ## Run the benchmarks against a gateway built for speed; BENCHMARKS.md says what the figures mean
 	@scripts/compiler
