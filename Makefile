@@ -39,7 +39,7 @@ EXPORT_SERVERS = NATS_SERVER=$$(scripts/nats-server) && SURREALDB_SERVER=$$(scri
 	&& export NATS_SERVER SURREALDB_SERVER ENVOY
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster check-deploy images check-images
+.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster check-deploy images check-images verify-kubernetes
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ cluster-scale: ## Have more or fewer in the running cluster: GATEWAYS, WORKERS, 
 verify-cluster: build ## Replace and kill everything in a cluster while 500 clients talk, then audit what was lost
 	@$(EXPORT_SERVERS) \
 	&& $(BIN)/cluster verify --listen $(CLUSTER_LISTEN) --folder $(CARGO_TARGET_DIR)/cluster --list $(CARGO_TARGET_DIR)/cluster.json $(CLUSTER_SIZE)
+
+verify-kubernetes: build ## Install the chart on a real Kubernetes of this machine, upgrade, scale, drain and hurt it under load, then audit what was lost
+	@deploy/kubernetes/verify $(BIN)
 
 fuzz: $(TOOLS)/bin/cargo-fuzz-$(CARGO_FUZZ) ## Fuzz each decoder of what comes from outside: FUZZ_MINUTES, TARGETS
 	@scripts/fuzz $< "$(FUZZ_MINUTES)" $(TARGETS)

@@ -24,6 +24,7 @@ pub mod http;
 pub mod json_socket;
 pub mod keys;
 pub mod kill_test;
+pub mod kubernetes;
 pub mod metrics;
 pub mod nats;
 pub mod operator;

@@ -4,11 +4,11 @@
 //! It does what Kubernetes does with the same programs: asks each whether it is ready and sends people to those that are, starts
 //! again what ended, replaces by starting the new one first (where nothing on disk forbids it), and gives the old one its grace.
 
-mod authority;
+pub(crate) mod authority;
 mod brokers;
 pub mod control;
 mod database;
-mod edge;
+pub(crate) mod edge;
 mod piece;
 mod roll;
 pub mod verify;
