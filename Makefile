@@ -7,6 +7,8 @@ DATA ?= ./data
 # Where the root keys are: beside DATA when nothing is said.
 ROOTS ?=
 MINUTES ?= 2
+# What images are for: the machine itself when nothing is said.
+PLATFORM ?=
 
 # How many of each piece that scales `make cluster` starts, and where people come in.
 GATEWAYS ?=
@@ -40,10 +42,10 @@ EXPORT_SERVERS = NATS_SERVER=$$(scripts/nats-server) && SURREALDB_SERVER=$$(scri
 	&& export NATS_SERVER SURREALDB_SERVER ENVOY
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster drill check-deploy metrics-page
+.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster drill check-deploy metrics-page images check-images verify-kubernetes
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes LISTEN=127.0.0.1:8080, DATA=./data and ROOTS=./data-roots"
 	@echo "  make bench takes REPEAT=3 and WORKLOADS=\"fanout20 rooms\""
@@ -81,6 +83,12 @@ metrics-page: ## Write docs/operations/metrics.md, the reference of what the ser
 	@scripts/compiler
 	WRITE_METRICS_PAGE=1 cargo test --quiet --workspace --test metrics_page
 
+images: ## Build an image of each program, with what is in it and how it was made beside it: PLATFORM=linux/amd64 or linux/arm64
+	deploy/images/build $(PLATFORM)
+
+check-images: ## Build the images twice and start them as Kubernetes does: as nobody, read-only, without rights
+	@server=$$(scripts/nats-server) && deploy/images/check --nats-server "$$server"
+
 bench: ## Run the benchmarks against a gateway built for speed; BENCHMARKS.md says what the figures mean
 	@scripts/compiler
 	cargo build --release --package gateway --package broker --package bench
@@ -114,6 +122,9 @@ verify-cluster: build ## Replace and kill everything in a cluster while 500 clie
 
 drill: build ## Do what docs/operations says to a cluster of its own, as it is written there, while people talk: DRILLS
 	@$(EXPORT_SERVERS) && $(BIN)/cluster drill $(DRILLS) --listen $(CLUSTER_LISTEN) --folder $(CARGO_TARGET_DIR)/drill
+
+verify-kubernetes: build ## Install the chart on a real Kubernetes of this machine, upgrade, scale, drain and hurt it under load, then audit what was lost
+	@deploy/kubernetes/verify $(BIN)
 
 fuzz: $(TOOLS)/bin/cargo-fuzz-$(CARGO_FUZZ) ## Fuzz each decoder of what comes from outside: FUZZ_MINUTES, TARGETS
 	@scripts/fuzz $< "$(FUZZ_MINUTES)" $(TARGETS)

@@ -276,7 +276,7 @@ def main():
             print(f"{name}: FAILED\n{error}", flush=True)
             sys.exit(1)
         print(f"{name}: {'; '.join(said)} ({time.monotonic() - begun:.1f} s)", flush=True)
-    print("NOT CHECKED here: images (rung 3) and a real API server (rung 4), which need tools of their own")
+    print("NOT CHECKED here: images (make check-images) and a real API server (make verify-kubernetes)")
 
 
 if __name__ == "__main__":

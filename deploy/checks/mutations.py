@@ -57,6 +57,9 @@ MISTAKES = {
         lambda r: container(r, "verify")["securityContext"].update(readOnlyRootFilesystem=False),
         lambda r: pod(r)["volumes"].append({"name": "host", "hostPath": {"path": "/"}}),
     ],
+    "hooks_leave_nothing_behind": [
+        lambda r: pick(r, "Pod", "-test")["metadata"]["annotations"].update({"helm.sh/hook-delete-policy": "before-hook-creation"}),
+    ],
     "nobody_has_a_token_of_the_cluster": [
         lambda r: pod(r, "replay").pop("automountServiceAccountToken"),
         lambda r: drop(r, "ServiceAccount", "-nats"),

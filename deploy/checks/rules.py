@@ -92,6 +92,16 @@ def every_pod_is_confined(rendered):
 
 
 @rule
+def hooks_leave_nothing_behind(rendered):
+    """What a hook makes belongs to no release, so that no uninstallation takes it away."""
+    for found in rendered.objects:
+        notes = found["metadata"].get("annotations", {})
+        kept = {"before-hook-creation", "hook-succeeded"} - set(notes.get("helm.sh/hook-delete-policy", "").split(","))
+        if "helm.sh/hook" in notes and kept:
+            yield f"{named(found)}: its hook-delete-policy lacks {' and '.join(sorted(kept))}"
+
+
+@rule
 def nobody_has_a_token_of_the_cluster(rendered):
     accounts = {account["metadata"]["name"]: account for account in rendered.of("ServiceAccount")}
     for owner, _, _, spec in rendered.pods():

@@ -5,8 +5,8 @@ use protocol::event::SealedReaction;
 use protocol::keys::{Holder, KeyName, KeyState};
 use protocol::{Event, MessageId, RoomSlug, SealedEvent, SealedText, UserId, subject};
 use sealing::{BodyKey, Key, Kind, Label, Root, RootSource, Roots};
-use std::path::Path;
-use std::sync::LazyLock;
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, OnceLock};
 
 /// One root key for all installations of a run: what a test made, its harness can open.
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
@@ -15,16 +15,29 @@ static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     sealing::store(&folder.path().join("roots"), &root).expect("a root key can be written");
     folder
 });
+/// The folder with the root key of an installation that was not made by the harness.
+static GIVEN: OnceLock<PathBuf> = OnceLock::new();
 
 /// Those that are there now: a rotation adds one.
 fn roots() -> Roots {
-    Roots::read(&RootSource::Folder(FOLDER.path().join("roots"))).expect("the root keys can be read")
+    Roots::read(&RootSource::Folder(path())).expect("the root keys can be read")
 }
 
 /// The folder for `--roots` and `BACKCHAT_…_ROOTS`.
 pub fn folder() -> String {
-    let path: &Path = FOLDER.path();
-    path.join("roots").to_string_lossy().into_owned()
+    path().to_string_lossy().into_owned()
+}
+
+/// From now on root keys are those in this folder, and the harness makes none.
+///
+/// # Panics
+/// When others are in use.
+pub fn given(folder: &Path) {
+    assert!(GIVEN.set(folder.to_owned()).is_ok(), "root keys are given once");
+}
+
+fn path() -> PathBuf {
+    GIVEN.get().cloned().unwrap_or_else(|| FOLDER.path().join("roots"))
 }
 
 /// Seals the text of a message of an author, who gets a key if there is none: then the room does not know them, but opens

@@ -25,6 +25,7 @@ pub mod http;
 pub mod json_socket;
 pub mod keys;
 pub mod kill_test;
+pub mod kubernetes;
 pub mod meddler;
 pub mod metrics;
 pub mod nats;

@@ -8,7 +8,7 @@ pub mod authority;
 mod brokers;
 pub mod control;
 mod database;
-mod edge;
+pub(crate) mod edge;
 mod piece;
 mod roll;
 mod settings;

@@ -57,7 +57,11 @@ impl Edge {
                 pieces.iter().filter(|piece| piece.role == role && piece.is_ready && !piece.is_leaving);
             (role, there.filter_map(|piece| piece.address.clone()).collect::<Vec<_>>())
         };
-        let all: Vec<_> = [Role::Gateway, Role::Auth].map(of).into();
+        self.send_to_addresses([Role::Gateway, Role::Auth].map(of).into());
+    }
+
+    /// From now on people are sent to these.
+    pub fn send_to_addresses(&mut self, all: Vec<(Role, Vec<String>)>) {
         if all != self.told {
             for (role, addresses) in &all {
                 files::replace(&self.endpoints(*role), &assignment(*role, addresses).to_string());
