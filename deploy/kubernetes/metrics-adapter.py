@@ -1,4 +1,4 @@
-"""custom.metrics.k8s.io: one metric (METRIC), read from the page that each pod has at PORT, for the autoscalers of the cluster."""
+"""custom.metrics.k8s.io: some metrics (METRICS), read from the page that each pod has at PORT, for the autoscalers of the cluster."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-RUN, ADDRESS, METRIC, PORT = Path(os.environ["RUN"]), os.environ["ADDRESS"], os.environ["METRIC"], os.environ["PORT"]
+RUN, ADDRESS, METRICS, PORT = Path(os.environ["RUN"]), os.environ["ADDRESS"], os.environ["METRICS"].split(), os.environ["PORT"]
 KUBECTL = [os.environ["KUBECTL"], "--kubeconfig", str(RUN / "admin.kubeconfig")]
 KEY, CERTIFICATE = RUN / "adapter.key", RUN / "adapter.crt"
 LISTEN = 6444
@@ -20,7 +20,9 @@ GROUP = "custom.metrics.k8s.io/v1beta1"
 PODS = re.compile(rf"/apis/{GROUP}/namespaces/([^/]+)/pods/\*/(\w+)")
 LIST = {
     "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": GROUP,
-    "resources": [{"name": f"pods/{METRIC}", "singularName": "", "namespaced": True, "kind": "MetricValueList", "verbs": ["get"]}],
+    "resources": [
+        {"name": f"pods/{metric}", "singularName": "", "namespaced": True, "kind": "MetricValueList", "verbs": ["get"]} for metric in METRICS
+    ],
 }
 NOT_FOUND = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
 
@@ -34,9 +36,9 @@ class Handler(BaseHTTPRequestHandler):
         asked = PODS.fullmatch(path)
         if path == f"/apis/{GROUP}":
             self.answer(200, LIST)
-        elif asked and asked[2] == METRIC:
+        elif asked and asked[2] in METRICS:
             selector = urllib.parse.parse_qs(url.query).get("labelSelector", [""])[0]
-            self.answer(200, {"kind": "MetricValueList", "apiVersion": GROUP, "metadata": {}, "items": list(values(asked[1], selector))})
+            self.answer(200, {"kind": "MetricValueList", "apiVersion": GROUP, "metadata": {}, "items": list(values(*asked.groups(), selector))})
         else:
             self.answer(404, NOT_FOUND)
 
@@ -52,8 +54,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def values(namespace, selector):
-    """The metric of every pod that answers and is not about to leave."""
+def values(namespace, metric, selector):
+    """A metric of every pod that answers and is not about to leave."""
     pods = subprocess.check_output([*KUBECTL, "get", "pods", "--namespace", namespace, "--selector", selector, "--output", "json"])
     for pod in json.loads(pods)["items"]:
         address = pod["status"].get("podIP")
@@ -63,10 +65,10 @@ def values(namespace, selector):
             page = urllib.request.urlopen(f"http://{address}:{PORT}/metrics", timeout=ANSWER).read().decode()
         except OSError:
             continue
-        for value in re.findall(rf"^{METRIC} (\d+)", page, re.M):
+        for value in re.findall(rf"^{metric} (\d+)", page, re.M):
             yield {
                 "describedObject": {"kind": "Pod", "namespace": namespace, "name": pod["metadata"]["name"], "apiVersion": "/v1"},
-                "metricName": METRIC, "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "value": value,
+                "metricName": metric, "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "value": value,
             }
 
 
