@@ -39,11 +39,12 @@ use hashing::Pool;
 use keys::Keys;
 use outbox::Outbox;
 use protocol::Timestamp;
-use service::health::Health;
+use service::config::Settings;
 use service::http::{self, HttpLimits};
-use service::metrics::{Description, Registry};
+use service::metrics::Description;
 use service::operations;
 use service::process::Doors;
+use service::watched::Watched;
 use sessions::Sessions;
 use signals::Signals;
 use state::App;
@@ -64,7 +65,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// # Errors
 /// When it can't start: [`Error::Start`] for what a person must mend, others for what may pass.
 pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
-    let Watched { health, registry, signals } = Watched::new();
+    let Watched { health, registry, signals } = Watched::new(Config::SERVICE, Signals::new);
     let signals = Arc::new(signals);
     let public =
         doors.public.ok_or_else(|| Error::Start("the auth service needs a public address".into()))?;
@@ -96,26 +97,10 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     Ok(())
 }
 
-/// What operators see of this service.
-struct Watched {
-    health: Health,
-    registry: Registry,
-    signals: Signals,
-}
-
-impl Watched {
-    fn new() -> Self {
-        let (health, registry) = (Health::new(), Registry::new("auth-service"));
-        let signals = Signals::new(&health, &registry);
-        health.counted_in(&registry);
-        Self { health, registry, signals }
-    }
-}
-
 /// Everything that this service counts, for the reference.
 #[must_use]
 pub fn metrics() -> Vec<Description> {
-    let registry = Watched::new().registry;
+    let registry = Watched::new(Config::SERVICE, Signals::new).registry;
     let _ = HttpLimits::default().counted_in(&registry);
     registry.descriptions()
 }

@@ -38,11 +38,13 @@ pub use error::Error;
 
 use broker::Broker;
 use service::{
+    config::Settings,
     health::Health,
     http::{self, HttpLimits},
-    metrics::{Description, Registry},
+    metrics::Description,
     operations,
     process::Doors,
+    watched::Watched,
 };
 use signals::Signals;
 use state::Gateway;
@@ -60,7 +62,7 @@ const SESSIONS_PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// When it can't start: [`Error::Start`] for what a person must mend, others for what may pass.
 pub async fn run(mut config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
-    let Watched { health, registry, signals } = Watched::new();
+    let Watched { health, registry, signals } = Watched::new(Config::SERVICE, Signals::new);
     signals.sockets_max(config.sockets.all);
     let public = doors.public.ok_or_else(|| Error::Start("a gateway needs a public address".into()))?;
     // Operators are answered until the last socket is gone.
@@ -105,26 +107,10 @@ pub async fn run(mut config: Config, doors: Doors, shutdown: CancellationToken) 
     Ok(())
 }
 
-/// What operators see of this service.
-struct Watched {
-    health: Health,
-    registry: Registry,
-    signals: Signals,
-}
-
-impl Watched {
-    fn new() -> Self {
-        let (health, registry) = (Health::new(), Registry::new("gateway"));
-        let signals = Signals::new(&health, &registry);
-        health.counted_in(&registry);
-        Self { health, registry, signals }
-    }
-}
-
 /// Everything that this service counts, for the reference.
 #[must_use]
 pub fn metrics() -> Vec<Description> {
-    let registry = Watched::new().registry;
+    let registry = Watched::new(Config::SERVICE, Signals::new).registry;
     let _ = HttpLimits::default().counted_in(&registry);
     registry.descriptions()
 }

@@ -9,7 +9,6 @@ use protocol::{
     RoomSlug,
     subject::{Shard, Shards},
 };
-use service::metrics::Counter;
 use std::{sync::Arc, time::Duration};
 
 /// Everything that requests and sockets share. It holds nothing that matters: all of it can be read from the broker again.
@@ -31,8 +30,6 @@ pub struct Gateway {
     /// How fast a person may search.
     pub searches: Rates,
     pub signals: Signals,
-    /// Bytes that people were sent.
-    pub sent: Counter,
     /// Sockets, waited for at the end.
     pub guests: Guests,
     pub crowd: Crowd,
@@ -45,7 +42,6 @@ impl Gateway {
         let shards = installation.shards();
         let profiles = Profiles::start(&broker).await?;
         let keyring = Arc::new(Keyring::start(&broker, &config.roots, signals.alarms.clone()).await?);
-        let sent = config.http.signals.sent.clone();
         Ok(Arc::new(Self {
             streams: Streams::start(&broker, shards).await?,
             directory: Directory::new(broker.clone(), Arc::clone(&keyring), shards),
@@ -63,7 +59,6 @@ impl Gateway {
             broker,
             config,
             signals,
-            sent,
         }))
     }
 

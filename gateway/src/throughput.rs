@@ -11,15 +11,16 @@ const EVERY: Duration = Duration::from_secs(15);
 pub async fn measure(gateway: Arc<Gateway>, shutdown: CancellationToken) {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut before, mut since) = (gateway.sent.get(), Instant::now());
+    let sent = &gateway.config.http.signals.sent;
+    let (mut before, mut since) = (sent.get(), Instant::now());
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let (now, sent) = (Instant::now(), gateway.sent.get());
-        gateway.signals.sent_per_second(per_second(sent - before, now - since));
-        (before, since) = (sent, now);
+        let (bytes, now) = (sent.get(), Instant::now());
+        gateway.signals.sent_per_second(per_second(bytes - before, now - since));
+        (before, since) = (bytes, now);
     }
 }
 

@@ -34,11 +34,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Broker;
+use service::config::Settings;
 use service::health::Health;
 use service::http::{self, HttpLimits};
-use service::metrics::{Description, Registry};
+use service::metrics::Description;
 use service::operations;
 use service::process::Doors;
+use service::watched::Watched;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +62,7 @@ use verify::Verifier;
 /// [`Error::Start`] for what a person must mend before it can start, [`Error::Parted`] when the log is not the one that the
 /// database has applied; then nothing was changed.
 pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
-    let Watched { health, registry, signals } = Watched::new();
+    let Watched { health, registry, signals } = Watched::new(Config::SERVICE, Signals::new);
     let signals = Arc::new(signals);
     // Operators are answered until everything else has ended.
     let finished = CancellationToken::new();
@@ -99,26 +101,10 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     ended
 }
 
-/// What operators see of this service.
-struct Watched {
-    health: Health,
-    registry: Registry,
-    signals: Signals,
-}
-
-impl Watched {
-    fn new() -> Self {
-        let (health, registry) = (Health::new(), Registry::new("history-worker"));
-        let signals = Signals::new(&health, &registry);
-        health.counted_in(&registry);
-        Self { health, registry, signals }
-    }
-}
-
 /// Everything that this service counts, for the reference.
 #[must_use]
 pub fn metrics() -> Vec<Description> {
-    Watched::new().registry.descriptions()
+    Watched::new(Config::SERVICE, Signals::new).registry.descriptions()
 }
 
 /// Times that an operator may set.

@@ -28,11 +28,13 @@ use std::sync::Arc;
 use broker::Broker;
 use keyring::Keyring;
 use protocol::subject;
+use service::config::Settings;
 use service::health::Health;
 use service::http::{self, HttpLimits};
-use service::metrics::{Description, Registry};
+use service::metrics::Description;
 use service::operations;
 use service::process::Doors;
+use service::watched::Watched;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +50,7 @@ use signals::Signals;
 /// # Errors
 /// [`Error::Start`] for what a person must mend before it can start.
 pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
-    let Watched { health, registry, signals } = Watched::new();
+    let Watched { health, registry, signals } = Watched::new(Config::SERVICE, Signals::new);
     let signals = Arc::new(signals);
     // Operators are answered until everything else has ended.
     let finished = CancellationToken::new();
@@ -67,26 +69,10 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     ended
 }
 
-/// What operators see of this service.
-struct Watched {
-    health: Health,
-    registry: Registry,
-    signals: Signals,
-}
-
-impl Watched {
-    fn new() -> Self {
-        let (health, registry) = (Health::new(), Registry::new("search-worker"));
-        let signals = Signals::new(&health, &registry);
-        health.counted_in(&registry);
-        Self { health, registry, signals }
-    }
-}
-
 /// Everything that this service counts, for the reference.
 #[must_use]
 pub fn metrics() -> Vec<Description> {
-    Watched::new().registry.descriptions()
+    Watched::new(Config::SERVICE, Signals::new).registry.descriptions()
 }
 
 async fn start(config: Config, signals: Arc<Signals>) -> Result<Keeper, Error> {

@@ -18,3 +18,4 @@ pub mod probe;
 pub mod process;
 pub mod proxies;
 pub mod tls;
+pub mod watched;

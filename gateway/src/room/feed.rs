@@ -123,7 +123,7 @@ impl Feed {
             }
             let given = Box::pin(room.members.give(&piece)).await;
             self.gateway.signals.delivered(given.members * piece.events.len());
-            self.gateway.sent.inc_by(given.bytes as u64);
+            self.gateway.config.http.signals.sent.inc_by(given.bytes as u64);
             if let Some(oldest) = piece.events.first().filter(|_| given.members > 0) {
                 self.gateway.signals.seen(oldest.at);
             }
