@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::api_error;
 use crate::read::StreamInfo;
-use crate::{Broker, Error};
+use crate::{Broker, Error, life};
 
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 128 * 1024;
@@ -66,6 +66,7 @@ impl Broker {
             )));
         }
         let mut question = description.clone();
+        life::begin(&mut question["config"]);
         if let Some(replicas) = replicas {
             question["config"]["num_replicas"] = replicas.into();
         }

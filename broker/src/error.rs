@@ -10,7 +10,7 @@ pub enum Error {
     /// Nobody listens: the stream or the service is not there.
     NobodyThere(String),
     /// Somebody was first: a subject had another last sequence than expected, or a batch
-    /// repeated an id that was stored already. Read the state and decide again.
+    /// repeated an id that was stored already, or the stream was made meanwhile. Read the state and decide again.
     Conflict,
     /// Too few servers are there for so many copies of a stream: those of a cluster that just started may not know each other yet.
     NoPlace(String),
@@ -39,7 +39,7 @@ impl Error {
     /// server's table of error codes.
     pub(crate) fn of_api(err_code: u64, description: &str) -> Self {
         match err_code {
-            10_071 | 10_164 | 10_201 => Self::Conflict,
+            10_058 | 10_071 | 10_164 | 10_201 => Self::Conflict,
             10_023 | 10_047 | 10_077 | 10_122 => Self::StorageFull,
             // The same message is being stored at this moment for an earlier request, or the servers have no leader to
             // decide it now: nothing is known before it is asked again.

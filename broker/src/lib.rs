@@ -15,6 +15,7 @@ mod examine;
 mod follow;
 mod installation;
 mod lag;
+mod life;
 mod live;
 mod lookups;
 mod permissions;

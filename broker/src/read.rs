@@ -3,6 +3,7 @@
 use crate::{
     Broker, Error,
     connection::{ANSWER_MS, read_again},
+    life,
 };
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
@@ -56,10 +57,9 @@ pub struct StreamInfo {
 impl StreamInfo {
     /// What the API says of a stream.
     pub(crate) fn of(info: &serde_json::Value) -> Result<Self, Error> {
-        let created = info["created"].as_str().and_then(nanoseconds);
         let number = |field: &str| info["state"][field].as_u64();
         Ok(Self {
-            identity: created.map(StreamIdentity).ok_or(Error::Malformed("creation time"))?,
+            identity: life::of(info).ok_or(Error::Malformed("creation time"))?,
             first_seq: number("first_seq").ok_or(Error::Malformed("first sequence"))?,
             last_seq: number("last_seq").ok_or(Error::Malformed("last sequence"))?,
         })
@@ -319,15 +319,6 @@ impl Broker {
     }
 }
 
-/// A stream's creation time has nanoseconds, and all of them are its identity.
-fn nanoseconds(text: &str) -> Option<i64> {
-    let whole = Timestamp::parse(text).ok()?.as_millis().div_euclid(1000).checked_mul(1_000_000_000)?;
-    let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
-    let digits: String = fraction.chars().take_while(char::is_ascii_digit).take(9).collect();
-    let nanos: i64 = format!("{digits:0<9}").parse().ok()?;
-    whole.checked_add(nanos)
-}
-
 /// A message as the JetStream API (not Direct Get) gives it: JSON with base64 inside.
 fn record_of_api(message: &serde_json::Value) -> Result<Record, Error> {
     let data = message["data"].as_str().unwrap_or_default();
@@ -342,17 +333,4 @@ fn record_of_api(message: &serde_json::Value) -> Result<Record, Error> {
             .ok_or(Error::Malformed("time"))?,
         payload,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_creation_time_keeps_its_nanoseconds() {
-        assert_eq!(nanoseconds("1970-01-01T00:00:01.000000002Z"), Some(1_000_000_002));
-        assert_eq!(nanoseconds("1970-01-01T00:00:01.5Z"), Some(1_500_000_000));
-        assert_eq!(nanoseconds("1970-01-01T00:00:01Z"), Some(1_000_000_000));
-        assert_eq!(nanoseconds("soon"), None);
-    }
 }

@@ -1,7 +1,7 @@
 //! The set-up step: the only code that creates streams. It runs once for an installation, and running it again
 //! changes nothing.
 
-use crate::{Broker, Error, Expect};
+use crate::{Broker, Error, Expect, life};
 use protocol::{
     state::Installation,
     subject::{self, Shards},
@@ -94,7 +94,9 @@ async fn create_stream(broker: &Broker, config: &Value) -> Result<(), Error> {
         Err(Error::NobodyThere(_)) => {}
         Err(error) => return Err(error),
     }
-    let created = broker.api(&format!("STREAM.CREATE.{name}"), config).await?;
+    let mut new = config.clone();
+    life::begin(&mut new);
+    let created = broker.api(&format!("STREAM.CREATE.{name}"), &new).await?;
     // An older server takes the request and leaves out what it does not know.
     match differences(config, &created["config"]).first() {
         None => Ok(()),

@@ -5,6 +5,7 @@ mod connection;
 mod full;
 mod lost_live;
 mod missing;
+mod restored;
 mod slow_consumer;
 
 use tests::html;
