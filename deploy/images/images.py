@@ -22,6 +22,8 @@ PACKAGES = {
     "backchat-setup": "broker",
     "backchat": "backchat",
 }
+# How they are compiled: Cargo.toml says why not as for a benchmark.
+PROFILE = "image"
 # The kinds of machine that images are for, and how compilers call them.
 MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 NATIVE = next((name for name, machine in MACHINES.items() if machine == platform.machine()), "")
@@ -78,7 +80,7 @@ class Images:
             environment |= self.cross()
         packages = [word for package in PACKAGES.values() for word in ("--package", package)]
         subprocess.run(
-            ["cargo", "build", "--release", "--locked", "--target", self.target, "--target-dir", FOLDER, "--bins", *packages],
+            ["cargo", "build", "--profile", PROFILE, "--locked", "--target", self.target, "--target-dir", FOLDER, "--bins", *packages],
             cwd=ROOT, env=environment, check=True,
         )
 
@@ -98,7 +100,7 @@ class Images:
         shutil.rmtree(self.context, ignore_errors=True)
         self.context.mkdir(parents=True)
         for program in PACKAGES:
-            os.link(FOLDER / self.target / "release" / program, self.context / program)
+            os.link(FOLDER / self.target / PROFILE / program, self.context / program)
         # Of the package, and not the machine's own list: nobody's proxy is to be believed in an image.
         authorities = sorted(AUTHORITIES.glob("*.crt"))
         (self.context / "ca-certificates.crt").write_bytes(b"".join(file.read_bytes() for file in authorities))
@@ -123,7 +125,7 @@ class Images:
         package = PACKAGES[program]
         what = statements.bill_of_materials(ROOT, program, package, self.version, self.target, digest)
         how = statements.provenance(ROOT, program, digest, {
-            "platform": self.platform, "revision": self.revision, "rustflags": self.rustflags, "package": package,
+            "platform": self.platform, "profile": PROFILE, "revision": self.revision, "rustflags": self.rustflags, "package": package,
         })
         for name, statement in (("cdx", what), ("provenance", how)):
             (self.out / f"{program}.{name}.json").write_text(json.dumps(statement, indent=2) + "\n")

@@ -104,7 +104,7 @@ def provenance(root, program, digest, made):
             "buildDefinition": {
                 "buildType": "https://backchat/deploy/images/build",
                 "externalParameters": {"program": program, "package": made["package"], "platform": made["platform"]},
-                "internalParameters": {"command": "deploy/images/build", "profile": "release", "rustflags": made["rustflags"]},
+                "internalParameters": {"command": "deploy/images/build", "profile": made["profile"], "rustflags": made["rustflags"]},
                 "resolvedDependencies": [
                     source,
                     {"name": "Cargo.lock", "digest": {"sha256": locked}},
