@@ -24,6 +24,8 @@ pub struct Config {
     /// How long the start waits for broker and database.
     pub start_patience: Duration,
     pub database: Secret,
+    /// Whether an empty database is taken although people have registered before.
+    pub begin_anew: bool,
     pub lives: Lives,
     pub public_origins: Vec<PublicOrigin>,
     pub cookies: Cookies,
@@ -75,6 +77,11 @@ impl Settings for Config {
                 "How long the start waits for the broker and for the database, in seconds",
             )),
             database: read_database(source),
+            begin_anew: source.value(
+                "begin_anew",
+                "false",
+                "Whether to start on an empty database although people have registered before: their accounts are given up, and all register again",
+            ),
             lives,
             public_origins,
             cookies: Cookies { secure, life_s: lives.session_s },

@@ -38,7 +38,7 @@ use broker::Broker;
 use hashing::Pool;
 use keys::Keys;
 use outbox::Outbox;
-use protocol::Timestamp;
+use protocol::{Timestamp, subject};
 use service::config::Settings;
 use service::http::{self, HttpLimits};
 use service::metrics::Description;
@@ -121,6 +121,9 @@ async fn start(config: Config, signals: &Arc<Signals>) -> Result<Started, Error>
     let store = Box::pin(Store::open(config.database.expose(), config.start_patience)).await;
     let store = store.map_err(|error| Error::Start(error.to_string()))?;
     signals.database(Ok(()));
+    if !config.begin_anew {
+        refuse_lost_accounts(&store, &broker).await?;
+    }
     let (signals, lives) = (Arc::clone(signals), config.lives);
     let outbox = Arc::new(Outbox::new(store.clone(), broker.clone(), Arc::clone(&signals), lives.token_s));
     let parts = (store.clone(), Arc::clone(&outbox), Arc::clone(&signals));
@@ -150,6 +153,22 @@ async fn start(config: Config, signals: &Arc<Signals>) -> Result<Started, Error>
         trusted_proxies: config.trusted_proxies,
     };
     Ok(Started { app: Arc::new(app), broker, store, outbox, vault })
+}
+
+/// A database that came back empty must not fill with new accounts before the old ones are restored into it.
+async fn refuse_lost_accounts(store: &Store, broker: &Broker) -> Result<(), Error> {
+    if !store.is_new().await? {
+        return Ok(());
+    }
+    let profiles = broker.stream(subject::PROFILES_STREAM).await.map_err(start_fault)?;
+    if profiles.last_seq == 0 {
+        return Ok(());
+    }
+    Err(Error::Start(
+        "the auth database is empty, but people have registered before: it was lost, or this is another one. Restore their accounts into \
+         it (`auth-service restore PLACE`, of a backup), or set BACKCHAT_AUTH_SERVICE_BEGIN_ANEW=true to give them up; nothing was changed"
+            .into(),
+    ))
 }
 
 fn start_fault(error: broker::Error) -> Error {

@@ -464,7 +464,7 @@ impl Close {
             Self::Done => "done",
             Self::Abuse => "too many frames; slow down",
             Self::TooBig => "a frame may have 32 KiB at most",
-            Self::Draining => "this gateway is being replaced; connect again",
+            Self::Draining => "connect again: another gateway may answer",
             Self::SessionEnded => "the session has ended; log in again",
             Self::NotAMember => "not a member of this room",
             Self::TooSlow => "too slow; connect again from your cursor",

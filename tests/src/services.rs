@@ -111,6 +111,11 @@ impl<N: Servers> Services<N> {
         self.folder.path().join("search")
     }
 
+    /// Deletes the auth service's database, which it must not have open.
+    pub fn lose_accounts(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("auth")).expect("there is a database");
+    }
+
     /// Where people come in.
     pub fn address(&self, gateway: usize) -> String {
         self.gateways[gateway].address()
@@ -187,6 +192,11 @@ fn prefix(program: &str) -> String {
 }
 
 impl Service {
+    /// Has it started with this variable from now on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.launch = self.launch.clone().set(variable, value);
+    }
+
     /// Starts it (again) and waits until it is ready.
     pub async fn start(&mut self) {
         self.start_without_waiting();

@@ -2,7 +2,7 @@
 
 use super::{Error, Store, record, unreadable};
 use protocol::Timestamp;
-use surrealdb::types::{SurrealValue, Variables};
+use surrealdb::types::{RecordId, SurrealValue, Variables};
 
 /// How the secret key is kept. There is one way now; another one will wrap it with a key from outside the
 /// database.
@@ -17,6 +17,10 @@ const ALL: &str = "
 ";
 const RETIRE: &str = "UPDATE $key SET retired_at_ms = $retired_at WHERE retired_at_ms = NONE RETURN NONE;";
 const FORGET: &str = "DELETE $key RETURN NONE;";
+const TRACES: &str = "
+    SELECT VALUE id FROM signing_key LIMIT 1;
+    SELECT VALUE id FROM account WHERE id != account:nobody LIMIT 1;
+";
 
 /// A signing key as it is stored.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,6 +54,17 @@ impl Store {
         values.insert("secret", row.secret.clone());
         values.insert("created_at", row.created_at.as_millis());
         self.retried(|| self.run(CREATE, values.clone())).await.map(drop)
+    }
+
+    /// Whether no auth service has ever worked with this database, and no accounts were restored into it.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn is_new(&self) -> Result<bool, Error> {
+        let mut answer = self.run(TRACES, Variables::new()).await?;
+        let keys: Vec<RecordId> = answer.take(0).map_err(|_| unreadable("signing key"))?;
+        let accounts: Vec<RecordId> = answer.take(1).map_err(|_| unreadable("account"))?;
+        Ok(keys.is_empty() && accounts.is_empty())
     }
 
     /// All keys, the oldest first.

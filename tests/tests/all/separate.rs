@@ -8,7 +8,7 @@ use tests::audit::{Audit, View};
 use tests::eventually::eventually;
 use tests::heard::bodies;
 use tests::http::Ask;
-use tests::person::Person;
+use tests::person::{PASSWORD, Person};
 use tests::proxy::Proxy;
 use tests::random::Random;
 use tests::services::Services;
@@ -293,4 +293,25 @@ async fn live_messages_do_not_overtake_a_catch_up_that_is_slow() {
     broker.mend();
     socket.say("last").await;
     assert_eq!(back.messages(1).await, ["last"]);
+}
+
+#[tokio::test]
+async fn an_auth_service_whose_database_came_back_empty_makes_no_accounts_in_it() {
+    let mut services = Services::start(1).await;
+    let ann = Person::arrives(&services.address(0), "Ann").await;
+    assert_eq!(services.auth.terminate().await, 0);
+    services.lose_accounts();
+    services.auth.start_without_waiting();
+    assert_eq!(services.auth.ended(Duration::from_secs(60)).await, 2);
+    let said = services.auth.log();
+    assert!(said.contains("the auth database is empty") && said.contains("auth-service restore"), "{said}");
+
+    services.auth.set("BACKCHAT_AUTH_SERVICE_BEGIN_ANEW", "true");
+    services.auth.start().await;
+    let stranger = Person::stranger(&services.address(0));
+    assert_ne!(stranger.log_in(&ann.name, PASSWORD, "/").await.status, 303, "her account is given up");
+    Person::arrives(&services.address(0), "Ben").await;
+    assert_eq!(services.auth.terminate().await, 0);
+    services.auth.set("BACKCHAT_AUTH_SERVICE_BEGIN_ANEW", "false");
+    services.auth.start().await;
 }
