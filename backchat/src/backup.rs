@@ -19,6 +19,8 @@ use crate::ground::fault;
 use crate::operator::Operator;
 use crate::{Config, Error, history};
 
+/// How long a history worker may take to begin a snapshot: one that catches up writes its batches first.
+const BEGIN_MAX: Duration = Duration::from_secs(60);
 /// How long one piece is waited for, how often it is asked for again, and the pause before that.
 const PIECE_MAX: Duration = Duration::from_secs(30);
 const PIECE_TRIES: u32 = 10;
@@ -98,7 +100,7 @@ async fn copy_history(broker: &Broker, shard: Shard, backup: &Written) -> Result
         HistoryAnswer::Snapshot { pieces, applied } => Some((pieces, applied)),
         _ => None,
     };
-    let asked = history::ask(broker, shard, HistoryQuery::Snapshot, history::PATIENCE, begun).await;
+    let asked = history::ask(broker, shard, HistoryQuery::Snapshot, BEGIN_MAX, begun).await;
     let (pieces, applied) = match asked {
         Ok(begun) => begun,
         Err(why) if why == history::NOTHING_APPLIED => {

@@ -27,6 +27,8 @@ use reference::{Reference, Setting};
 pub trait Settings: Sized {
     /// The service's name: `gateway`, `history-worker`, `search-worker`, `auth-service` or `backchat`.
     const SERVICE: &'static str;
+    /// How its program is called, where that is another name.
+    const PROGRAM: &'static str = Self::SERVICE;
 
     /// Reads every setting from `source`. Runs to its end even when values are wrong: the source collects the faults.
     fn read(source: &mut Source) -> Self;

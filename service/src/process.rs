@@ -156,11 +156,11 @@ where
             say(text.trim_end());
             return ExitCode::SUCCESS;
         }
-        Err(lines) => return refuse(S::SERVICE, &lines),
+        Err(lines) => return refuse(S::PROGRAM, &lines),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return refuse(S::SERVICE, &[error.to_string()]),
+        Err(error) => return refuse(S::PROGRAM, &[error.to_string()]),
     };
     let ended = runtime.block_on(async {
         let shutdown = CancellationToken::new();
@@ -170,9 +170,9 @@ where
     runtime.shutdown_timeout(LAST_TASKS_MAX);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err((line, true)) => refuse(S::SERVICE, &[line]),
+        Err((line, true)) => refuse(S::PROGRAM, &[line]),
         Err((line, false)) => {
-            complain(S::SERVICE, &line);
+            complain(S::PROGRAM, &line);
             ExitCode::FAILURE
         }
     }

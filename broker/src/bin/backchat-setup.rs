@@ -21,6 +21,7 @@ struct Config {
 
 impl Settings for Config {
     const SERVICE: &'static str = SETUP;
+    const PROGRAM: &'static str = "backchat-setup";
 
     fn read(s: &mut Source) -> Self {
         Self {

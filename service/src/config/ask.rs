@@ -26,7 +26,7 @@ pub fn load<S: Settings>() -> Result<S, ConfigFaults> {
     let arguments = arguments()?;
     match ask(&arguments, environment())? {
         Ask::Run(settings) => Ok(settings),
-        Ask::Say(_) => Err(one(format!("{}: nothing to run was asked for", S::SERVICE))),
+        Ask::Say(_) => Err(one(format!("{}: nothing to run was asked for", S::PROGRAM))),
     }
 }
 
@@ -57,12 +57,15 @@ pub fn ask<S: Settings>(
     let line = Line::parse(arguments);
     let verb = line.verb;
     if verb == Verb::Version {
-        return Ok(Ask::Say(format!("{} {}\n", S::SERVICE, env!("CARGO_PKG_VERSION"))));
+        return Ok(Ask::Say(format!("{} {}\n", S::PROGRAM, env!("CARGO_PKG_VERSION"))));
     }
     if matches!(verb, Verb::Help | Verb::Example) {
         let (_, known, _) = read::<S>(Line::default(), std::iter::empty(), None);
-        let text = if verb == Verb::Help { reference::help } else { reference::example };
-        return Ok(Ask::Say(text(S::SERVICE, &known)));
+        let text = match verb {
+            Verb::Help => reference::help(S::PROGRAM, &known),
+            _ => reference::example(S::SERVICE, &known),
+        };
+        return Ok(Ask::Say(text));
     }
     let environment: Vec<_> = environment.collect();
     let path = line.config.clone().or_else(|| value_of(&environment, &variable(S::SERVICE, "config")));

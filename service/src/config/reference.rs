@@ -70,14 +70,14 @@ impl Setting {
 }
 
 /// The text of `--help`.
-pub(super) fn help(service: &str, reference: &Reference) -> String {
+pub(super) fn help(program: &str, reference: &Reference) -> String {
     let mut text = format!(
-        "Usage: {service} [--config FILE] [--NAME VALUE]...\n       {service} config check | print | example\n\n\
+        "Usage: {program} [--config FILE] [--NAME VALUE]...\n       {program} config check | print | example\n\n\
          Each setting is a flag, else a variable, else a key of the TOML file, else its default.\n\
          BACKCHAT_LOG sets what is logged (default \"info\").\n"
     );
     for (words, doc) in &reference.commands {
-        let _ = write!(text, "\n  {service} {words}\n      {}.\n", doc.trim_end_matches('.'));
+        let _ = write!(text, "\n  {program} {words}\n      {}.\n", doc.trim_end_matches('.'));
     }
     for setting in &reference.settings {
         let default = if setting.default.is_empty() { "none" } else { &setting.default };
