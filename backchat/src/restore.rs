@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use archive::{Opened, names};
 use broker::Broker;
-use broker::setup::{self, Layout};
+use broker::{Layout, setup};
 use futures_util::TryStreamExt;
 use protocol::subject::{self, Shard};
 use serde_json::Value;

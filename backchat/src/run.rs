@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use broker::setup::{self, Layout};
+use broker::{Layout, setup};
 use sealing::Roots;
 use service::{probe, process};
 use tokio::net::TcpListener;

@@ -1,6 +1,6 @@
 //! What an operator is told of a broker. It is looked at, and nothing in it is changed.
 
-use crate::setup::{self, Difference};
+use crate::layout::{self, Difference};
 use crate::{Broker, Credentials, Error, Permissions};
 use async_nats::{Event, HeaderMap, ServerError};
 use bytes::Bytes;
@@ -94,7 +94,7 @@ impl Broker {
         let info = self.api(&format!("STREAM.INFO.{stream}"), &json!({})).await?;
         let (config, cluster) = (&info["config"], &info["cluster"]);
         let replicas = cluster["replicas"].as_array();
-        let differences = setup::differences_of(stream, shards, config);
+        let differences = layout::differences_of(stream, shards, config);
         let mut as_it_should_be = config.clone();
         for Difference { field, wanted, .. } in &differences {
             as_it_should_be[field] = wanted.clone();

@@ -1,4 +1,4 @@
-use crate::{Broker, Error, setup};
+use crate::{Broker, Error, layout};
 use protocol::{state::Installation, subject};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -30,7 +30,7 @@ impl Broker {
 
     async fn look_at_installation(&self) -> Result<Installation, Error> {
         let installation = self.installation_record().await?;
-        for stream in setup::stream_names(installation.shards().count()) {
+        for stream in layout::stream_names(installation.shards().count()) {
             match self.stream(&stream).await {
                 Ok(_) => {}
                 Err(Error::NobodyThere(_)) => return Err(lacks(&stream)),

@@ -1,7 +1,7 @@
 //! The broker's streams: all there, as the set-up step makes them, on enough servers, with room left.
 
-use broker::setup::{self, Difference};
 use broker::{Account, Broker, Error, Replica, StreamReport};
+use broker::{Difference, stream_names};
 
 use super::broker::ABOUT;
 use super::finding::Finding;
@@ -14,7 +14,7 @@ const LAG_MAX: u64 = 10_000;
 
 pub async fn examine(broker: &Broker, shards: u16) -> Vec<Finding> {
     let (mut findings, mut seen) = (Vec::new(), Vec::new());
-    for name in setup::stream_names(shards) {
+    for name in stream_names(shards) {
         match broker.report(&name, shards).await {
             Ok(report) => seen.push((name, report)),
             Err(Error::NobodyThere(_)) => findings.push(Finding::fault(

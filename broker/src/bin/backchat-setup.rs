@@ -2,7 +2,7 @@
 //! `backchat-setup raise` adds shards to one that has fewer.
 //! `backchat-setup permissions` prints what each service may do at the broker, for the configuration of a NATS server.
 
-use broker::{Broker, Credentials, Error, SETUP, authorization, setup};
+use broker::{Broker, Credentials, Error, Layout, SETUP, authorization, setup};
 use service::{
     config::{Settings, Source},
     process::{Fatal, main_of, say},
@@ -66,7 +66,7 @@ fn main() -> std::process::ExitCode {
             return Ok(());
         }
         let broker = Broker::connect(&config.broker, Duration::from_secs(30)).await.map_err(Failed)?;
-        let layout = setup::Layout { shards: config.shards, replicas: config.replicas, raise: config.raise };
+        let layout = Layout { shards: config.shards, replicas: config.replicas, raise: config.raise };
         let installation = setup::create(&broker, layout).await.map_err(Failed)?;
         say(&format!(
             "installation {} with {} shard(s) is ready",

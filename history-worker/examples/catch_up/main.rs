@@ -76,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = format!("nats://127.0.0.1:{port}");
     let credentials = Credentials::of_nobody(&url, "catch-up");
     let broker = Broker::connect(&credentials, Duration::from_secs(20)).await?;
-    setup::create(&broker, setup::Layout { shards, replicas: 1, raise: false }).await?;
+    setup::create(&broker, broker::Layout { shards, replicas: 1, raise: false }).await?;
     write(&broker, shards, (shape, events), 0..rooms).await?;
     write(&broker, shards, (Shape::Plain, SMALL), rooms..rooms + 1).await?;
 

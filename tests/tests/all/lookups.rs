@@ -1,6 +1,6 @@
 //! What a crowd costs the broker.
 
-use broker::setup::{self, Layout};
+use broker::{Layout, setup};
 use futures_util::future::join_all;
 use protocol::{UserId, state::Profile, subject};
 use serde_json::Value;

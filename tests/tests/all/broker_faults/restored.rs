@@ -1,7 +1,6 @@
 //! A stream that was restored on several servers: another life than before, and the same one whoever leads it.
 
-use broker::Broker;
-use broker::setup::{self, Layout};
+use broker::{Broker, Layout, setup};
 use protocol::subject::INSTALLATION_STREAM as STREAM;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
