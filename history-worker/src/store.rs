@@ -23,6 +23,7 @@
 
 mod address;
 mod answer;
+mod aside_rows;
 mod change_rows;
 mod connection;
 mod error;
