@@ -156,6 +156,7 @@ impl Shard {
         life.check_log(self).await?;
         self.signals.began(shard, &life.checkpoint, self.store.asides(self.part).await?);
         self.signals.last_snapshot(shard, self.store.last_snapshot(self.part).await?);
+        self.signals.last_verify(shard, self.store.last_verify(self.part).await?);
         self.tell(&life.checkpoint);
         Ok((follower, life))
     }
