@@ -31,6 +31,8 @@ pub struct Config {
     pub faults: Vec<String>,
     /// Commands answer in lines of JSON.
     pub json: bool,
+    /// Where a comparison of the history goes on that was cut short.
+    pub from: Option<String>,
     /// A newer backup, whose keys an older one is restored with.
     pub keys_from: Option<String>,
     pub gateway: gateway::Config,
@@ -151,6 +153,10 @@ impl Settings for Config {
             "false",
             "Commands answer in lines of JSON on a terminal too, as they do elsewhere",
         );
+        let from = source.optional(
+            "from",
+            "For history verify: where one that was cut short goes on, as it says at its end: SHARD:ROOM, of several shards with commas between",
+        );
         let keys_from = source.optional(
             "keys_from",
             "For restore: a newer backup, whose keys are restored instead: what was erased since the older one stays erased, and a root key that \
@@ -173,6 +179,7 @@ impl Settings for Config {
             apart,
             faults: Vec::new(),
             json,
+            from,
             keys_from,
             gateway: source.nested(&Inside {
                 decided: &[
@@ -260,7 +267,8 @@ fn command(source: &mut Source) -> Command {
         (
             "history verify",
             Command::VerifyHistory(None),
-            "Compares the history of the running backchat with its log, room by room, and names what differs; then the exit code is 1",
+            "Compares the history of the running backchat with its log, room by room, and names what differs; then the exit code is 1, \
+             or 2 when it was stopped before the end; what to type to go on there is said",
         ),
         (
             "history replay",

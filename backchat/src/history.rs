@@ -10,9 +10,9 @@ pub use verify::verify;
 use std::time::Duration;
 
 use broker::Broker;
-use protocol::RoomSlug;
-use protocol::query::{HistoryAnswer, HistoryQuery, HistoryStatus};
+use protocol::query::{HistoryAnswer, HistoryQuery, HistoryStatus, SetAside};
 use protocol::subject::{Shard, Shards};
+use protocol::{RoomSlug, Timestamp};
 use serde_json::json;
 use service::process::say;
 
@@ -39,7 +39,7 @@ pub async fn status(config: &Config) -> Result<(), Error> {
     }
     for shard in shards.all() {
         let status = of_shard(&operator, shard).await?;
-        say(&if is_for_a_person { row(shard, &status) } else { line(shard, &status) });
+        say(&if is_for_a_person { row(shard, &status, Timestamp::now()) } else { line(shard, &status) });
     }
     Ok(())
 }
@@ -80,7 +80,7 @@ pub fn says_nothing(shard: Shard, why: &str) -> Error {
     Error::Refused(format!("the history worker says nothing of shard {}: {why}", shard.0))
 }
 
-fn row(shard: Shard, status: &HistoryStatus) -> String {
+fn row(shard: Shard, status: &HistoryStatus, now: Timestamp) -> String {
     let behind = match status.lag_entries {
         0 => "nothing".to_owned(),
         entries => format!("{entries}, {} s", status.lag_seconds),
@@ -88,16 +88,22 @@ fn row(shard: Shard, status: &HistoryStatus) -> String {
     let aside = match &status.oldest_set_aside {
         None => "nothing".to_owned(),
         Some(oldest) => {
-            format!("{}, the oldest is {} of {}: {}", status.set_aside, oldest.seq, oldest.at, oldest.reason)
+            let SetAside { seq, at, reason, .. } = oldest;
+            format!("{}, the oldest is {seq}, {} ago: {reason}", status.set_aside, at.age(now))
         }
     };
     let snapshot = match status.last_snapshot {
-        None => String::new(),
-        Some(last) => format!("; snapshot of {}", last.at),
+        None => "; no snapshot yet".to_owned(),
+        Some(last) => format!("; last snapshot {} ago, up to {}", last.at.age(now), last.applied),
     };
     let verified = match status.last_verify {
-        None => String::new(),
-        Some(last) => format!("; {} differ from the log of {}", last.different, last.at),
+        None => "; never compared with the log".to_owned(),
+        Some(last) => format!(
+            "; compared with the log {} ago: {} rooms, {} differ",
+            last.at.age(now),
+            last.rooms,
+            last.different_rooms
+        ),
     };
     format!(
         "{:>5} {:>11} {:>11}   {behind:<13} {aside}{verified}{snapshot}",
@@ -114,11 +120,11 @@ fn line(shard: Shard, status: &HistoryStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::query::SetAside;
-    use protocol::{StreamIdentity, Timestamp};
+    use protocol::StreamIdentity;
+    use protocol::query::{LastSnapshot, LastVerify};
 
     #[test]
-    fn a_person_reads_what_is_behind_and_what_was_set_aside() {
+    fn a_person_reads_what_is_behind_what_was_set_aside_and_how_old_the_snapshot_is() {
         let mut status = HistoryStatus {
             stream: StreamIdentity(1),
             applied: 42,
@@ -132,14 +138,20 @@ mod tests {
             last_verify: None,
             last_snapshot: None,
         };
-        let said = row(Shard(0), &status);
-        assert_eq!(said, "    0          42          40   nothing       nothing");
         let at = Timestamp::from_millis(0);
+        let now = at.plus_seconds(7_500);
+        let said = row(Shard(0), &status, now);
+        let figures = "    0          42          40   nothing       nothing";
+        assert_eq!(said, format!("{figures}; never compared with the log; no snapshot yet"));
         let (subject, reason) = ("chat.log.0.tea".to_owned(), "not an event".to_owned());
         status.oldest_set_aside = Some(SetAside { seq: 7, at, subject, reason, bytes: 3 });
         (status.lag_entries, status.lag_seconds, status.set_aside) = (12, 3, 1);
-        let said = row(Shard(3), &status);
+        status.last_snapshot = Some(LastSnapshot { at, applied: 41 });
+        status.last_verify = Some(LastVerify { at, rooms: 3, rows: 40, different: 9, different_rooms: 1 });
+        let said = row(Shard(3), &status, now);
         assert!(said.starts_with("    3") && said.contains("12, 3 s"), "{said}");
-        assert!(said.ends_with("1, the oldest is 7 of 1970-01-01T00:00:00.000Z: not an event"), "{said}");
+        let words = "1, the oldest is 7, 2 h ago: not an event; compared with the log 2 h ago: 3 rooms, 1 differ; \
+                     last snapshot 2 h ago, up to 41";
+        assert!(said.ends_with(words), "{said}");
     }
 }

@@ -1,12 +1,14 @@
 //! Taking the texts of deleted messages out of the log, everything of erased rooms and what has expired of others out of log and
-//! database, and of rooms that were made anew what was read before.
+//! database, what was set aside of all these and of erased people out of the database, and of rooms that were made anew what was read before.
 //!
 //! What must go is written with the batch in which the deletion is, so a crash between the two forgets nothing; doing it twice does
 //! no harm. It runs beside the projection, which a broker that refuses must not stop.
 
+mod aside;
 mod expired;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker::{Broker, Record};
@@ -36,6 +38,8 @@ pub struct Erasing {
     pub signals: Arc<Signals>,
     /// Rung when there is something to do.
     pub to_erase: Arc<Notify>,
+    /// Set when what is set aside may be of somebody who was erased; at the start, it may be.
+    pub somebody_erased: Arc<AtomicBool>,
     /// What a day is where it is said for how many days a room keeps things.
     pub day: Duration,
 }
@@ -60,6 +64,11 @@ impl Erasing {
 
     async fn erase_all(&self) -> Result<u64, Error> {
         let mut erased = 0;
+        if self.somebody_erased.swap(false, Ordering::Relaxed) {
+            let forgotten = self.forget_erased().await;
+            self.somebody_erased.fetch_or(forgotten.is_err(), Ordering::Relaxed);
+            forgotten?;
+        }
         loop {
             let entries = self.store.to_erase(self.part).await?;
             if entries.is_empty() {
@@ -74,6 +83,7 @@ impl Erasing {
                 erased += u64::from(self.erase(entry).await?);
                 gone.push(entry.seq);
             }
+            self.forget_deleted(&entries).await?;
             self.store.erased(self.part, &gone).await?;
         }
     }
@@ -88,6 +98,8 @@ impl Erasing {
             for room in &ended {
                 erased += self.erase_room(room).await?;
                 self.store.delete_rows(&room.room, 0..u64::MAX).await?;
+                self.store.drop_asides_of(self.part, &room.room, u64::MAX).await?;
+                self.count_asides().await?;
                 self.store.nothing_left(self.part, room).await?;
             }
         }
@@ -119,7 +131,8 @@ impl Erasing {
         }
         let first = self.broker.next_known(&stream, &log, 0).await?.map_or(0, |first| first.seq);
         let mut erased = 0;
-        for subject in [shard.members(&ended.room), shard.messages(&ended.room), log] {
+        let below = format!("{log}.>");
+        for subject in [shard.members(&ended.room), shard.messages(&ended.room), below, log] {
             let goes = |record: &Record| record.seq < ended.seq && record.seq != first;
             erased += self.erase_while(&subject, goes, |record| record.seq >= ended.seq).await?;
         }

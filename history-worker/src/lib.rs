@@ -31,6 +31,7 @@ pub use error::Error;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use broker::Broker;
@@ -140,6 +141,7 @@ fn apply_and_answer(
         signals: Arc::clone(signals),
     };
     let (to_erase, to_replay) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let somebody_erased = Arc::new(AtomicBool::new(true));
     let answers = Answers {
         part,
         broker: broker.clone(),
@@ -156,11 +158,13 @@ fn apply_and_answer(
         store: store.clone(),
         signals: Arc::clone(signals),
         to_erase: Arc::clone(&to_erase),
+        somebody_erased: Arc::clone(&somebody_erased),
         day: times.day,
     };
     let (broker, store, signals) = (broker.clone(), store.clone(), Arc::clone(signals));
     tasks.spawn(serve_when_read(answers, read.clone(), stopping.clone()));
-    tasks.spawn(Shard { part, broker, store, signals, progress, to_erase, to_replay }.run(stopping.clone()));
+    let shard = Shard { part, broker, store, signals, progress, to_erase, somebody_erased, to_replay };
+    tasks.spawn(shard.run(stopping.clone()));
     for other in [Box::pin(measuring.run()) as Beside, Box::pin(erasing.run()), verifying] {
         beside(other, stopping, tasks);
     }

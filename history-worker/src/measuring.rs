@@ -57,6 +57,7 @@ impl Measuring {
         let shard = self.part.shard;
         self.signals.asides(shard, self.store.asides(self.part).await?);
         self.signals.last_snapshot(shard, self.store.last_snapshot(self.part).await?);
+        self.signals.last_verify(shard, self.store.last_verify(self.part).await?);
         self.signals.waiting(shard, self.store.waiting(self.part).await?);
         Ok(())
     }

@@ -206,6 +206,7 @@ impl Replay {
         self.told.rooms += piece.ready.len() as u64;
         self.write(shard, checkpoint, Some(&piece)).await?;
         shard.signals.replayed_piece(piece.batch.entries());
+        shard.rings_for(&piece.batch);
         for (room, state) in &piece.ready {
             // One that is not held is read when it is needed.
             if let Some(held) = rooms.get_mut(room) {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker::{Broker, Connection, Follower, Record};
@@ -20,7 +21,7 @@ use crate::Error;
 use crate::checkpoint::{Checkpoint, LogFacts};
 use crate::edition::Editions;
 use crate::projecting;
-use crate::projection::{Part, RoomState};
+use crate::projection::{Batch, Part, RoomState};
 use crate::readable::Readable;
 use crate::replay::Replay;
 use crate::signals::Signals;
@@ -61,6 +62,8 @@ pub struct Shard {
     pub progress: watch::Sender<Option<Progress>>,
     /// Rung when a batch has left something to be erased from the log.
     pub to_erase: Arc<Notify>,
+    /// Set when it has left something that may be set aside of an erased person.
+    pub somebody_erased: Arc<AtomicBool>,
     /// Rung when something is to be made anew.
     pub to_replay: Arc<Notify>,
 }
@@ -153,8 +156,20 @@ impl Shard {
         life.check_log(self).await?;
         self.signals.began(shard, &life.checkpoint, self.store.asides(self.part).await?);
         self.signals.last_snapshot(shard, self.store.last_snapshot(self.part).await?);
+        self.signals.last_verify(shard, self.store.last_verify(self.part).await?);
         self.tell(&life.checkpoint);
         Ok((follower, life))
+    }
+
+    /// Rings for who erases, if a batch has left them something.
+    pub fn rings_for(&self, batch: &Batch) {
+        if batch.erases_somebody() {
+            self.somebody_erased.store(true, Ordering::Relaxed);
+            self.to_erase.notify_one();
+        }
+        if batch.leaves_something_to_erase() {
+            self.to_erase.notify_one();
+        }
     }
 
     /// Another worker is at it. Waits until its checkpoint stands still, and passes on how far it has come.
@@ -285,9 +300,7 @@ impl Life {
         let rows = (Editions::Read(&self.rooms), &batch);
         shard.store.apply(shard.part, &self.checkpoint, rows, &after).await?;
         self.checkpoint = after;
-        if batch.leaves_something_to_erase() {
-            shard.to_erase.notify_one();
-        }
+        shard.rings_for(&batch);
         shard.signals.applied(shard.part.shard, &batch, &self.checkpoint, began.elapsed());
         if !batch.asides.is_empty() {
             shard.signals.asides(shard.part.shard, shard.store.asides(shard.part).await?);

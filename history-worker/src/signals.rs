@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker::Lag;
-use protocol::RoomSlug;
 use protocol::query::{Difference, LastSnapshot, LastVerify, Replaying, RoomLeft};
 use protocol::subject::Shard;
+use protocol::{RoomSlug, Timestamp};
 use service::health::{DependencyHandle, Health, Need};
 use service::metrics::{Counter, CounterBy, Histogram, Label, Registry};
 
@@ -253,12 +253,12 @@ impl Signals {
             different = last.different,
             "compared with the log"
         );
-        self.view(shard, |view| view.verified = Some(last));
+        self.last_verify(shard, Some(last));
     }
 
-    /// How the shard last compared with its log, since this process began.
-    pub fn last_verify(&self, shard: Shard) -> Option<LastVerify> {
-        self.shards().get(&shard).and_then(|view| view.verified)
+    /// How the shard last compared with its log, by whichever worker and for whomever.
+    pub fn last_verify(&self, shard: Shard, last: Option<LastVerify>) {
+        self.view(shard, |view| view.verified = Some(last));
     }
 
     /// A snapshot of the shard was given to its end.
@@ -299,6 +299,9 @@ impl Signals {
         let failed = |view: &ShardView| view.stopped.clone().or_else(|| view.makes_layout.clone());
         let failed: Vec<_> = shards.values().filter_map(failed).collect();
         let warnings: Vec<_> = shards.iter().flat_map(|(shard, view)| view.warnings(*shard)).collect();
+        let now = Timestamp::now();
+        let says: Vec<_> = shards.iter().map(|(shard, view)| view.says(*shard, now)).collect();
+        self.history.says(says.join("; "));
         if !failed.is_empty() {
             self.history.failed(failed.join("; "));
         } else if !warnings.is_empty() {
@@ -336,8 +339,8 @@ impl ByShard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::StreamIdentity;
     use protocol::query::SetAside;
-    use protocol::{StreamIdentity, Timestamp};
 
     #[test]
     fn entries_set_aside_are_a_warning_that_names_the_last_one() {
@@ -379,6 +382,35 @@ mod tests {
         assert!(!is_there("snapshot_timestamp"));
         signals.last_snapshot(Shard(1), Some(LastSnapshot { at: Timestamp::from_millis(4_000), applied: 1 }));
         assert!(says("backchat_history_worker_snapshot_timestamp_seconds 4"));
+    }
+
+    #[test]
+    fn readiness_says_how_far_each_shard_is_and_how_old_what_is_kept_of_it() {
+        let health = Health::new();
+        let signals = Signals::new(&health, &Registry::new("history-worker"));
+        let says =
+            |sentence: &str| assert!(health.json().contains(sentence), "{sentence}: {}", health.json());
+        signals.follows(Shard(0));
+        signals.follows(Shard(1));
+        signals.lags(Shard(0), Lag { entries: 3, seconds: 2 });
+        let at = Timestamp::now().plus_seconds(-7_300);
+        signals.last_snapshot(Shard(0), Some(LastSnapshot { at, applied: 1 }));
+        signals.last_snapshot(Shard(1), None);
+        says("shard 1: last snapshot never\"");
+        [Shard(0), Shard(1)].iter().for_each(|shard| signals.last_verify(*shard, None));
+        says(
+            "shard 0: 3 entries behind the log, the oldest of 2 s ago, last snapshot 2 h ago, never compared with the log",
+        );
+        says("shard 1: last snapshot never, never compared with the log");
+        signals.lags(Shard(1), Lag { entries: 0, seconds: 0 });
+        let oldest = SetAside { seq: 7, at, subject: String::new(), reason: "x".to_owned(), bytes: 1 };
+        let (oldest, last) = (Some(oldest.clone()), Some(oldest));
+        signals.asides(Shard(1), Asides { count: 2, oldest, last });
+        let last = LastVerify { at, rooms: 12, rows: 40, different: 3, different_rooms: 2 };
+        signals.last_verify(Shard(1), Some(last));
+        says(
+            "shard 1: nothing behind the log, 2 events set aside, the oldest of 2 h ago, last snapshot never, compared with the log 2 h ago: 12 rooms, 2 differ",
+        );
     }
 
     #[test]

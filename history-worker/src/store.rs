@@ -20,9 +20,12 @@
 //! | `stale:[shard, room]` | a room that was made anew, whose rows under older generations are to be deleted |
 //! | `meta:schema` | the version of this layout |
 //! | `meta:['snapshot', shard]` | when the last snapshot was taken |
+//! | `meta:['verified', shard]` | when all of it was last compared with the log, and what came of it |
+//! | `meta:['verifying', shard, for whom]` | how far such a comparison has come |
 
 mod address;
 mod answer;
+mod aside_rows;
 mod change_rows;
 mod connection;
 mod error;
@@ -36,6 +39,7 @@ mod rows;
 mod schema;
 mod snapshot_rows;
 pub mod tables;
+mod verify_rows;
 mod write;
 
 pub use address::{BadAddress, DatabaseAddress};

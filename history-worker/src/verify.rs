@@ -6,21 +6,23 @@ mod rounds;
 mod said;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::collections::{BTreeMap, HashSet};
 
 use broker::Broker;
-use protocol::RoomSlug;
-use protocol::query::{Difference, Verified};
+use protocol::query::{Difference, LastVerify, Verified, Verify};
+use protocol::{RoomSlug, Timestamp};
 
 use crate::Error;
 use crate::edition::{Edition, Editions};
 use crate::projection::{self, Kept, Part, RoomState, SentKey};
 use crate::replay;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use compare::Comparison;
 pub use rounds::rounds;
 use said::{Changing, Line, Said};
+pub use whole::{By, Whole};
 
 /// Entries of the log, rows and changes that are read at once.
 const PIECE: u64 = 1_000;
@@ -33,6 +35,24 @@ pub struct Verifier {
 }
 
 impl Verifier {
+    /// Notes a part of the comparison of all of the shard; gives what came of the whole, when this was its last.
+    ///
+    /// # Errors
+    /// When the database can't be read or written.
+    pub async fn note(
+        &self,
+        by: By,
+        what: &Verify,
+        part: &Verified,
+    ) -> Result<Option<LastVerify>, StoreError> {
+        let whole = self.store.whole_verify(self.part, by).await?;
+        let Some(whole) = whole.with(what, part, Timestamp::now()) else { return Ok(None) };
+        let is_noted = self.store.set_whole_verify(self.part, by, &whole).await?;
+        let Some(last) = whole.ended().filter(|_| is_noted) else { return Ok(None) };
+        self.store.set_last_verify(self.part, last).await?;
+        Ok(Some(last))
+    }
+
     /// Compares a room as it was when the log was applied up to `applied`; none where neither side has it, or where it is being
     /// erased just now. What seems to differ is looked at twice: another replica may know more.
     ///
@@ -46,6 +66,7 @@ impl Verifier {
             verified.differences.retain(|difference| again.contains(difference));
         }
         verified.different = verified.differences.len() as u64;
+        verified.different_rooms = u64::from(verified.different > 0);
         verified.differences.truncate(Verified::NAMED_MAX);
         Ok(verified)
     }

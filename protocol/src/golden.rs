@@ -258,7 +258,7 @@ fn queries_and_answers_survive_the_broker() {
         duplicates: 1,
         set_aside: 1,
         oldest_set_aside: Some(oldest.clone()),
-        last_verify: Some(LastVerify { at: at(), rows: 40, different: 0 }),
+        last_verify: Some(LastVerify { at: at(), rooms: 2, rows: 40, different: 0, different_rooms: 0 }),
         last_snapshot: Some(LastSnapshot { at: at(), applied: 41 }),
     };
     both("query/status_answer.json", &HistoryAnswer::Status(status));
@@ -298,6 +298,7 @@ fn queries_and_answers_survive_the_broker() {
         rows: 42,
         older: 0,
         different: 1,
+        different_rooms: 1,
         differences: vec![difference],
         next: Some(Verify::Unknown { after: 42 }),
     };

@@ -26,6 +26,7 @@ pub mod subject;
 pub mod text;
 pub mod timestamp;
 pub mod token;
+pub mod traces;
 pub mod view;
 
 pub use event::{Body, Event, SealedEvent, SealedStored, StoredEvent, Target, Text};
@@ -35,3 +36,4 @@ pub use reaction::Reaction;
 pub use retention::KeepDays;
 pub use sealed::{Sealed, SealedText, Tag};
 pub use timestamp::Timestamp;
+pub use traces::Traces;

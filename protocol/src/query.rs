@@ -150,8 +150,10 @@ pub struct Verified {
     pub rows: u64,
     /// Rows from before the log begins: nothing is left to compare them with.
     pub older: u64,
-    /// How many differences were found.
+    /// How many differences were found, and in how many rooms.
     pub different: u64,
+    #[serde(default)]
+    pub different_rooms: u64,
     /// The first of them, at most [`Verified::NAMED_MAX`] for each room.
     pub differences: Vec<Difference>,
     /// With what to go on: the same again, if it takes longer than an answer may. `None` when all is done.
@@ -167,6 +169,7 @@ impl Verified {
         self.rows += other.rows;
         self.older += other.older;
         self.different += other.different;
+        self.different_rooms += other.different_rooms;
         self.differences.extend(other.differences);
     }
 }
@@ -201,7 +204,7 @@ pub struct HistoryStatus {
     /// Entries of the log that can't be applied.
     pub set_aside: u64,
     pub oldest_set_aside: Option<SetAside>,
-    /// How the history last compared with the log, if the worker does so by itself.
+    /// How the whole history last compared with the log, for whomever and by whichever worker.
     pub last_verify: Option<LastVerify>,
     /// The last snapshot that was given to its end.
     pub last_snapshot: Option<LastSnapshot>,
@@ -252,12 +255,17 @@ impl SnapshotPiece {
     }
 }
 
-/// When the history was compared with the log, and what came of it.
+/// When all of the history was compared with the log, and what came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastVerify {
     pub at: Timestamp,
+    #[serde(default)]
+    pub rooms: u64,
     pub rows: u64,
+    /// How many differences were found, and in how many rooms.
     pub different: u64,
+    #[serde(default)]
+    pub different_rooms: u64,
 }
 
 /// What is asked about the entries of a shard that can't be applied.

@@ -45,6 +45,11 @@ impl Timestamp {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
 
+    /// How long ago it was, as an operator is told: in the largest unit of which it is one at least.
+    pub const fn age(self, now: Self) -> Age {
+        Age { seconds: now.0.saturating_sub(self.0) / 1_000 }
+    }
+
     /// Reads RFC 3339 text; digits past the millisecond are cut off.
     ///
     /// # Errors
@@ -54,6 +59,23 @@ impl Timestamp {
         let ms = at.unix_timestamp_nanos().div_euclid(1_000_000);
         let ms = i64::try_from(ms).map_err(|_| NotATime)?;
         if WITH_A_TEXT_MS.contains(&ms) { Ok(Self(ms)) } else { Err(NotATime) }
+    }
+}
+
+/// How long ago something was. A clock that is behind shows nothing of the future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age {
+    seconds: i64,
+}
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.seconds.max(0) {
+            seconds @ ..60 => write!(f, "{seconds} s"),
+            seconds @ ..3_600 => write!(f, "{} min", seconds / 60),
+            seconds @ ..172_800 => write!(f, "{} h", seconds / 3_600),
+            seconds => write!(f, "{} d", seconds / 86_400),
+        }
     }
 }
 
@@ -93,6 +115,16 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_is_told_in_the_largest_unit_that_it_has() {
+        let at = Timestamp::from_millis(0);
+        for (seconds, text) in
+            [(-5, "0 s"), (59, "59 s"), (60, "1 min"), (3_599, "59 min"), (7_200, "2 h"), (172_800, "2 d")]
+        {
+            assert_eq!(at.age(at.plus_seconds(seconds)).to_string(), text);
+        }
+    }
 
     #[test]
     fn a_time_survives_its_text() {

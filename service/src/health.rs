@@ -40,6 +40,7 @@ struct HealthSignals {
 struct Dependency {
     need: Need,
     status: Status,
+    says: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,8 @@ struct Entry {
     required: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    says: String,
 }
 
 impl Health {
@@ -76,7 +79,7 @@ impl Health {
     #[must_use]
     pub fn dependency(&self, name: &'static str, need: Need) -> DependencyHandle {
         let status = Status::Failed("not reached yet".to_owned());
-        self.lock().dependencies.insert(name, Dependency { need, status });
+        self.lock().dependencies.insert(name, Dependency { need, status, says: String::new() });
         DependencyHandle { health: self.clone(), name }
     }
 
@@ -152,7 +155,7 @@ impl Dependency {
             Status::Warning(why) => ("warning", Some(why.clone())),
             Status::Failed(why) => ("failed", Some(why.clone())),
         };
-        Entry { status, required: self.need == Required, why }
+        Entry { status, required: self.need == Required, why, says: self.says.clone() }
     }
 }
 
@@ -177,6 +180,13 @@ impl DependencyHandle {
     /// It works, and somebody should look at it.
     pub fn warning(&self, why: impl Into<String>) {
         self.set(Status::Warning(why.into()));
+    }
+
+    /// How it is, in figures that change all the time: shown beside whether it works, and not logged.
+    pub fn says(&self, says: impl Into<String>) {
+        if let Some(dependency) = self.health.lock().dependencies.get_mut(self.name) {
+            dependency.says = says.into();
+        }
     }
 
     fn set(&self, status: Status) {
@@ -226,6 +236,16 @@ mod tests {
         health.dependency("shard 0", Required).warning("1 event is set aside");
         assert!(health.ready());
         assert!(health.json().contains(r#""status":"warning","required":true,"why":"1 event is set aside""#));
+    }
+
+    #[test]
+    fn what_a_dependency_says_is_shown_whether_it_works_or_not() {
+        let health = Health::new();
+        let history = health.dependency("history", Required);
+        history.says("nothing behind");
+        assert!(health.json().contains(r#""says":"nothing behind""#), "{}", health.json());
+        history.ok();
+        assert!(health.ready() && health.json().contains(r#""says":"nothing behind""#));
     }
 
     #[test]

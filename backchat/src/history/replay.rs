@@ -118,7 +118,7 @@ async fn ask(broker: &Broker, shard: Shard, asked: AskReplay) -> Result<Replayin
 
 /// Waits for the end of what is made anew in a shard, and says how far it is.
 pub async fn until_ended(broker: &Broker, shard: Shard) -> Result<Replaying, Error> {
-    let (mut said, mut heard) = (Instant::now(), Instant::now());
+    let (mut said, mut heard) = (Said::default(), Instant::now());
     let mut first = None;
     loop {
         let now = match ask(broker, shard, AskReplay::Status).await {
@@ -138,11 +138,28 @@ pub async fn until_ended(broker: &Broker, shard: Shard) -> Result<Replaying, Err
         }
         if reader::is_a_person() {
             reader::draw(&bar(&now, pace));
-        } else if said.elapsed() >= SAY_EVERY {
-            said = Instant::now();
+        } else if said.is_due(pace) {
             say(&line(shard, &now, pace));
         }
         sleep(LOOK_EVERY).await;
+    }
+}
+
+/// When a program was told last.
+#[derive(Debug, Default)]
+struct Said(Option<Instant>);
+
+impl Said {
+    /// It is told as soon as something is known, and then every so often.
+    fn is_due(&mut self, pace: Pace) -> bool {
+        let is_due = match self.0 {
+            None => pace.done > 0 || pace.took >= SAY_EVERY,
+            Some(at) => at.elapsed() >= SAY_EVERY,
+        };
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
     }
 }
 

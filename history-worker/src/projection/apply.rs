@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use broker::Record;
 use protocol::event::Unreadable;
 use protocol::view::{SealedRow, What};
-use protocol::{Event, KeepDays, RoomSlug, SealedStored, Target, limits};
+use protocol::{Event, KeepDays, RoomSlug, SealedStored, Target, Traces, limits};
 
 use super::{
     Aside, Batch, Change, Ended, Entry, Expired, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place,
@@ -29,7 +29,9 @@ pub fn project(part_of_log: &[Record], entries: &[Entry], known: &Known) -> Batc
             Entry::Unreadable { room, event, aside } => {
                 // Of a room that is not there, its own reason says more.
                 let _ = projecting.take(room, event);
-                projecting.batch.asides.push(aside.clone());
+                if !projecting.is_erased(room, &record.payload) {
+                    projecting.batch.asides.push(aside.clone());
+                }
             }
         }
     }
@@ -262,6 +264,12 @@ impl Projecting<'_> {
             }
         }
         self.batch.rooms.insert(room.clone(), state);
+    }
+
+    /// Whether bytes that can't be read are of what was erased before: nothing is kept of it.
+    fn is_erased(&self, room: &RoomSlug, payload: &[u8]) -> bool {
+        let Some(state) = self.room(room) else { return false };
+        state.erased || Traces::of(payload).author.is_some_and(|author| state.erased_people.contains(&author))
     }
 
     fn room(&self, room: &RoomSlug) -> Option<&RoomState> {

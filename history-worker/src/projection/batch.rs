@@ -321,6 +321,11 @@ impl Batch {
         !is_little || !self.retained.is_empty()
     }
 
+    /// Whether somebody was erased in a room.
+    pub fn erases_somebody(&self) -> bool {
+        self.rows.values().any(|kept| matches!(kept.row.what, What::UserErased))
+    }
+
     /// Entries of the log that it is made of.
     pub fn entries(&self) -> u64 {
         self.events() + self.duplicates + self.ignored.len() as u64 + self.asides_alone()

@@ -20,7 +20,7 @@ impl Answers {
             }
             AskSetAside::Drop { seq } => {
                 let dropped = self.one_aside(seq).await?;
-                self.store.drop_aside(self.part, seq).await?;
+                self.store.drop_asides(self.part, &[seq]).await?;
                 self.signals.asides(self.part.shard, self.store.asides(self.part).await?);
                 (dropped, None)
             }

@@ -29,7 +29,7 @@ impl Answers {
             events: checkpoint.totals.events,
             duplicates: checkpoint.totals.duplicates,
             set_aside: asides.count,
-            last_verify: self.signals.last_verify(self.part.shard),
+            last_verify: self.store.last_verify(self.part).await?,
             oldest_set_aside: asides.oldest,
             last_snapshot: self.store.last_snapshot(self.part).await?,
         })

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Answers, NoAnswer};
 use crate::Error;
-use crate::verify::Verifier;
+use crate::verify::{By, Verifier};
 
 /// After this time whoever asked is told to ask again.
 const WHILE: Duration = Duration::from_secs(2);
@@ -28,7 +28,9 @@ pub struct Job {
 
 impl Answers {
     pub(super) async fn verify(&self, what: Verify) -> Result<Verified, NoAnswer> {
-        const BUSY: NoAnswer = NoAnswer::Refused(Cow::Borrowed("this shard is being verified already"));
+        const BUSY: NoAnswer = NoAnswer::Refused(Cow::Borrowed(
+            "this shard is being verified already; a comparison that was cut short is given up after half a minute",
+        ));
         if let Verify::Room(room) = &what {
             self.check_room(room)?;
         }
@@ -43,7 +45,10 @@ impl Answers {
             None => self.begin(what.clone(), applied),
         };
         match timeout(WHILE, task.join_next()).await {
-            Ok(Some(Ok(Ok(verified)))) => Ok(verified),
+            Ok(Some(Ok(Ok(verified)))) => {
+                self.note(&what, &verified).await;
+                Ok(verified)
+            }
             Ok(Some(Ok(Err(error)))) => {
                 tracing::warn!(shard = self.part.shard.0, %error, "the history could not be compared with the log");
                 Err(NoAnswer::refused("log or database can't be read now"))
@@ -56,8 +61,27 @@ impl Answers {
         }
     }
 
+    /// All parts of the shard, one after the other, are a comparison of all.
+    async fn note(&self, what: &Verify, part: &Verified) {
+        if matches!(what, Verify::Room(_)) {
+            return;
+        }
+        match self.verifier().note(By::Operator, what, part).await {
+            Ok(None) => {}
+            Ok(Some(last)) => self.signals.verified(self.part.shard, last),
+            Err(error) => {
+                let shard = self.part.shard.0;
+                tracing::warn!(shard, %error, "the history was compared with the log, which could not be noted");
+            }
+        }
+    }
+
+    fn verifier(&self) -> Verifier {
+        Verifier { part: self.part, broker: self.broker.clone(), store: self.store.clone() }
+    }
+
     fn begin(&self, what: Verify, applied: u64) -> JoinSet<Result<Verified, Error>> {
-        let verifier = Verifier { part: self.part, broker: self.broker.clone(), store: self.store.clone() };
+        let verifier = self.verifier();
         let mut task = JoinSet::new();
         task.spawn(async move { verifier.part(what, applied).await });
         task

@@ -35,8 +35,8 @@ pub struct ShardView {
     /// `None` until the database was read, here and below.
     pub asides: Option<Asides>,
     pub lag: Option<Lag>,
-    pub verified: Option<LastVerify>,
-    /// Within: `None` when there never was one.
+    /// Within: `None` when there never was one, here and below.
+    pub verified: Option<Option<LastVerify>>,
     pub snapshot: Option<Option<LastSnapshot>>,
     pub missing: Option<String>,
     pub not_erased: Option<String>,
@@ -67,7 +67,7 @@ impl StateSignals {
             ),
             verified_at: registry.gauge(
                 "verified_timestamp_seconds",
-                "When a shard was last compared with its log in full, of the one where that is longest ago; 0: not yet",
+                "When a shard was last compared with its log in full, by whichever worker or an operator, of the one where that is longest ago; 0: not yet",
             ),
             different: registry.gauge(
                 "verify_different",
@@ -117,7 +117,7 @@ impl StateSignals {
             let oldest = asides.into_iter().filter_map(|asides| asides.oldest.as_ref());
             self.oldest_aside_at.set(first_second(oldest.map(|aside| Some(aside.at))));
         }
-        let verified = || shards.values().map(|view| view.verified);
+        let verified = || shards.values().map(|view| view.verified.flatten());
         let verified_at = first_second(verified().map(|last| last.map(|last| last.at)));
         self.verified_at.set(i64::try_from(verified_at).unwrap_or(i64::MAX));
         let different = verified().flatten().map(|last| last.different).sum::<u64>();
@@ -126,6 +126,34 @@ impl StateSignals {
 }
 
 impl ShardView {
+    /// How it is, with the ages of now: what is not known yet is left out.
+    pub fn says(&self, shard: Shard, now: Timestamp) -> String {
+        let mut says = Vec::new();
+        says.extend(self.lag.map(|lag| match lag {
+            Lag { entries: 0, .. } => "nothing behind the log".to_owned(),
+            Lag { entries, seconds } => {
+                format!("{entries} entries behind the log, the oldest of {seconds} s ago")
+            }
+        }));
+        if let Some(Asides { count, oldest: Some(oldest), .. }) = &self.asides {
+            says.push(format!("{count} events set aside, the oldest of {} ago", oldest.at.age(now)));
+        }
+        says.extend(self.snapshot.map(|last| match last {
+            None => "last snapshot never".to_owned(),
+            Some(last) => format!("last snapshot {} ago", last.at.age(now)),
+        }));
+        says.extend(self.verified.map(|last| match last {
+            None => "never compared with the log".to_owned(),
+            Some(last) => format!(
+                "compared with the log {} ago: {} rooms, {} differ",
+                last.at.age(now),
+                last.rooms,
+                last.different_rooms
+            ),
+        }));
+        format!("shard {}: {}", shard.0, says.join(", "))
+    }
+
     pub fn warnings(&self, shard: Shard) -> Vec<String> {
         let mut warnings: Vec<_> = self.missing.clone().into_iter().collect();
         if let Some(why) = &self.not_erased {
@@ -139,7 +167,7 @@ impl ShardView {
                 shard.0
             ));
         }
-        if let Some(last) = self.verified.filter(|last| last.different > 0) {
+        if let Some(last) = self.verified.flatten().filter(|last| last.different > 0) {
             warnings.push(format!(
                 "shard {}: the history differed from the log in {} places at {}",
                 shard.0, last.different, last.at

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::event_rows::sent_id;
 use super::rows::{
-    asides_between, int, keep_days, natural, number_in, numbered_range, range, shard_key, shard_room_in,
-    shard_room_key, shard_rooms,
+    int, keep_days, natural, number_in, numbered_range, range, shard_key, shard_room_in, shard_room_key,
+    shard_rooms,
 };
 use super::tables::{CHANGE, EVENT, EXPIRED, KEEP, REACTION, TEXT};
 use super::{Store, StoreError};
@@ -141,12 +141,7 @@ impl Store {
         for table in [CHANGE, TEXT] {
             self.delete_range(&numbered_range(table, edition, 0..upto.saturating_add(1))).await?;
         }
-        let mut variables = Variables::new();
-        variables.insert("range", asides_between(part, 0, upto));
-        variables.insert("subject", part.shard.log(edition.room));
-        let statement = "DELETE $range WHERE subject = $subject RETURN NONE";
-        self.connection.query(statement, variables, ANSWER_MAX).await?;
-        Ok(())
+        self.drop_asides_of(part, edition.room, upto).await
     }
 
     /// Rows with what knows their ids, unless that is another event's now.

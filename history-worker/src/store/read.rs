@@ -184,12 +184,6 @@ impl Store {
         Ok(found.into_iter().next().map(|payload| payload.to_vec()))
     }
 
-    /// Forgets an entry that is set aside.
-    pub async fn drop_aside(&self, part: Part, seq: u64) -> Result<(), StoreError> {
-        let _: Vec<RecordId> = self.select("DELETE $of RETURN NONE", vec![aside_id(part, seq)]).await?;
-        Ok(())
-    }
-
     /// Rooms of the shard that were erased, of which log or database still have something: at most 10.
     pub async fn ended(&self, part: Part) -> Result<Vec<Ended>, StoreError> {
         let all = range(ENDED, shard_key(part, 0), shard_key(part, u64::MAX));

@@ -168,7 +168,7 @@ impl Store {
 }
 
 impl AsideRow {
-    fn kept(self) -> Result<KeptAside, StoreError> {
+    pub(super) fn kept(self) -> Result<KeptAside, StoreError> {
         let entry = SetAside {
             seq: super::rows::number_in(&self.id, 1)?,
             at: protocol::Timestamp::from_millis(self.at_ms),

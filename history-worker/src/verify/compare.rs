@@ -87,9 +87,10 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// A row without its entry in the log: right for a message whose deletion is there.
+    /// A row without its entry in the log: right for a message whose deletion is there, also when it could not be read.
     fn gone(&mut self, held: &Line) {
-        let is_deleted = held.kind == Kind::Erased && self.said.deletions.contains_key(&held.seq);
+        let may_be_deleted = matches!(held.kind, Kind::Erased | Kind::Unreadable);
+        let is_deleted = may_be_deleted && self.said.deletions.contains_key(&held.seq);
         if !is_deleted {
             self.differs(held.seq, "row", ("missing", "there"));
         }

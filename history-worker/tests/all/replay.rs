@@ -288,6 +288,58 @@ async fn what_was_set_aside_gets_its_place_when_it_can_be_read() {
     assert_eq!(worker.terminate().await, 0);
 }
 
+/// What an operator types, to its end.
+pub fn backchat(nats: &Nats, words: &str) -> (i32, String) {
+    tokio::task::block_in_place(|| backchat_at(&nats.url(), words))
+}
+
+pub fn backchat_at(nats_url: &str, words: &str) -> (i32, String) {
+    let mut command = std::process::Command::new(tests::process::built("backchat"));
+    let ended = command.args(words.split(' ')).env("BACKCHAT_NATS_URL", nats_url).output().unwrap();
+    let said = [ended.stdout, ended.stderr].concat();
+    (ended.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// The same with what an operator types.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_has_what_was_set_aside_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let nats = Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let database = folder.path().join("history");
+    let worker = Worker::start(&nats, &database);
+    let tea = room("tea");
+    post(&broker, SHARD, &tea, &created()).await;
+    let missed = post(&broker, SHARD, &tea, &message("missed")).await;
+    let bad = broker.publish(SHARD.log(&tea), &MessageId::new().to_string(), "{".into()).await.unwrap().seq;
+    let last = post(&broker, SHARD, &tea, &message("last")).await;
+    let expected = rows(&broker, &tea, last).await;
+    assert_eq!(worker.terminate().await, 0);
+    // The worker tries by itself what it could not read, and nothing else.
+    let statements = format!(
+        "UPDATE event_5:['tea', 0, 2] SET kind = 'unreadable', sealed = NONE, by = NONE;
+         DELETE sent_5 WHERE number = 2;
+         LET $aside = object::remove((SELECT * FROM ONLY aside_5:[0, {bad}]), 'id');
+         CREATE aside_5:[0, {missed}] CONTENT object::extend($aside, {{ code: 'no_room' }});"
+    );
+    meddled_with(&database, &statements).await;
+    let worker = Worker::start(&nats, &database);
+    worker.ready().await;
+    let (code, said) = backchat(&nats, &format!("history set-aside retry 0.{missed}"));
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains(&format!("0.{missed} has its place in the history now")), "{said}");
+    assert_eq!(rows(&broker, &tea, last).await, expected);
+    let (code, said) = backchat(&nats, &format!("history set-aside retry 0.{bad}"));
+    assert!(code == 2 && said.contains("it still can't be read: not an event"), "{code}: {said}");
+    let (code, said) = backchat(&nats, "history set-aside list");
+    assert!(
+        code == 0 && said.contains(&format!("0.{bad}")) && !said.contains(&format!("0.{missed}\"")),
+        "{said}"
+    );
+    assert_eq!(verified(&broker).await.different, 0);
+    assert_eq!(worker.terminate().await, 0);
+}
+
 /// What was read before is deleted when nobody can be reading it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rows_of_before_go() {

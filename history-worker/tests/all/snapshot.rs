@@ -34,7 +34,7 @@ async fn piece(broker: &Broker, pieces: &str, piece: u64) -> SnapshotPiece {
 }
 
 /// Takes a snapshot, slowly.
-async fn taken(broker: &Broker, place: &Path, pause: Duration) {
+pub async fn taken(broker: &Broker, place: &Path, pause: Duration) {
     let backup = Archive::at(place.to_str().unwrap()).unwrap().create(1).await.unwrap();
     let mut file = backup.file(&names::history(SHARD));
     let pieces = begun(broker).await.unwrap();

@@ -323,6 +323,7 @@ async fn services_that_run_apart_are_backed_up_and_restored_too() {
     socket.say("and on").await;
     let history = socket.whole_history(50).await;
     assert_eq!(bodies(&history).len(), 61);
+    new.is_proved(&services.nats).await;
 }
 
 /// Where services that run apart have their databases.
@@ -371,6 +372,13 @@ impl Apart {
         }
     }
 
+    /// The history that was restored is what the log says.
+    async fn is_proved(&self, nats: &Nats) {
+        let ended = self.launch("backchat", nats, "history verify").to_the_end(END).await;
+        assert!(ended.code == 0 && ended.output.contains("\"different\":0"), "{}", ended.output);
+        assert!(ended.output.contains("\"rooms\":1"), "{}", ended.output);
+    }
+
     async fn runs(&self, program: &str, nats: &Nats, words: &str) {
         let ended = self.launch(program, nats, words).to_the_end(END).await;
         assert_eq!(ended.code, 0, "{program} {words}: {}", ended.output);
@@ -382,7 +390,7 @@ async fn a_bucket_holds_a_backup_too() {
     let scene = Scene::start().await;
     fs::create_dir(scene.place("bucket")).unwrap();
     let store = S3::serves(scene.place.path()).await;
-    let new = Scene::elsewhere();
+    let mut new = Scene::elsewhere();
     let in_bucket = |backchat: &Backchat, words: &str| {
         let launch = command(backchat, words);
         store.environment().into_iter().fold(launch, |launch, (name, value)| launch.set(name, value))
@@ -399,6 +407,11 @@ async fn a_bucket_holds_a_backup_too() {
     let restored = in_bucket(&new, "restore s3://bucket/monday").to_the_end(END).await;
     assert_eq!(restored.code, 0, "{}", restored.output);
     assert!(restored.output.contains("2 accounts") && new.data().exists(), "{}", restored.output);
+    new.start_again().await;
+    let proved = does(&new, "history verify").await;
+    assert!(proved.output.contains("\"rooms\":1,"), "{}", proved.output);
+    let ann = scene.ann.comes_in_at(&new.address()).await;
+    assert!(ann.get(&format!("/room/{}/", scene.room)).await.body.contains("needle-119"));
 }
 
 #[tokio::test]

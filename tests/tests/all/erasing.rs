@@ -2,11 +2,15 @@
 //! touched.
 
 use broker::Broker;
+use data_encoding::BASE64;
 use protocol::frame::{Close, EventFrame, ResetReason};
 use protocol::query::{HistoryAnswer, HistoryQuery, PageQuery};
 use protocol::subject::{self, Shard};
 use protocol::view::{SealedRow, What};
 use protocol::{Event, RoomSlug, SealedEvent};
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 use tests::backchat::Backchat;
 use tests::eventually::{SOON, eventually};
@@ -251,4 +255,89 @@ async fn an_erased_room_is_gone_for_everybody_and_from_log_and_database() {
     })
     .await;
     assert_ne!(again, room, "an address is not used again");
+}
+
+/// The lines of the history in a backup.
+fn lines(backup: &Path) -> Vec<Value> {
+    let out = Command::new("zcat").arg(backup.join("history-0.jsonl.gz")).output().unwrap();
+    String::from_utf8(out.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+async fn snapshot(backchat: &Backchat, place: &Path) -> Vec<Value> {
+    let launch = backchat.launch().named(&format!("snapshot-{}", unique()));
+    let words = format!("history snapshot {}", place.display());
+    says(&launch.words(&words).to_the_end(END).await, 0, "Backed up to");
+    lines(place)
+}
+
+/// The boxes and bytes of a room's log.
+async fn secrets(broker: &Broker, room: &str) -> Vec<String> {
+    let slug = RoomSlug::parse(room).unwrap();
+    let records = broker.read_after(&SHARD.stream(), &SHARD.log(&slug), 0, 1_000).await.unwrap().records;
+    let entries = records.iter().map(|record| match serde_json::from_slice::<Value>(&record.payload) {
+        Ok(entry) => entry["box"].as_str().map(str::to_owned),
+        Err(_) => Some(BASE64.encode(&record.payload)),
+    });
+    entries.flatten().collect()
+}
+
+#[tokio::test]
+async fn a_snapshot_has_nothing_of_what_was_erased_before_it() {
+    let backchat = Backchat::without_rate_limit().await;
+    let address = backchat.address();
+    let ann = Person::arrives(&address, "Ann").await;
+    let ben = Person::arrives(&address, "Ben").await;
+    let (tea, plans) = (ben.creates("Tea").await, ben.creates("Plans").await);
+    ann.joins(&tea).await;
+    let broker = backchat.broker().await;
+    let mut bens = ben.connects(&tea).await;
+    bens.caught_up().await;
+    let gone = bens.send("to be deleted").await;
+    bens.acknowledged(gone).await;
+    let gone_box = secrets(&broker, &tea).await.pop().unwrap();
+    bens.say("his words").await;
+    ben.connects(&plans).await.say("a plan").await;
+    // What can't be read is kept as it came: of the room, of her, and of nobody.
+    let publish = async |room: &str, payload: String| {
+        let log = SHARD.log(&RoomSlug::parse(room).unwrap());
+        broker.publish(log, &unique(), payload.into()).await.unwrap();
+    };
+    let joined = rows(&broker, &tea).await.into_iter().find(|row| row.what == What::Joined);
+    let hers = joined.unwrap().author.short();
+    publish(&plans, "raw plan".to_owned()).await;
+    publish(&tea, format!(r#"{{"v":9,"type":"poll","author":"{hers}","q":"raw hers"}}"#)).await;
+    publish(&tea, "raw nobody's".to_owned()).await;
+    rows(&broker, &tea).await;
+    let place = tempfile::tempdir().unwrap();
+    let asides = |lines: &[Value]| {
+        let payload = |line: &Value| line["aside"]["payload"].as_str().map(str::to_owned);
+        let payloads = lines.iter().filter_map(payload);
+        let texts = payloads.map(|text| String::from_utf8(BASE64.decode(text.as_bytes()).unwrap()).unwrap());
+        texts.collect::<Vec<_>>()
+    };
+    let of_plans = secrets(&broker, &plans).await;
+    let before = snapshot(&backchat, &place.path().join("before")).await;
+    assert_eq!(asides(&before).len(), 3, "{before:?}");
+    let all = serde_json::to_string(&before).unwrap();
+    assert!(all.contains(&gone_box) && of_plans.iter().all(|secret| all.contains(secret)));
+
+    let deletion = bens.delete(gone).await;
+    bens.acknowledged(deletion).await;
+    says(&erases(&backchat, &format!("person {}", ann.name), &ann.name).await, 0, "Every room knows");
+    says(&erases(&backchat, &format!("room {plans}"), &plans).await, 0, "Every room knows");
+    let mut number = 0;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let after = loop {
+        number += 1;
+        let after = snapshot(&backchat, &place.path().join(format!("after-{number}"))).await;
+        let all = serde_json::to_string(&after).unwrap();
+        let is_gone = !all.contains(&gone_box) && !of_plans.iter().any(|secret| all.contains(secret));
+        if is_gone && asides(&after) == ["raw nobody's"] {
+            break after;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not within a minute: {after:?}");
+    };
+    let of_plans = after.iter().filter(|line| line.to_string().contains(&plans));
+    assert_eq!(of_plans.count(), 1, "that there was such a room: {after:?}");
+    is_proved(&backchat).await;
 }

@@ -49,6 +49,7 @@ async fn an_operator_sees_how_far_the_history_is_and_what_was_set_aside() {
         (line["events"] == 4).then_some(line)
     })
     .await;
+    assert_eq!(applied["last_verify"], Value::Null);
     let figures = ["shard", "lag_entries", "lag_seconds", "duplicates", "set_aside"];
     assert!(figures.iter().all(|figure| applied[figure] == 0), "{applied}");
     assert_eq!(applied["oldest_set_aside"], Value::Null);
@@ -113,7 +114,7 @@ async fn where_nothing_was_said_yet_the_history_is_not_behind_and_nothing_is_mad
 
 #[tokio::test]
 async fn an_operator_has_the_history_proved_against_the_log() {
-    let backchat = Backchat::start().await;
+    let mut backchat = Backchat::start().await;
     let ann = Person::arrives(&backchat.address(), "Ann").await;
     let (room, other) = (ann.creates("Proved").await, ann.creates("Another").await);
     let mut socket = ann.connects(&room).await;
@@ -136,6 +137,9 @@ async fn an_operator_has_the_history_proved_against_the_log() {
     let proved = asked(&backchat, "verify").await;
     assert_eq!(proved.code, 0, "{}", proved.output);
     assert_eq!(figures(&proved), json!({ "rooms": 2, "rows": 23, "older": 0, "different": 0 }));
+    let last = line(&backchat).await["last_verify"].take();
+    let found = json!({ "rooms": 2, "rows": 23, "different": 0, "different_rooms": 0, "at": last["at"] });
+    assert_eq!(last, found, "who asked for it is told, and everybody else");
 
     // The log loses an entry behind everybody's back.
     let broker = backchat.broker().await;
@@ -143,6 +147,10 @@ async fn an_operator_has_the_history_proved_against_the_log() {
     let differs = asked(&backchat, "verify").await;
     assert_eq!(differs.code, 1, "{}", differs.output);
     assert_eq!(figures(&differs)["different"], 1);
+    assert_eq!(backchat.terminate().await, 0);
+    backchat.start_again().await;
+    let last = line(&backchat).await["last_verify"].take();
+    assert_eq!((&last["rooms"], &last["different_rooms"]), (&json!(2), &json!(1)), "it is kept: {last}");
     let named =
         json!({ "room": room, "seq": sequences[10], "field": "row", "log": "missing", "history": "there" });
     assert!(differs.output.contains(&named.to_string()), "{}", differs.output);
