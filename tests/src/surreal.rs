@@ -10,7 +10,8 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{accept_hdr_async, connect_async};
@@ -121,6 +122,20 @@ impl Drop for Translator {
     }
 }
 
+/// Notes which protocol is asked for, and takes it.
+struct Greeting<'a>(&'a mut Option<HeaderValue>);
+
+impl Callback for Greeting<'_> {
+    fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+        let spoken = request.headers().get(SEC_WEBSOCKET_PROTOCOL).cloned();
+        if let Some(spoken) = &spoken {
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, spoken.clone());
+        }
+        *self.0 = spoken;
+        Ok(response)
+    }
+}
+
 async fn carry(
     near: TcpStream,
     upstream: &str,
@@ -128,15 +143,7 @@ async fn carry(
     answers: &[Change],
 ) -> Result<(), Error> {
     let mut spoken = None;
-    #[expect(clippy::result_large_err, reason = "the library's own type")]
-    let greeted = |request: &Request, mut response: Response| {
-        spoken = request.headers().get(SEC_WEBSOCKET_PROTOCOL).cloned();
-        if let Some(spoken) = spoken.clone() {
-            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, spoken);
-        }
-        Ok(response)
-    };
-    let near = accept_hdr_async(near, greeted).await?;
+    let near = accept_hdr_async(near, Greeting(&mut spoken)).await?;
     let mut request = format!("ws://{upstream}/rpc").into_client_request()?;
     if let Some(spoken) = spoken {
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, spoken);

@@ -171,6 +171,7 @@ async fn a_newer_layout_takes_over_while_people_chat_and_read() {
     })
     .await;
     let before = dump(&surreal, LAYOUT).await;
+    assert!(before[0].as_array().is_some_and(|events| events.len() > MESSAGES), "the older tables are there");
     newer.ready().await;
     let code = services.worker.ended(TAKES_OVER).await;
     let why = "has another layout now, of a newer backchat";
