@@ -7,6 +7,9 @@ DATA ?= ./data
 # Where the root keys are: beside DATA when nothing is said.
 ROOTS ?=
 MINUTES ?= 2
+# How many seeds workers are killed with, and how many workers with each.
+SEEDS ?= 50
+KILLS ?= 6
 # What images are for: the machine itself when nothing is said.
 PLATFORM ?=
 
@@ -42,7 +45,7 @@ EXPORT_SERVERS = NATS_SERVER=$$(scripts/nats-server) && SURREALDB_SERVER=$$(scri
 	&& export NATS_SERVER SURREALDB_SERVER ENVOY
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster drill check-deploy metrics-page images check-images verify-kubernetes
+.PHONY: help run test faults kills build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster drill check-deploy metrics-page images check-images verify-kubernetes
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +54,7 @@ help: ## List the commands
 	@echo "  make bench takes REPEAT=3 and WORKLOADS=\"fanout20 rooms\""
 	@echo "  make drill takes DRILLS=\"lose-the-database rotate-keys\""
 	@echo "  make faults takes MINUTES=2 and SEED=a number; the same seed strikes the same faults"
+	@echo "  make kills takes SEEDS=50, KILLS=6 and SEED=1, the first of them; the same seed kills at the same moments"
 	@echo "  make fuzz takes FUZZ_MINUTES=10 and TARGETS=\"event token\""
 
 run: ## Build the chat and run it: LISTEN is its address, DATA the folder with everything in it, ROOTS that of the root keys
@@ -104,6 +108,11 @@ bench-against: ## Compare benchmarks with those of another commit, by turns in p
 
 faults: build ## Kill, pause, cut and fill everything under load, then audit what was lost: SEED, MINUTES
 	@NATS_SERVER=$$(scripts/nats-server) $(BIN)/faults --minutes "$(MINUTES)" $(if $(SEED),--seed "$(SEED)")
+
+kills: ## Kill history workers at random moments while they replay, take over, snapshot and erase: SEEDS, KILLS, SEED
+	@scripts/compiler
+	@NATS_SERVER=$$(scripts/nats-server) && SURREALDB_SERVER=$$(scripts/surrealdb-server) && export NATS_SERVER SURREALDB_SERVER \
+	&& scripts/kills "$(SEEDS)" "$(KILLS)" $(SEED)
 
 CLUSTER_SIZE = $(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(AUTH),--auth $(AUTH))
 

@@ -1,5 +1,6 @@
 //! How fast an index is made and searched:
-//! `cargo run --release --package search-worker --example search_bench -- [messages] [seed]`.
+//! `cargo run --release --package search-worker --example search_bench -- [messages] [seed] [rooms]`: a million messages in a thousand
+//! rooms when nothing is said.
 //!
 //! Texts are drawn from a vocabulary whose words are as unequally frequent as those of a language (Zipf). A question goes the way that
 //! one of a gateway goes, but for the broker: JSON, conditions, the sealed index, JSON.
@@ -20,6 +21,8 @@ use search_worker::schema::{Key, Message};
 
 const VOCABULARY: usize = 60_000;
 const ROOMS: usize = 1_000;
+/// Rooms that one person is in, at most: those in which most is said.
+const MINE_MAX: usize = 1_000;
 const AUTHORS: usize = 2_000;
 /// Messages that are committed together while the index is made.
 const BATCH: u64 = 50_000;
@@ -60,7 +63,7 @@ struct World {
 }
 
 impl World {
-    fn new(messages: u64, random: &mut Random) -> Self {
+    fn new(messages: u64, rooms: usize, random: &mut Random) -> Self {
         const SOUNDS: [&str; 24] = [
             "ta", "re", "mi", "son", "ble", "dor", "ing", "ver", "qui", "pla", "ché", "lu", "na", "fo",
             "gri", "ster", "ment", "és", "wor", "kel", "zu", "ah", "tion", "ed",
@@ -69,7 +72,7 @@ impl World {
             (0..2 + random.below(3)).map(|_| SOUNDS[random.below(SOUNDS.len())]).collect::<String>()
         };
         let words = (0..VOCABULARY).map(|_| word(random)).collect();
-        let rooms = (0..ROOMS).map(|n| RoomSlug::parse(&format!("room_{n}")).unwrap()).collect();
+        let rooms = (0..rooms).map(|n| RoomSlug::parse(&format!("room_{n}")).unwrap()).collect();
         Self { words, rooms, authors: (0..AUTHORS).map(|_| UserId::new()).collect(), messages }
     }
 
@@ -78,11 +81,16 @@ impl World {
         let at = BEGAN_MS + SPAN_MS * seq.cast_signed() / self.messages.cast_signed();
         Message {
             key: Key::new(Shard(0), seq),
-            room: self.rooms[random.zipf(ROOMS)].clone(),
+            room: self.rooms[random.zipf(self.rooms.len())].clone(),
             author: self.authors[random.zipf(AUTHORS)],
             at: Timestamp::from_millis(at),
             text: text.join(" "),
         }
+    }
+
+    /// How many rooms whoever asks is in.
+    fn mine(&self) -> usize {
+        self.rooms.len().min(MINE_MAX)
     }
 
     fn word(&self, random: &mut Random) -> &str {
@@ -114,6 +122,7 @@ struct Kind<'a> {
 }
 
 fn kinds(world: &World) -> Vec<Kind<'_>> {
+    let (all, some) = (world.mine(), world.mine().min(20));
     let kind =
         |name, rooms, text: Box<dyn Fn(&mut Random) -> String>| Kind { name, rooms, authors: None, text };
     let word = |from: usize, to: usize| {
@@ -124,30 +133,26 @@ fn kinds(world: &World) -> Vec<Kind<'_>> {
         let word: String = world.word(random).chars().take(4).collect();
         format!("{word}*")
     };
-    let mut mine = kind("nothing but from:", ROOMS, Box::new(|_| String::new()));
+    let mut mine = kind("nothing but from:", all, Box::new(|_| String::new()));
     mine.authors = Some(vec![world.authors[40]]);
-    let mut theirs = kind("a word and from:", ROOMS, Box::new(word(0, 1_000)));
+    let mut theirs = kind("a word and from:", all, Box::new(word(0, 1_000)));
     theirs.authors = Some(vec![world.authors[3]]);
     vec![
-        kind("one of the 20 most frequent words, all rooms", ROOMS, Box::new(word(0, 20))),
-        kind("one of the 20 most frequent words, 20 rooms", 20, Box::new(word(0, 20))),
-        kind("a word, all rooms", ROOMS, Box::new(|random| world.word(random).to_owned())),
-        kind("a rare word, all rooms", ROOMS, Box::new(word(VOCABULARY / 2, VOCABULARY))),
-        kind("two words, all rooms", ROOMS, Box::new(two)),
+        kind("one of the 20 most frequent words, all rooms", all, Box::new(word(0, 20))),
+        kind("one of the 20 most frequent words, 20 rooms", some, Box::new(word(0, 20))),
+        kind("a word, all rooms", all, Box::new(|random| world.word(random).to_owned())),
+        kind("a rare word, all rooms", all, Box::new(word(VOCABULARY / 2, VOCABULARY))),
+        kind("two words, all rooms", all, Box::new(two)),
         kind(
             "three words, 20 rooms",
-            20,
+            some,
             Box::new(move |random| format!("{} {}", two(random), world.word(random))),
         ),
-        kind(
-            "a phrase of two words, all rooms",
-            ROOMS,
-            Box::new(move |random| format!("\"{}\"", two(random))),
-        ),
-        kind("a beginning of four letters, all rooms", ROOMS, Box::new(beginning)),
+        kind("a phrase of two words, all rooms", all, Box::new(move |random| format!("\"{}\"", two(random)))),
+        kind("a beginning of four letters, all rooms", all, Box::new(beginning)),
         kind(
             "a word and days, all rooms",
-            ROOMS,
+            all,
             Box::new(move |random| format!("{} after:2024-06-01", world.word(random))),
         ),
         theirs,
@@ -171,7 +176,8 @@ fn measure(world: &World, index: &Index, kind: &Kind<'_>, random: &mut Random) -
     let (mut times, mut hits) = (Vec::new(), 0);
     for _ in 0..ASKED {
         let search = Search::parse(&(kind.text)(random), 0).unwrap_or_default();
-        let from = if kind.rooms == ROOMS { 0 } else { random.below(ROOMS - kind.rooms) };
+        let of = world.mine();
+        let from = if kind.rooms == of { 0 } else { random.below(of - kind.rooms) };
         let query = FindQuery {
             rooms: world.rooms[from..from + kind.rooms].to_vec(),
             wanted: search.wanted,
@@ -210,8 +216,9 @@ fn open(path: &Path, secret: &Secret) -> (Index, Writer) {
 fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse().ok());
     let (messages, seed) = (arguments.next().unwrap_or(1_000_000), arguments.next().unwrap_or(1));
+    let rooms = arguments.next().map_or(ROOMS, |rooms| usize::try_from(rooms).unwrap()).max(1);
     let mut random = Random(seed);
-    let world = World::new(messages, &mut random);
+    let world = World::new(messages, rooms, &mut random);
     let (folder, secret) = (tempfile::tempdir().unwrap(), Secret::random().unwrap());
     let (index, mut writer) = open(folder.path(), &secret);
     fill(&world, &mut writer, &mut random);

@@ -47,6 +47,11 @@ impl Ask {
         ask.header("content-type", "application/x-www-form-urlencoded")
     }
 
+    pub fn post_text(path: &str, text: &str) -> Self {
+        let (path, body) = (path.into(), Bytes::copy_from_slice(text.as_bytes()));
+        Self { method: "POST", path, headers: HeaderMap::new(), body }
+    }
+
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("a test's header is plain text");
         self.headers.append(HeaderName::from_static(name), value);

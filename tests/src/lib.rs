@@ -3,7 +3,7 @@
 //! Nothing here knows how a service is made: everything goes through a process's settings and signals, HTTP, WebSockets, the
 //! broker, or a page in Chromium. Failures panic with a sentence, since the only callers are tests and the programs beside
 //! them. A file per concept: [`process`] runs programs, [`nats`] and [`cluster`] are brokers, [`backchat`] and [`services`] the two editions,
-//! [`proxy`] is the network, [`meddler`] a proxy that changes what passes, [`person`] does over HTTP what a user does, [`json_socket`] and [`html_socket`] speak the two
+//! [`surreal`] is a database server, [`proxy`] is the network, [`meddler`] a proxy that changes what passes, [`person`] does over HTTP what a user does, [`json_socket`] and [`html_socket`] speak the two
 //! formats, [`browser`] and [`room_page`] see what a person sees, [`eventually`] waits, [`audit`] counts what was lost, [`topology`] is everything as in production, [`drill`] does what the operators' pages say,
 //! [`keys`] opens and seals what is stored, [`operator`] asks about keys, [`backup`] copies streams, [`files`] looks into files, [`rude`] keeps to no rule, [`calm`] notices whether anybody is disturbed, [`usage`] sees what a process takes.
 
@@ -46,6 +46,7 @@ pub mod socket;
 pub mod steady;
 pub mod stored;
 pub mod straight;
+pub mod surreal;
 pub mod topology;
 pub mod usage;
 pub mod wire;

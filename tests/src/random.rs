@@ -1,8 +1,22 @@
 //! Numbers that a seed decides, so that a run with faults can be done again.
 
+use std::ops::Range;
+
 /// How often something is killed in a test that does so at random: as often as usual, or as `BACKCHAT_TEST_KILLS` says.
 pub fn kills(usual: u64) -> u64 {
-    std::env::var("BACKCHAT_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(usual)
+    set("BACKCHAT_TEST_KILLS").unwrap_or(usual)
+}
+
+/// The seeds with which a test does everything once: `BACKCHAT_TEST_SEEDS` of them, or one.
+pub fn seeds() -> Range<u64> {
+    let first = Random::any_seed();
+    first..first.saturating_add(set("BACKCHAT_TEST_SEEDS").unwrap_or(1))
+}
+
+/// A number in the environment.
+fn set(variable: &str) -> Option<u64> {
+    let given = std::env::var(variable).ok().filter(|given| !given.is_empty())?;
+    Some(given.parse().unwrap_or_else(|_| panic!("{variable} is no number: {given}")))
 }
 
 /// SplitMix64.
@@ -14,9 +28,9 @@ impl Random {
         Self(seed)
     }
 
-    /// Another seed at each call.
+    /// The seed that `BACKCHAT_TEST_SEED` names, so that a run is done again; another one at each call otherwise.
     pub fn any_seed() -> u64 {
-        uuid::Uuid::new_v4().as_u64_pair().0 >> 16
+        set("BACKCHAT_TEST_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 16)
     }
 
     pub fn next_u64(&mut self) -> u64 {

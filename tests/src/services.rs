@@ -106,6 +106,14 @@ impl<N: Servers> Services<N> {
         search
     }
 
+    /// Another history worker on this database, which is not started yet.
+    pub fn another_worker(&self, database: &str) -> Service {
+        let place = Place { urls: self.nats.urls(), folder: self.folder.path(), settings: &self.settings };
+        let mut worker = place.service("history-worker", "another-worker", None);
+        worker.launch = worker.launch.set("BACKCHAT_HISTORY_WORKER_DATABASE", database);
+        worker
+    }
+
     /// The folder of the search index.
     pub fn index(&self) -> PathBuf {
         self.folder.path().join("search")

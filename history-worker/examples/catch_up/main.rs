@@ -2,10 +2,14 @@
 //!
 //! `cargo run -p history-worker --example catch_up -- 200000 50 2` writes 200,000 messages of 100 bytes to 50 rooms in 2 shards (1 when it
 //! is left out) on a NATS server of its own (`NATS_SERVER`, else the one on PATH), then starts the worker and prints the rate. With
-//! `mixed` behind them it writes everything that happens in rooms ([`talk`]) instead. With one shard, it then compares pages of one
-//! of these rooms with pages of a room of 100 messages, by turns, and the history with the log,
+//! `mixed` behind them it writes everything that happens in rooms ([`talk`]) instead of `plain`, and with a number behind that it writes
+//! the events of that seed (1 when it is left out): the same ones in each room, with the same ids, authors, times and texts. Where there are
+//! 64 rooms and more they are in the same order too; a room that 64 people write to has them as the broker stored them.
+//!
+//! With one shard, it then compares pages of one of these rooms with pages of a room of 100 messages, by turns, and the history with the log,
 //! makes it anew, and compares again; at last it takes a snapshot and restores that into another database. `DATABASE` names another
-//! database than an embedded one (`ws://…`, empty): then the memory is the worker's without its database, and nothing is restored.
+//! database than an embedded one (`ws://…`, empty): then the memory is the worker's without its database, and nothing is restored. Of all
+//! that, only what is named behind the seed is done: `pages,verify,replay,snapshot`, or `nothing`.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -22,7 +26,8 @@ use protocol::query::{
     Verified, Verify,
 };
 use protocol::subject::{Shard, Shards};
-use protocol::{Event, MessageId, RoomSlug, Since, UserId};
+use protocol::view::{SealedRow, What};
+use protocol::{MessageId, RoomSlug, Since};
 use service::config::load_from;
 use service::process::{Doors, say};
 use tokio::task::JoinSet;
@@ -34,7 +39,6 @@ use tokio_util::sync::CancellationToken;
 mod boxes;
 mod talk;
 
-use boxes::boxed;
 use talk::{Shape, Talk};
 
 /// As in the worker's own program.
@@ -57,13 +61,51 @@ impl Drop for Server {
     }
 }
 
+/// What is said, and where.
+#[derive(Debug, Clone, Copy)]
+struct Log {
+    events: u64,
+    rooms: u64,
+    shards: u16,
+    shape: Shape,
+    seed: u64,
+}
+
+/// What is done once the log is applied: all of it, unless some of it is named.
+struct Steps(Option<String>);
+
+impl Steps {
+    fn has(&self, step: &str) -> bool {
+        self.0.as_ref().is_none_or(|named| named.split(',').any(|name| name == step))
+    }
+}
+
+impl Log {
+    fn asked_for() -> Result<(Self, Steps), Box<dyn Error>> {
+        let mut arguments = std::env::args().skip(1);
+        let events = arguments.next().as_deref().unwrap_or("100000").parse()?;
+        let rooms = arguments.next().as_deref().unwrap_or("50").parse()?;
+        let shards = arguments.next().as_deref().unwrap_or("1").parse()?;
+        let shape = match arguments.next().as_deref() {
+            Some("mixed") => Shape::Mixed,
+            Some("plain") | None => Shape::Plain,
+            Some(other) => return Err(format!("{other} is neither plain nor mixed").into()),
+        };
+        let seed = arguments.next().as_deref().unwrap_or("1").parse()?;
+        Ok((Self { events, rooms, shards, shape, seed }, Steps(arguments.next())))
+    }
+
+    /// What this writer says in a room; without a writer, how it begins.
+    fn talk(self, room: u64, writer: Option<u64>) -> Talk {
+        let whose = room * (WRITERS + 1) + writer.unwrap_or(WRITERS);
+        Talk::new(self.shape, self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(whose))
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let events: u64 = arguments.next().as_deref().unwrap_or("100000").parse()?;
-    let rooms: u64 = arguments.next().as_deref().unwrap_or("50").parse()?;
-    let shards: u16 = arguments.next().as_deref().unwrap_or("1").parse()?;
-    let shape = if arguments.next().as_deref() == Some("mixed") { Shape::Mixed } else { Shape::Plain };
+    let (wanted, steps) = Log::asked_for()?;
+    let Log { events, rooms, shards, .. } = wanted;
     let folder = tempfile::tempdir()?;
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let program = std::env::var_os("NATS_SERVER").unwrap_or_else(|| "nats-server".into());
@@ -77,8 +119,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let credentials = Credentials::of_nobody(&url, "catch-up");
     let broker = Broker::connect(&credentials, Duration::from_secs(20)).await?;
     setup::create(&broker, broker::Layout { shards, replicas: 1, raise: false }).await?;
-    write(&broker, shards, (shape, events), 0..rooms).await?;
-    write(&broker, shards, (Shape::Plain, SMALL), rooms..rooms + 1).await?;
+    write(&broker, wanted, 0..rooms).await?;
+    let small = Log { events: SMALL, shape: Shape::Plain, ..wanted };
+    write(&broker, small, rooms..rooms + 1).await?;
 
     let server = std::env::var("DATABASE").ok();
     let config = config_of(&url, server.as_deref().unwrap_or(&embedded(folder.path(), "history")))?;
@@ -96,16 +139,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
     say(&format!(
         "{all} events in {took:.2} s: {rate:.0} events/s, with {more} MiB more at most, an embedded database's among them"
     ));
-    if shards == 1 {
+    if shards == 1 && steps.has("pages") {
         pages(&broker, rooms, events + rooms).await?;
+    }
+    if shards == 1 && steps.has("verify") {
         verify(&broker).await?;
+    }
+    if shards == 1 && steps.has("replay") {
         replay(&broker).await?;
         verify(&broker).await?;
+    }
+    if shards == 1 && steps.has("snapshot") {
         snapshot(&broker, &folder.path().join("snapshot")).await?;
     }
     shutdown.cancel();
     worker.await??;
-    if shards == 1 && server.is_none() {
+    if shards == 1 && server.is_none() && steps.has("snapshot") {
         let config = config_of(&url, &embedded(folder.path(), "restored"))?;
         restore(&config, &folder.path().join("snapshot")).await?;
     }
@@ -132,22 +181,17 @@ fn log(room: &RoomSlug, shards: u16) -> String {
 }
 
 /// Makes rooms, and writes so many events to them by turns.
-async fn write(
-    broker: &Broker,
-    shards: u16,
-    (shape, events): (Shape, u64),
-    rooms: Range<u64>,
-) -> Result<(), Box<dyn Error>> {
+async fn write(broker: &Broker, wanted: Log, rooms: Range<u64>) -> Result<(), Box<dyn Error>> {
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
         let rooms = rooms.clone().skip(writer as usize).step_by(WRITERS as usize);
-        writers.spawn(make(broker.clone(), shards, rooms));
+        writers.spawn(make(broker.clone(), wanted, rooms));
     }
     while let Some(stored) = writers.join_next().await {
         stored??;
     }
     for writer in 0..WRITERS {
-        writers.spawn(talk(broker.clone(), shards, (shape, events, writer), rooms.clone()));
+        writers.spawn(talk(broker.clone(), wanted, writer, rooms.clone()));
     }
     while let Some(stored) = writers.join_next().await {
         stored??;
@@ -157,33 +201,28 @@ async fn write(
 
 async fn make(
     broker: Broker,
-    shards: u16,
+    wanted: Log,
     rooms: impl Iterator<Item = u64> + Send,
 ) -> Result<(), broker::Error> {
     for number in rooms {
-        let id = MessageId::new();
-        let event = Event::Created { id, author: UserId::new(), name: boxed(id, &format!("Room {number}")) };
-        broker.publish(log(&room(number), shards), &id.to_string(), event.encode().into()).await?;
+        let event = wanted.talk(number, None).begins(&format!("Room {number}"));
+        let subject = log(&room(number), wanted.shards);
+        broker.publish(subject, &event.id().to_string(), event.encode().into()).await?;
     }
     Ok(())
 }
 
 /// The share of one writer, who waits for the broker each time: what it writes about has a sequence.
-async fn talk(
-    broker: Broker,
-    shards: u16,
-    (shape, events, writer): (Shape, u64, u64),
-    rooms: Range<u64>,
-) -> Result<(), broker::Error> {
+async fn talk(broker: Broker, wanted: Log, writer: u64, rooms: Range<u64>) -> Result<(), broker::Error> {
     let mut talks = HashMap::new();
     let count = rooms.end - rooms.start;
     // A room is one writer's, where there are enough of them: so all of it can be talked about.
     let whose = |number: u64| if count < WRITERS { number % WRITERS } else { number % count % WRITERS };
-    for number in (0..events).filter(|number| whose(*number) == writer) {
+    for number in (0..wanted.events).filter(|number| whose(*number) == writer) {
         let at = rooms.start + number % count;
-        let talk = talks.entry(at).or_insert_with(|| Talk::new(shape, at * WRITERS + writer));
+        let talk = talks.entry(at).or_insert_with(|| wanted.talk(at, Some(writer)));
         let event = talk.next();
-        let (id, subject) = (event.id().to_string(), log(&room(at), shards));
+        let (id, subject) = (event.id().to_string(), log(&room(at), wanted.shards));
         let stored = broker.publish(subject, &id, event.encode().into()).await?;
         talk.stored(&event, stored.seq);
     }
@@ -215,15 +254,23 @@ async fn ask(broker: &Broker, question: &HistoryQuery) -> Result<HistoryAnswer, 
 #[derive(Debug, Clone, Copy)]
 enum By {
     Before,
+    After,
     AroundSequence,
     AroundTime,
+    /// As a link to a message does.
+    AroundId,
+}
+
+impl By {
+    const ALL: [Self; 5] =
+        [Self::Before, Self::After, Self::AroundSequence, Self::AroundTime, Self::AroundId];
 }
 
 /// How long pages of 50 take at places all over a large room, and by turns in the small one, which follows it in the log.
 async fn pages(broker: &Broker, rooms: u64, large_end: u64) -> Result<(), Box<dyn Error>> {
     let large = (room(0), 1..large_end);
     let small = (room(rooms), large_end + 1..large_end + 1 + SMALL);
-    for by in [By::Before, By::AroundSequence, By::AroundTime] {
+    for by in By::ALL {
         let mut took = [Vec::new(), Vec::new()];
         for turn in 0..PAGES {
             for (took, (room, sequences)) in took.iter_mut().zip([&large, &small]) {
@@ -246,24 +293,65 @@ async fn pages(broker: &Broker, rooms: u64, large_end: u64) -> Result<(), Box<dy
     Ok(())
 }
 
+/// A page, as a gateway asks for it: what it is looked up by is part of it, what only this program needs is not.
 async fn page(broker: &Broker, room: &RoomSlug, seq: u64, by: By) -> Result<Duration, Box<dyn Error>> {
-    let since = match by {
-        By::Before => None,
-        By::AroundSequence => Some(Since::Seq(seq)),
-        By::AroundTime => broker.get(&SHARD.stream(), seq).await?.map(|record| Since::Time(record.at)),
+    let (id, at) = match by {
+        By::AroundId => (Some(id_at(broker, room, seq).await?), None),
+        By::AroundTime => (None, broker.get(&SHARD.stream(), seq).await?.map(|record| record.at)),
+        By::Before | By::After | By::AroundSequence => (None, None),
     };
     let began = Instant::now();
+    let since = match by {
+        By::Before => None,
+        By::After => Some((Since::Seq(seq + 1), 50)),
+        By::AroundSequence => Some((Since::Seq(seq), 25)),
+        By::AroundTime => at.map(|at| (Since::Time(at), 25)),
+        By::AroundId => Some((Since::Seq(found(broker, room, id).await?), 25)),
+    };
     let mut before = seq;
-    if let Some(since) = since {
-        let query = LocateQuery { room: room.clone(), since, count: 25 };
+    if let Some((since, count)) = since {
+        let query = LocateQuery { room: room.clone(), since, count };
         let HistoryAnswer::Located { rows, .. } = ask(broker, &HistoryQuery::Locate(query)).await? else {
             return Err("another answer than where the rows lie".into());
         };
         before = rows.map_or(u64::MAX, |rows| rows.last + 1);
     }
-    let query = PageQuery { room: room.clone(), before, limit: 50, at_least: 0 };
-    ask(broker, &HistoryQuery::Page(query)).await?;
+    rows(broker, room, before, 50).await?;
     Ok(began.elapsed())
+}
+
+async fn rows(
+    broker: &Broker,
+    room: &RoomSlug,
+    before: u64,
+    limit: usize,
+) -> Result<Vec<SealedRow>, Box<dyn Error>> {
+    let query = PageQuery { room: room.clone(), before, limit, at_least: 0 };
+    match ask(broker, &HistoryQuery::Page(query)).await? {
+        HistoryAnswer::Page(page) => Ok(page.rows),
+        _ => Err("another answer than a page".into()),
+    }
+}
+
+/// The id of the room's message at a sequence, or of the last one before it; where there is none, of the room's last.
+async fn id_at(broker: &Broker, room: &RoomSlug, seq: u64) -> Result<MessageId, Box<dyn Error>> {
+    let is_message = |row: &&SealedRow| matches!(row.what, What::Message(_));
+    let mut rows_there = rows(broker, room, seq + 1, 10).await?;
+    if !rows_there.iter().any(|row| is_message(&row)) {
+        rows_there = rows(broker, room, u64::MAX, 50).await?;
+    }
+    Ok(rows_there.iter().rfind(is_message).ok_or("no message there")?.id)
+}
+
+/// Where the message with an id is.
+async fn found(broker: &Broker, room: &RoomSlug, id: Option<MessageId>) -> Result<u64, Box<dyn Error>> {
+    let id = id.ok_or("no id")?;
+    let HistoryAnswer::Found { rows, .. } =
+        ask(broker, &HistoryQuery::Find { room: room.clone(), id }).await?
+    else {
+        return Err("another answer than what was found".into());
+    };
+    Ok(rows.first().ok_or("a message that is there was not found")?.seq)
 }
 
 /// How fast everything is made anew, and how long a page takes at most meanwhile.

@@ -1,4 +1,5 @@
-//! What people say in a room: logs of any size, with everything that happens in one; of one seed always the same.
+//! What people say in a room: logs of any size, with everything that happens in one; of one seed always the same, but for the
+//! sequences of what is talked about, which the broker gives.
 
 use protocol::{Event, MessageId, SealedEvent, Target, Timestamp, UserId};
 use tests::random::Random;
@@ -9,6 +10,8 @@ use super::boxes::{boxed, reaction};
 const PEOPLE: usize = 12;
 /// Messages that are still talked about.
 const RECENT: usize = 8;
+/// When people began to talk.
+const BEGAN_MS: u64 = 1_700_000_000_000;
 /// Characters of the longest messages.
 const LONG: usize = 4_000;
 
@@ -27,6 +30,8 @@ pub struct Talk {
     random: Random,
     people: [UserId; PEOPLE],
     recent: Vec<Target>,
+    /// The time of the talk, in milliseconds: its ids have it, and what is deleted.
+    now_ms: u64,
 }
 
 impl Talk {
@@ -34,12 +39,26 @@ impl Talk {
         let mut random = Random::seeded(seed);
         let people =
             std::array::from_fn(|_| UserId(uuid::Uuid::from_u64_pair(random.next_u64(), random.next_u64())));
-        Self { shape, random, people, recent: Vec::new() }
+        Self { shape, random, people, recent: Vec::new(), now_ms: BEGAN_MS }
+    }
+
+    /// As ids are made, from the time and something random.
+    fn id(&mut self) -> MessageId {
+        self.now_ms += self.random.between(1, 2_000);
+        let mut random = [0; 10];
+        random[..8].copy_from_slice(&self.random.next_u64().to_be_bytes());
+        MessageId(uuid::Builder::from_unix_timestamp_millis(self.now_ms, &random).into_uuid())
+    }
+
+    /// That the room begins.
+    pub fn begins(&mut self, name: &str) -> SealedEvent {
+        let (id, author) = (self.id(), self.people[0]);
+        Event::Created { id, author, name: boxed(id, name) }
     }
 
     /// What happens next.
     pub fn next(&mut self) -> SealedEvent {
-        let (id, author) = (MessageId::new(), self.people[self.random.index(PEOPLE)]);
+        let (id, author) = (self.id(), self.people[self.random.index(PEOPLE)]);
         if self.shape == Shape::Plain {
             return Event::Message { id, author, body: boxed(id, &"x".repeat(100)) };
         }
@@ -53,7 +72,8 @@ impl Talk {
                 Event::Edited { id, author: target.author, target, body }
             }
             (8..10, Some(place)) => {
-                let (target, of) = (self.recent.swap_remove(place), Timestamp::now());
+                let of = Timestamp::from_millis(self.now_ms.cast_signed());
+                let target = self.recent.swap_remove(place);
                 Event::Deleted { id, author: target.author, target, of, hash: "of what it was".into() }
             }
             (10..22, Some(place)) => {

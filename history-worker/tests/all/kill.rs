@@ -6,6 +6,7 @@ use std::time::Duration;
 use broker::Broker;
 use protocol::RoomSlug;
 use protocol::subject::Shard;
+use tests::random::Random;
 
 use super::nats::Nats;
 use super::worker::{Worker, created, message, post, room, whole};
@@ -56,15 +57,15 @@ async fn a_worker_killed_at_any_instant_applies_each_event_once() {
     let history = folder.path().join("history");
     let stop = Arc::new(AtomicBool::new(false));
     let writing = tokio::spawn(write(broker.clone(), Arc::clone(&stop)));
-    // Odd, and different each time: during the start, in the catching up, at the head.
-    let seed = std::process::id();
+    // During the start, in the catching up, at the head.
+    let seed = Random::any_seed();
+    let mut random = Random::seeded(seed);
     for round in 0..KILLS {
         let worker = Worker::start(&nats, &history);
         if round % 4 != 0 {
             worker.ready().await;
         }
-        let pause_ms = (u64::from(seed) * 7 + round * 131) % 400;
-        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        tokio::time::sleep(Duration::from_millis(random.between(0, 400))).await;
         worker.kill();
     }
     stop.store(true, Ordering::Relaxed);

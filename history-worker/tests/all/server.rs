@@ -267,6 +267,97 @@ async fn a_connection_that_went_silent_is_made_anew() {
     assert_eq!(worker.terminate().await, 0);
 }
 
+/// What a worker counts, without labels.
+async fn gauge(worker: &Worker, name: &str) -> Option<u64> {
+    let (_, metrics) = worker.get("/metrics").await;
+    let start = format!("backchat_history_worker_{name} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok())
+}
+
+/// A page of 50 messages of the room in which people chat, as it is now.
+async fn whole_page(broker: &Broker) -> Option<()> {
+    let query = PageQuery { room: room("tea"), before: u64::MAX, limit: 50, at_least: 0 };
+    match ask(broker, SHARD, &HistoryQuery::Page(query)).await {
+        Ok(HistoryAnswer::Page(page)) => (page.rows.len() == 50).then_some(()),
+        _ => None,
+    }
+}
+
+/// It answers everything, but late; then so late that nobody waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_slow_server_the_history_is_late_and_says_so_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let nats = Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let server = Surreal::start(&folder.path().join("surreal")).await;
+    let network = Proxy::to(&format!("127.0.0.1:{}", server.port())).await;
+    let address =
+        server.address("history").replace(&format!("127.0.0.1:{}", server.port()), network.address());
+    let worker = Worker::start_with(&nats, &address);
+    worker.ready().await;
+    let chat = Chat::begin(&broker, "tea");
+    caught_up(&broker).await;
+    network.slow(Duration::from_millis(400));
+    eventually("it is counted how far the history is behind", async || {
+        (gauge(&worker, "lag_events").await? > 20 && gauge(&worker, "lag_seconds").await? >= 1).then_some(())
+    })
+    .await;
+    let (status, health) = worker.get("/readyz").await;
+    assert_eq!(status, 200, "it works, if slowly: {health}");
+    // What is there is served; whoever needs more is told how far it is, and reads the log.
+    eventually("a page is served", async || whole_page(&broker).await).await;
+    let head = broker.stream(&SHARD.stream()).await.unwrap().last_seq;
+    let newest =
+        HistoryQuery::Page(PageQuery { room: room("tea"), before: u64::MAX, limit: 50, at_least: head });
+    let answer = ask(&broker, SHARD, &newest).await.unwrap();
+    assert!(matches!(answer, HistoryAnswer::Behind { applied } if applied < head), "{answer:?}");
+
+    network.slow(Duration::from_secs(15));
+    eventually("the worker says that the database does not answer in time", async || {
+        let (status, health) = worker.get("/readyz").await;
+        (status == 503 && health.contains("did not answer in time")).then_some(())
+    })
+    .await;
+    network.mend();
+    // A connection whose answers are still on their way is one of before.
+    caught_up(&broker).await;
+    worker.ready().await;
+    eventually("nothing is behind any more", async || {
+        (gauge(&worker, "lag_seconds").await? == 0).then_some(())
+    })
+    .await;
+    chat.end(&broker).await;
+    assert_eq!(worker.terminate().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_of_the_worker_itself_is_named_and_what_came_meanwhile_is_applied_when_there_is_room_again()
+ {
+    // A machine that lets nobody mount anything can't have such a disk.
+    let Some(disk) = SmallDisk::of(128) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let nats = Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let worker = Worker::start(&nats, &disk.path().join("history"));
+    worker.ready().await;
+    let chat = Chat::begin(&broker, "tea");
+    eventually("there is a whole page", async || whole_page(&broker).await).await;
+    disk.fill();
+    eventually("the worker says that the database fails", async || {
+        let (status, health) = worker.get("/readyz").await;
+        (status == 503 && health.contains("database")).then_some(())
+    })
+    .await;
+    // What is there is served all the same.
+    assert_eq!(whole_page(&broker).await, Some(()));
+    sleep(Duration::from_secs(2)).await;
+    disk.free();
+    caught_up(&broker).await;
+    worker.ready().await;
+    chat.end(&broker).await;
+    assert_eq!(worker.terminate().await, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_of_the_server_is_named_and_what_came_meanwhile_is_applied_when_there_is_room_again() {
     // A machine that lets nobody mount anything can't have such a disk.

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use service::probe;
-use surrealdb::engine::any;
+use surrealdb::engine::any::{self, Any};
 use surrealdb::opt::auth::Root;
 
 use super::nats::free_port;
@@ -14,6 +14,9 @@ use super::worker::{eventually, signalled};
 /// The user of the whole server, and the worker's, who may do what it needs in its database. Their passwords are their names.
 const ROOT: &str = "root";
 const WORKER: &str = "worker";
+/// The worker's password as the server keeps it, hashed as cheaply as can be: it logs in again and again, and this server is not
+/// built for speed.
+const WORKER_HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$Y7nRLQA085Lz3toV9oRaTw";
 
 pub struct Surreal {
     child: Child,
@@ -61,7 +64,7 @@ impl Surreal {
         for database in ["history", "more"] {
             statements.push_str(&format!(
                 "DEFINE DATABASE IF NOT EXISTS {database}; USE DB {database};
-                 DEFINE USER IF NOT EXISTS {WORKER} ON DATABASE PASSWORD '{WORKER}' ROLES EDITOR DURATION FOR TOKEN 1s;"
+                 DEFINE USER IF NOT EXISTS {WORKER} ON DATABASE PASSHASH '{WORKER_HASH}' ROLES EDITOR DURATION FOR TOKEN 1s;"
             ));
         }
         self.asked(&statements).await;
@@ -69,9 +72,17 @@ impl Surreal {
 
     /// Runs statements as the user of the whole server.
     pub async fn asked(&self, statements: &str) {
-        let client = any::connect(format!("ws://127.0.0.1:{}", self.port)).await.unwrap();
+        self.client().await.query(statements).await.unwrap().check().unwrap();
+    }
+
+    /// A connection of that user.
+    pub async fn client(&self) -> surrealdb::Surreal<Any> {
+        let client = eventually("the SurrealDB server lets somebody in", async || {
+            any::connect(format!("ws://127.0.0.1:{}", self.port)).await.ok()
+        })
+        .await;
         client.signin(Root { username: ROOT.to_owned(), password: ROOT.to_owned() }).await.unwrap();
-        client.query(statements).await.unwrap().check().unwrap();
+        client
     }
 
     /// A database as the worker's setting names it.

@@ -5,6 +5,7 @@ use protocol::query::{Difference, HistoryAnswer, HistoryQuery, PageQuery, Verifi
 use protocol::subject::Shard;
 use protocol::{RoomSlug, UserId};
 use std::path::Path;
+use std::time::Duration;
 use surrealdb::Surreal;
 use surrealdb::engine::any::{self, Any};
 
@@ -42,7 +43,9 @@ pub async fn verified(broker: &Broker) -> Verified {
     let mut all = Verified::default();
     let mut next = Some(Verify::Rooms { after: None });
     while let Some(what) = next {
-        let part = match ask(broker, SHARD, &HistoryQuery::Verify(what)).await {
+        // A part may take long on a machine that is busy with other tests.
+        let asked = HistoryQuery::Verify(what);
+        let part = match broker.ask(SHARD.history_queries(), &asked, Duration::from_secs(30)).await {
             Ok(HistoryAnswer::Verified(part)) => part,
             other => panic!("{other:?}"),
         };

@@ -142,6 +142,26 @@ fn only_the_rooms_people_and_times_that_are_asked_for_are_found() {
 }
 
 #[test]
+fn better_matches_come_first_however_new_the_others_are() {
+    let (mut bench, me) = (Bench::new(), UserId::new());
+    let texts = [
+        "tea, tea and more tea",
+        "tea and cake",
+        "of the garden, the weather, the trains and, before it was time to go home again, of tea",
+        "who runs here?",
+        "who running here?",
+    ];
+    let messages = (1..).zip(texts).map(|(seq, text)| Change::Put(message(seq, me, text)));
+    bench.change(&messages.collect::<Vec<_>>());
+    assert_eq!(bench.find("tea"), [1, 2, 3], "who speaks of nothing else, then who speaks of little else");
+    assert_eq!(bench.find("runs"), [4, 5], "the word itself before other forms of it");
+    // What is said again later is as good, and newer.
+    bench.change(&[Change::Put(message(6, me, texts[0]))]);
+    assert_eq!(bench.find("tea"), [6, 1, 2, 3]);
+    assert_eq!(bench.ask("tea", |query| query.limit = 2), [6, 1], "a page has the best of all");
+}
+
+#[test]
 fn pages_follow_each_other_and_end() {
     let (mut bench, me) = (Bench::new(), UserId::new());
     let messages: Vec<_> = (1..=50).map(|seq| Change::Put(message(seq, me, "tea"))).collect();

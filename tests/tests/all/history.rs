@@ -1,14 +1,17 @@
 //! What an operator asks about the history.
 
 use bytes::Bytes;
+use data_encoding::BASE64_NOPAD;
 use protocol::RoomSlug;
 use protocol::frame::EventFrame;
+use protocol::query::{AskSetAside, HistoryAnswer, HistoryQuery};
 use protocol::subject::Shard;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tests::backchat::Backchat;
 use tests::eventually::{SOON, eventually};
 use tests::heard::Heard;
+use tests::http::Ask;
 use tests::person::{Person, unique};
 use tests::process::Ended;
 use tokio::task::JoinSet;
@@ -16,6 +19,8 @@ use tokio::time::Instant;
 
 /// Longest wait for a command of the operator.
 const END: Duration = Duration::from_secs(60);
+/// No event, no text, and an order to a terminal.
+const POISON: &[u8] = b"{\xff\x1b[31m";
 
 async fn status(backchat: &Backchat) -> Ended {
     asked(backchat, "status").await
@@ -55,18 +60,23 @@ async fn an_operator_sees_how_far_the_history_is_and_what_was_set_aside() {
     assert_eq!(applied["oldest_set_aside"], Value::Null);
 
     let log = Shard(0).log(&RoomSlug::parse(&room).unwrap());
-    let poisoned = backchat.broker().await.publish(log.clone(), "poison", Bytes::from_static(b"{")).await;
+    let broker = backchat.broker().await;
+    let poisoned = broker.publish(log.clone(), "poison", Bytes::from_static(POISON)).await.unwrap().seq;
     let aside = eventually("what is no event is set aside", SOON, || async {
         let line = line(&backchat).await;
         (line["set_aside"] == 1).then_some(line)
     })
     .await;
     let oldest = &aside["oldest_set_aside"];
-    assert_eq!(oldest["seq"], json!(poisoned.unwrap().seq));
+    assert_eq!(oldest["seq"], json!(poisoned));
     assert_eq!(
         (&oldest["subject"], &oldest["reason"], &oldest["bytes"]),
-        (&json!(log), &json!("not an event"), &json!(1))
+        (&json!(log), &json!("not an event"), &json!(POISON.len()))
     );
+    let raw = HistoryQuery::SetAside(AskSetAside::Show { seq: poisoned });
+    let raw: HistoryAnswer = broker.ask(Shard(0).history_queries(), &raw, SOON).await.unwrap();
+    let HistoryAnswer::SetAside { payload: Some(raw), .. } = raw else { panic!("{raw:?}") };
+    assert_eq!(BASE64_NOPAD.decode(raw.as_bytes()).unwrap(), POISON, "the bytes are kept as they are");
 
     // Members see that something is there, at once and later.
     socket.until(|heard| matches!(heard, Heard::Event(EventFrame::Unreadable(_))).then_some(())).await;
@@ -74,6 +84,9 @@ async fn an_operator_sees_how_far_the_history_is_and_what_was_set_aside() {
     assert!(matches!(rows[..], [EventFrame::Unreadable(_)]), "{rows:?}");
     let html = ann.opens(&room).await.html;
     assert!(html.contains("Somebody</bdi> sent a message that could not be shown"), "{html}");
+    let path = format!("/room/{room}/");
+    let french = ann.send(Ask::get(&path).header("accept-language", "fr"), &path).await.body;
+    assert!(french.contains("</bdi> a envoyé un message qui n’a pas pu être affiché"), "{french}");
 
     let place = format!("0.{}", oldest["seq"]);
     let listed = asked(&backchat, "set-aside list").await;
@@ -81,7 +94,9 @@ async fn an_operator_sees_how_far_the_history_is_and_what_was_set_aside() {
     let entry: Value = serde_json::from_str(entry).unwrap();
     assert_eq!((&entry["place"], &entry["reason"]), (&json!(place), &json!("not an event")));
     let shown = asked(&backchat, &format!("set-aside show {place}")).await;
-    assert!(shown.code == 0 && shown.output.lines().any(|line| line == "{"), "{}", shown.output);
+    // What is no text does nothing to the terminal.
+    let harmless = "{\u{fffd}\\u{1b}[31m";
+    assert!(shown.code == 0 && shown.output.lines().any(|line| line == harmless), "{}", shown.output);
     let nothing = asked(&backchat, "set-aside drop 0.1").await;
     assert!(
         nothing.code == 2 && nothing.output.contains("nothing is set aside at 0.1"),

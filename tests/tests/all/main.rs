@@ -16,6 +16,7 @@ mod handshake;
 mod heads;
 mod history;
 mod hostile;
+mod layouts;
 mod limits;
 mod lookups;
 mod messages;

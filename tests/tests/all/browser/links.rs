@@ -1,5 +1,6 @@
 //! Links to messages, and to days.
 
+use serde_json::{Value, json};
 use std::time::Duration;
 use tests::backchat::shared;
 use tests::browser::{PAGE, Screen, turn};
@@ -36,7 +37,7 @@ async fn a_link_opens_at_its_message_and_leads_on_to_both_ends() {
     assert!(!page.messages().await.contains(&"said meanwhile".to_owned()));
     eventually("scrolling down leads to the end", Duration::from_secs(60), || async {
         page.browser
-            .script::<serde_json::Value>("document.querySelector('#messages').scrollBy(0, 5000);", Vec::new())
+            .script::<Value>("document.querySelector('#messages').scrollBy(0, 5000);", Vec::new())
             .await;
         page.messages().await.contains(&"said meanwhile".to_owned()).then_some(())
     })
@@ -108,4 +109,53 @@ async fn a_message_gives_its_link_and_a_day_is_found() {
     page.browser.screenshot("missing").await;
     assert_eq!(page.browser.console_errors().await, Vec::<String>::new());
     page.close().await;
+}
+
+/// The page has the room's newest rows alone; each of these days begins before them.
+#[tokio::test]
+async fn a_day_that_is_not_on_the_page_is_jumped_to() {
+    let _turn = turn().await;
+    let person = Person::arrives(&shared().await, "Jumper").await;
+    let room = person.creates("Days").await;
+    let mut socket = person.connects(&room).await;
+    socket.caught_up().await;
+    socket.say_all((0..300).map(|n| format!("m-{n}"))).await;
+    let first = socket.whole_history(100).await[0].id.to_string();
+    for (day, name) in
+        [("new Date()", "day-jumped"), ("new Date(Date.now() - 86400000)", "day-before-jumped")]
+    {
+        let page = RoomPage::open(&person, &room).await;
+        // Where it is noon now: no midnight lies between the messages, whenever this runs.
+        let hour: i64 = page.browser.script("return new Date().getUTCHours();", Vec::new()).await;
+        let zone = format!("Etc/GMT{:+}", hour - 12);
+        page.browser.cdp("Emulation.setTimezoneOverride", json!({ "timezoneId": zone })).await;
+        let hour: u8 = page.browser.script("return new Date().getHours();", Vec::new()).await;
+        assert_eq!(hour, 12, "{zone}");
+        assert_eq!(page.browser.count(&format!("[id='{first}']")).await, 0, "only the end is shown");
+        page.browser.click("[popovertarget=day]").await;
+        page.browser.waits_for("#day:popover-open").await;
+        page.browser
+            .script::<Value>(
+                &format!(
+                    "document.querySelector('#day-at').value = ({day}).toLocaleDateString('en-CA');
+                     document.querySelector('#day-form button').click();"
+                ),
+                Vec::new(),
+            )
+            .await;
+        eventually("the page opens at the first row that is not older", PAGE, || async {
+            let spot: Option<String> =
+                page.browser.script("return document.body.dataset.spot ?? null;", Vec::new()).await;
+            spot.filter(|spot| *spot == first)
+        })
+        .await;
+        page.is_connected().await;
+        let shown = page.messages().await;
+        assert_eq!(shown[..3], ["m-0", "m-1", "m-2"], "it goes on from there");
+        assert!(!shown.contains(&"m-299".to_owned()), "the end is far away");
+        assert!(page.browser.is_visible("#intro").await, "nothing lies before it");
+        page.browser.screenshot(name).await;
+        assert_eq!(page.browser.console_errors().await, Vec::<String>::new());
+        page.close().await;
+    }
 }
