@@ -27,7 +27,8 @@ fn start(broker: &Broker, store: &Store) -> Running {
     let to_erase = Arc::new(Notify::new());
     let (broker, store) = (broker.clone(), store.clone());
     let to_replay = Arc::new(Notify::new());
-    let shard = Shard { part: PART, broker, store, signals, progress, to_erase, to_replay };
+    let shard =
+        Shard { part: PART, broker, store, signals, traces: Traces::off(), progress, to_erase, to_replay };
     let stop = CancellationToken::new();
     let task = tokio::spawn(shard.run(stop.clone()));
     Running { task, stop, progress: seen }
