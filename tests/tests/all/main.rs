@@ -41,3 +41,4 @@ mod single_node;
 mod slow;
 mod storm;
 mod survival;
+mod traces;
