@@ -1,21 +1,30 @@
 //! An OpenTelemetry collector, as far as a service sees one: OTLP over HTTP, as JSON.
 
 use crate::eventually::{SOON, eventually};
+use crate::topology::authority::Certificate;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, service::service_fn};
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+type Spans = Arc<Mutex<Vec<Span>>>;
 
 /// It ends when it is dropped.
 pub struct Collector {
     pub address: String,
-    spans: Arc<Mutex<Vec<Span>>>,
+    spans: Spans,
     _serving: JoinSet<()>,
 }
 
@@ -43,11 +52,30 @@ impl Collector {
     /// # Panics
     /// When there is none.
     pub async fn start() -> Self {
+        Self::listen(None).await
+    }
+
+    /// The same, with TLS and this certificate.
+    ///
+    /// # Panics
+    /// When there is no port, or the certificate can't be used.
+    pub async fn start_with(certificate: &Certificate) -> Self {
+        let chain = CertificateDer::pem_file_iter(&certificate.certificate).expect("it can be read");
+        let chain = chain.collect::<Result<_, _>>().expect("it is PEM");
+        let key = PrivateKeyDer::from_pem_file(&certificate.key).expect("it is a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key));
+        Self::listen(Some(TlsAcceptor::from(Arc::new(config.expect("the certificate is the key's"))))).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
-        let address = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let address = format!("{scheme}://{}", listener.local_addr().expect("it is bound"));
         let spans = Arc::new(Mutex::new(Vec::new()));
         let mut serving = JoinSet::new();
-        serving.spawn(serve(listener, Arc::clone(&spans)));
+        serving.spawn(serve(listener, tls, Arc::clone(&spans)));
         Self { address, spans, _serving: serving }
     }
 
@@ -110,23 +138,28 @@ impl Span {
     }
 }
 
-async fn serve(listener: TcpListener, spans: Arc<Mutex<Vec<Span>>>) {
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, spans: Spans) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let spans = Arc::clone(&spans);
-        let take = service_fn(move |request| take(request, Arc::clone(&spans)));
+        let (tls, spans) = (tls.clone(), Arc::clone(&spans));
         connections.spawn(async move {
-            // A service that ends breaks its connection.
-            let _ =
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), take).await;
+            let Some(tls) = tls else { return speak(stream, spans).await };
+            // Whoever does not believe the certificate goes away.
+            if let Ok(stream) = tls.accept(stream).await {
+                speak(stream, spans).await;
+            }
         });
     }
 }
 
-async fn take(
-    request: Request<Incoming>,
-    spans: Arc<Mutex<Vec<Span>>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn speak<S: AsyncRead + AsyncWrite + Unpin>(stream: S, spans: Spans) {
+    let take = service_fn(move |request| take(request, Arc::clone(&spans)));
+    let http = hyper::server::conn::http1::Builder::new();
+    // A service that ends breaks its connection.
+    let _ = http.serve_connection(TokioIo::new(stream), take).await;
+}
+
+async fn take(request: Request<Incoming>, spans: Spans) -> Result<Response<Full<Bytes>>, Infallible> {
     let is_known = request.uri().path() == "/v1/traces" && request.method() == "POST";
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let document: Value = serde_json::from_slice(&body).unwrap_or_default();

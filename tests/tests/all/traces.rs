@@ -14,9 +14,11 @@ use tests::process::{Launch, built};
 use tests::proxy::Proxy;
 use tests::services::Services;
 use tests::stored::worker_history;
+use tests::topology::authority::Authority;
 use tokio::net::TcpListener;
 
 const GATEWAY: &str = "BACKCHAT_GATEWAY_TRACES";
+const GATEWAY_CA: &str = "BACKCHAT_GATEWAY_TRACES_CA";
 const RATIO: &str = "BACKCHAT_GATEWAY_TRACES_RATIO";
 const HISTORY: &str = "BACKCHAT_HISTORY_WORKER_TRACES";
 const SEARCH: &str = "BACKCHAT_SEARCH_WORKER_TRACES";
@@ -236,6 +238,35 @@ async fn a_collector_that_hangs_holds_nobody_up() {
     let exported =
         || async { services.gateways[0].metric("spans_exported_total").await.filter(|it| *it > 0) };
     eventually("the collector gets spans again", SOON, exported).await;
+}
+
+#[tokio::test]
+async fn a_collector_with_a_certificate_of_ones_own_is_believed_by_who_knows_the_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::made_in(folder.path());
+    let collector = Collector::start_with(&authority.signs("collector")).await;
+    let (address, ca) = (collector.address.as_str(), authority.file().display().to_string());
+    let settings = [(GATEWAY, address), (RATIO, "1"), (GATEWAY_CA, &ca), (HISTORY, address)];
+    let services = Services::with(1, &settings).await;
+    let ann = Person::arrives(&services.address(0), "Ann").await;
+    let mut socket = ann.connects(&ann.creates("Certified").await).await;
+    socket.caught_up().await;
+    socket.say("sealed on the way").await;
+    let spans = collector.after(3).await.concat();
+    assert!(spans.iter().all(|span| span.service == "gateway"), "{spans:#?}");
+    let dropped = || async { services.worker.metric("spans_dropped_total").await.filter(|count| *count > 0) };
+    eventually("the worker believes the public authorities alone", SOON, dropped).await;
+    let gone = folder.path().join("nothing.pem");
+    let launch = Launch::new(&built("gateway"), folder.path())
+        .set(GATEWAY, address)
+        .set(GATEWAY_CA, gone.display())
+        .set("BACKCHAT_GATEWAY_NATS_URL", services.nats.url())
+        .set("BACKCHAT_GATEWAY_ROOTS", tests::keys::folder())
+        .set("BACKCHAT_GATEWAY_OPERATIONS", "127.0.0.1:0")
+        .set("BACKCHAT_GATEWAY_LISTEN", "127.0.0.1:0");
+    let ended = launch.to_the_end(SOON).await;
+    assert_eq!(ended.code, 2, "{}", ended.output);
+    assert!(ended.output.contains("nothing.pem can't be used as authorities"), "{}", ended.output);
 }
 
 #[tokio::test]
