@@ -8,10 +8,11 @@ use crate::{
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use protocol::{StreamIdentity, Timestamp};
+use protocol::{StreamIdentity, Timestamp, subject::Shard};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::timeout;
+use traces::{Span, Step, Traceparent, Traces};
 
 /// Subjects in one multi-last request, at most: the server's own limit.
 pub(crate) const SUBJECTS_MAX: usize = 1_024;
@@ -30,6 +31,8 @@ pub struct Record {
     /// When the broker stored it.
     pub at: Timestamp,
     pub payload: Bytes,
+    /// Where in a trace it was stored, if it is followed.
+    pub trace: Option<Traceparent>,
 }
 
 /// An answer of [`Broker::read_after`].
@@ -75,7 +78,15 @@ impl Record {
                 .and_then(|text| Timestamp::parse(text).ok())
                 .ok_or(Error::Malformed("time"))?,
             payload,
+            trace: header(headers, Traceparent::HEADER).and_then(Traceparent::parse),
         })
+    }
+
+    /// A step that is taken with it, if it is followed.
+    pub fn step(&self, traces: &Traces, shard: Shard, step: Step) -> Span {
+        let mut span = traces.follow(self.trace, self.at.as_millis(), step);
+        span.note_event(shard.0, self.seq);
+        span
     }
 }
 
@@ -332,5 +343,7 @@ fn record_of_api(message: &serde_json::Value) -> Result<Record, Error> {
             .and_then(|text| Timestamp::parse(text).ok())
             .ok_or(Error::Malformed("time"))?,
         payload,
+        // Nothing that is asked of the leader is followed.
+        trace: None,
     })
 }

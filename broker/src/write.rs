@@ -4,6 +4,7 @@ use crate::{Broker, Error, connection::api_error};
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use serde_json::Value;
+use traces::Traceparent;
 
 /// Where a message was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct BatchEntry {
     pub subject: String,
     pub expect: Expect,
     pub payload: Vec<u8>,
+    /// Where in a trace it is stored, if it is followed.
+    pub trace: Option<Traceparent>,
 }
 
 /// Whether the bytes of a message that is taken out are overwritten.
@@ -44,6 +47,12 @@ impl Expect {
     }
 }
 
+fn follow(headers: &mut HeaderMap, trace: Option<Traceparent>) {
+    if let Some(trace) = trace {
+        headers.insert(Traceparent::HEADER, trace.to_string());
+    }
+}
+
 impl Broker {
     /// Stores one message and waits for the broker's word. The same `message_id` within the stream's window of
     /// duplicates is stored once and answered as a duplicate.
@@ -52,8 +61,23 @@ impl Broker {
     /// Any of [`Error`]. After [`Error::TimedOut`] or [`Error::Disconnected`] the message may be stored or not: send
     /// the same id again.
     pub async fn publish(&self, subject: String, message_id: &str, payload: Bytes) -> Result<Stored, Error> {
+        self.publish_followed(subject, message_id, payload, None).await
+    }
+
+    /// The same, of a message that tells whoever reads it where in a trace it was stored.
+    ///
+    /// # Errors
+    /// As [`Broker::publish`].
+    pub async fn publish_followed(
+        &self,
+        subject: String,
+        message_id: &str,
+        payload: Bytes,
+        trace: Option<Traceparent>,
+    ) -> Result<Stored, Error> {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", message_id);
+        follow(&mut headers, trace);
         let answer = self.request(subject, Some(headers), payload).await?;
         stored(&answer.payload)
     }
@@ -118,6 +142,7 @@ impl Broker {
             headers.insert("Nats-Batch-Id", batch_id);
             headers.insert("Nats-Batch-Sequence", (place + 1).to_string());
             entry.expect.write(&mut headers);
+            follow(&mut headers, entry.trace);
             if place + 1 == last {
                 headers.insert("Nats-Batch-Commit", "1");
                 let answer = self.request(entry.subject, Some(headers), entry.payload.into()).await?;

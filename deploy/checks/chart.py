@@ -41,7 +41,7 @@ class Rendered:
         """Secrets that the values name and the chart does not make."""
         nats, surrealdb = self.values["nats"], self.values["surrealdb"]
         places = [nats, nats["tls"], surrealdb, surrealdb["tls"], self.values["rootKey"], self.values["jobs"]["backup"]]
-        return {place["existingSecret"] for place in places} | {surrealdb["urlsSecret"]}
+        return {place["existingSecret"] for place in places} | {surrealdb["urlsSecret"], self.values["traces"]["caSecret"]}
 
 
 def pod_templates(owner):

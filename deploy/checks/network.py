@@ -45,6 +45,9 @@ def wanted(rendered):
         inside("nats", "nats", "TCP 6222")
     if values["jobs"]["backup"]["enabled"]:
         outside("backup", policy["bucket"]["to"], f"TCP {policy['bucket']['port']}")
+    if values["traces"]["url"]:
+        for service in ("gateway", "history-worker", "search-worker"):
+            outside(service, policy["collector"]["to"], f"TCP {policy['collector']['port']}")
     for front in ("gateway", "auth-service"):
         inside("test", front, "TCP 8080")
         into.update((peer(there), front, "TCP 8080") for there in policy["edge"] or [None])

@@ -13,7 +13,7 @@ PROGRAMS = [*SETTINGS.values(), "backchat-setup", "backchat"]
 # These are the chart's to decide.
 DECIDED = {
     "listen", "operations", "nats_url", "nats_user", "nats_password", "nats_ca", "roots", "roots_command", "public_origins", "auth_upstream",
-    "trusted_proxies", "database", "index",
+    "trusted_proxies", "database", "index", "traces", "traces_ca", "traces_ratio",
 }
 
 

@@ -27,6 +27,7 @@ pub struct Config {
     /// What a person may search.
     pub searches: Rate,
     pub drain: Duration,
+    pub traces: traces::Config,
 }
 
 /// How many sockets there may be, and what one of them, and one person through all of theirs, may take.
@@ -225,6 +226,7 @@ impl Settings for Config {
                 0..=600_000,
                 "Over which time sockets are closed when the gateway stops",
             ),
+            traces: traces::Config::read_with_ratio(s),
         }
     }
 }

@@ -51,6 +51,7 @@ use state::Gateway;
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use traces::Traces;
 
 /// How long the broker is waited for at the start.
 const BROKER_PATIENCE: Duration = Duration::from_secs(30);
@@ -78,7 +79,9 @@ pub async fn run(mut config: Config, doors: Doors, shutdown: CancellationToken) 
     })?;
     config.http = config.http.counted_in(&registry);
     let limits = config.http.clone();
-    let gateway = Gateway::start(config, broker, signals).await?;
+    let traces = Traces::start(&config.traces, Config::SERVICE, signals.traces.clone());
+    let (traces, exporting) = traces.map_err(Error::Start)?;
+    let gateway = Gateway::start(config, broker, (signals, traces)).await?;
     gateway.signals.broker_ok();
     let mut background = JoinSet::new();
     let ready = start_background(&gateway, &mut background, &finished);
@@ -102,6 +105,7 @@ pub async fn run(mut config: Config, doors: Doors, shutdown: CancellationToken) 
     }
     finished.cancel();
     while background.join_next().await.is_some() {}
+    exporting.finish().await;
     // The operations listener ends by itself.
     let _ = answering.await;
     Ok(())

@@ -51,6 +51,7 @@ pub struct Signals {
     pages: PageSignals,
     gateways_died: Counter,
     pub alarms: Alarms,
+    pub traces: traces::Signals,
     erased: Counter,
 }
 
@@ -210,6 +211,7 @@ impl Signals {
             gateways_died: registry
                 .counter("gateways_died", "Other gateways that stopped, or said nothing any more"),
             alarms: Alarms::new(registry),
+            traces: traces::Signals::new(registry),
             erased: registry
                 .counter("erased", "People and rooms that were erased while this gateway ran, and before"),
         }

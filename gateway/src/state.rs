@@ -10,6 +10,7 @@ use protocol::{
     subject::{Shard, Shards},
 };
 use std::{sync::Arc, time::Duration};
+use traces::Traces;
 
 /// Everything that requests and sockets share. It holds nothing that matters: all of it can be read from the broker again.
 pub struct Gateway {
@@ -30,6 +31,7 @@ pub struct Gateway {
     /// How fast a person may search.
     pub searches: Rates,
     pub signals: Signals,
+    pub traces: Traces,
     /// Sockets, waited for at the end.
     pub guests: Guests,
     pub crowd: Crowd,
@@ -37,7 +39,11 @@ pub struct Gateway {
 
 impl Gateway {
     /// Reads from the broker what a gateway must know before it serves anybody.
-    pub async fn start(config: Config, broker: Broker, signals: Signals) -> Result<Arc<Self>, Error> {
+    pub async fn start(
+        config: Config,
+        broker: Broker,
+        (signals, traces): (Signals, Traces),
+    ) -> Result<Arc<Self>, Error> {
         let installation = broker.installation().await.map_err(start_fault)?;
         let shards = installation.shards();
         let profiles = Profiles::start(&broker).await?;
@@ -59,6 +65,7 @@ impl Gateway {
             broker,
             config,
             signals,
+            traces,
         }))
     }
 

@@ -10,6 +10,7 @@ use protocol::{
 };
 use std::time::Duration;
 use tokio::time::Instant;
+use traces::{Chosen, Span, Step, Value};
 
 /// Something to be stored, under an id of the member's: the same id again stores nothing twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,17 @@ pub enum What {
     Edit { target: Aim, body: Body },
     Delete { target: Aim },
     React { target: Aim, reaction: Reaction, on: bool },
+}
+
+impl What {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Message(_) => "message",
+            Self::Edit { .. } => "edited",
+            Self::Delete { .. } => "deleted",
+            Self::React { .. } => "reacted",
+        }
+    }
 }
 
 /// What became of a request.
@@ -48,37 +60,56 @@ impl Outcome {
     }
 }
 
-/// Stores what a member asks for, or says why not. It ends soon after the publish deadline.
-pub async fn perform(gateway: &Gateway, room: &RoomSlug, request: &Request) -> Outcome {
+/// Stores what a member asks for, or says why not. It ends soon after the publish deadline. `chosen`: it is followed, since then.
+pub async fn perform(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    request: &Request,
+    chosen: Option<Chosen>,
+) -> Outcome {
     let started = Instant::now();
-    let mut tries = Tries::until(started + gateway.config.publish_deadline);
+    let mut taken = gateway.traces.begin(chosen, Step::Take);
+    taken.note("backchat.event", Value::Word(request.what.name()));
+    let outcome = store(gateway, room, request, &mut taken).await;
+    gateway.signals.published(outcome.name(), started.elapsed());
+    taken.note("backchat.outcome", Value::Word(outcome.name()));
+    match outcome {
+        Outcome::Stored { duplicate: false, seq } => {
+            gateway.heads.stored(room, seq);
+            taken.end_at(gateway.shard(room).0, seq);
+        }
+        // What was stored before has the trace that it had then.
+        Outcome::Stored { duplicate: true, .. } if !taken.has_children() => taken.forget(),
+        Outcome::Stored { duplicate: true, seq } => taken.end_at(gateway.shard(room).0, seq),
+        Outcome::Refused { .. } => {}
+    }
+    outcome
+}
+
+async fn store(gateway: &Gateway, room: &RoomSlug, request: &Request, taken: &mut Span) -> Outcome {
+    let mut tries = Tries::until(Instant::now() + gateway.config.publish_deadline);
     let Request { id, author, what } = request.clone();
-    let outcome = match what {
+    match what {
         What::Message(body) => {
             let event = Event::Message { id, author, body: body.into() };
-            publish::message(gateway, room, &event, &mut tries).await
+            publish::message(gateway, room, &event, (&mut tries, taken)).await
         }
         What::React { target, reaction, on } => match found(gateway, room, target, &mut tries).await {
             Ok(target) => {
                 let event = Event::Reacted { id, author, target: target.target, reaction, on };
-                publish::once(gateway, room, &event, &mut tries).await
+                publish::once(gateway, room, &event, (&mut tries, taken)).await
             }
             Err(refused) => refused,
         },
         What::Edit { target, body } => {
             let change = change::Change { id, author, text: Some(body) };
-            change::store(gateway, room, (target, change), &mut tries).await
+            change::store(gateway, room, (target, change), (&mut tries, taken)).await
         }
         What::Delete { target } => {
             let change = change::Change { id, author, text: None };
-            change::store(gateway, room, (target, change), &mut tries).await
+            change::store(gateway, room, (target, change), (&mut tries, taken)).await
         }
-    };
-    gateway.signals.published(outcome.name(), started.elapsed());
-    if let Outcome::Stored { seq, duplicate: false } = outcome {
-        gateway.heads.stored(room, seq);
     }
-    outcome
 }
 
 /// The message that a request is about; refused when it is not there any more.

@@ -24,6 +24,7 @@ pub struct Config {
     pub verify_every: Duration,
     /// What a day is where it is said for how many days a room keeps things.
     pub retention_day: Duration,
+    pub traces: traces::Config,
 }
 
 impl Config {
@@ -64,6 +65,7 @@ impl Settings for Config {
                 1..=86_400,
                 "What counts as a day in a room that keeps things for so many days, in seconds; less than a day only to try it",
             )),
+            traces: traces::Config::read(source),
         }
     }
 }

@@ -45,6 +45,7 @@ use service::watched::Watched;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use traces::Traces;
 
 use erasing::Erasing;
 use layout::Layout;
@@ -71,6 +72,8 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     let router = operations::router(health.clone(), registry);
     let answering =
         tokio::spawn(http::serve(doors.operations, router, HttpLimits::default(), finished.clone()));
+    let traces = Traces::start(&config.traces, Config::SERVICE, signals.traces.clone());
+    let (traces, exporting) = traces.map_err(Error::Start)?;
     let times = Times { verify_every: config.verify_every, day: config.retention_day };
     let opened = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
@@ -84,7 +87,7 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
         let mut parts = Vec::new();
         for shard in of_store {
             let part = Part { shard: *shard, shards };
-            let with = (&broker, store, &signals);
+            let with = (&broker, store, (&signals, &traces));
             let progress = apply_and_answer(part, with, (times, &read), &stopping, &mut tasks);
             parts.push((part, progress));
         }
@@ -96,6 +99,7 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     for (store, ..) in stores {
         store.close().await;
     }
+    exporting.finish().await;
     finished.cancel();
     // The operations listener ends by itself.
     let _ = answering.await;
@@ -120,7 +124,7 @@ type Beside = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn apply_and_answer(
     part: Part,
-    (broker, store, signals): (&Broker, &Store, &Arc<Signals>),
+    (broker, store, (signals, traces)): (&Broker, &Store, (&Arc<Signals>, &Traces)),
     (times, read): (Times, &watch::Receiver<bool>),
     stopping: &CancellationToken,
     tasks: &mut JoinSet<Result<(), Error>>,
@@ -161,9 +165,11 @@ fn apply_and_answer(
         somebody_erased: Arc::clone(&somebody_erased),
         day: times.day,
     };
-    let (broker, store, signals) = (broker.clone(), store.clone(), Arc::clone(signals));
+    let (broker, store, signals, traces) =
+        (broker.clone(), store.clone(), Arc::clone(signals), traces.clone());
     tasks.spawn(serve_when_read(answers, read.clone(), stopping.clone()));
-    let shard = Shard { part, broker, store, signals, progress, to_erase, somebody_erased, to_replay };
+    let shard =
+        Shard { part, broker, store, signals, traces, progress, to_erase, somebody_erased, to_replay };
     tasks.spawn(shard.run(stopping.clone()));
     for other in [Box::pin(measuring.run()) as Beside, Box::pin(erasing.run()), verifying] {
         beside(other, stopping, tasks);

@@ -16,6 +16,7 @@ use protocol::{RoomSlug, StreamIdentity};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use traces::{Pending, Step, Traces};
 
 use crate::Error;
 use crate::checkpoint::{Checkpoint, LogFacts};
@@ -58,6 +59,7 @@ pub struct Shard {
     pub broker: Broker,
     pub store: Store,
     pub signals: Arc<Signals>,
+    pub traces: Traces,
     /// `None` until the checkpoint was read for the first time.
     pub progress: watch::Sender<Option<Progress>>,
     /// Rung when a batch has left something to be erased from the log.
@@ -295,10 +297,15 @@ impl Life {
 
     async fn apply(&mut self, shard: &Shard, records: &[Record], last: &Record) -> Result<(), Error> {
         let began = Instant::now();
+        let mut applying = Pending::default();
+        for record in records {
+            applying.add(record.seq, record.step(&shard.traces, shard.part.shard, Step::Apply));
+        }
         let batch = projecting::live(shard.part, &shard.store, records, &mut self.rooms).await?;
         let after = self.checkpoint.after(&batch, last);
         let rows = (Editions::Read(&self.rooms), &batch);
         shard.store.apply(shard.part, &self.checkpoint, rows, &after).await?;
+        applying.end_upto(u64::MAX, "messaging.batch.message_count", records.len());
         self.checkpoint = after;
         shard.rings_for(&batch);
         shard.signals.applied(shard.part.shard, &batch, &self.checkpoint, began.elapsed());

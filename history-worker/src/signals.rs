@@ -37,6 +37,7 @@ pub struct Signals {
     queries: CounterBy,
     query_seconds: Histogram,
     expiries_failed: Counter,
+    pub traces: traces::Signals,
     state: StateSignals,
 }
 
@@ -95,6 +96,7 @@ impl Signals {
                 "expiries_failed",
                 "Times that a room could not be told what is too old in it, which is then still there",
             ),
+            traces: traces::Signals::new(registry),
             state: StateSignals::new(registry),
         }
     }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use traces::Pending;
 
 use crate::checkpoint::{Checkpoint, Point};
 use crate::following::{Ground, Piece, follow, follow_erasures};
@@ -62,12 +63,15 @@ pub struct Building {
     /// When what waits is to be committed.
     due: Option<Instant>,
     was_changed: bool,
+    /// Messages that are followed, until they can be found.
+    indexing: Pending,
 }
 
 impl Building {
     pub fn new(generation: Arc<Generation>, writer: Writer, checkpoint: Checkpoint) -> Self {
         let (writer, waiting) = (Some(writer), BTreeMap::new());
-        Self { generation, writer, checkpoint, waiting, due: None, was_changed: false }
+        let indexing = Pending::default();
+        Self { generation, writer, checkpoint, waiting, due: None, was_changed: false, indexing }
     }
 
     /// Keeps the index up until `stop`; what waits then is committed.
@@ -129,7 +133,8 @@ impl Building {
                 return Err(Ended::Unusable(why));
             }
             Piece::Erased(change) => (vec![change], true),
-            Piece::Log { shard, point, changes, is_end } => {
+            Piece::Log { shard, point, changes, indexing, is_end } => {
+                self.indexing.append(indexing);
                 self.waiting.insert(shard, (point, is_end));
                 (changes, is_end)
             }
@@ -159,6 +164,7 @@ impl Building {
             self.checkpoint = checkpoint;
             self.was_changed = false;
         }
+        self.indexing.end();
         for (shard, (point, is_end)) in std::mem::take(&mut self.waiting) {
             self.generation.progress.reached(shard, point, is_end);
         }

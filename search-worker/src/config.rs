@@ -19,6 +19,7 @@ pub struct Config {
     pub start_patience: Duration,
     pub index: PathBuf,
     pub cache_bytes: usize,
+    pub traces: traces::Config,
 }
 
 impl Config {
@@ -58,6 +59,7 @@ impl Settings for Config {
                 "Folder of the index, sealed; it is created where it is missing, and made anew from the log when it is lost",
             ),
             cache_bytes: megabytes << 20,
+            traces: traces::Config::read(source),
         }
     }
 }

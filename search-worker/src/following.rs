@@ -9,6 +9,7 @@ use protocol::keys::Holder;
 use protocol::subject::{self, Shard, Shards};
 use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
+use traces::{Pending, Step, Traces};
 
 use crate::checkpoint::Point;
 use crate::index::Change;
@@ -25,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// What the one who writes the index is given.
 pub enum Piece {
     /// A part of a shard's log, up to this point, and whether nothing was stored behind it.
-    Log { shard: Shard, point: Point, changes: Vec<Change>, is_end: bool },
+    Log { shard: Shard, point: Point, changes: Vec<Change>, indexing: Pending, is_end: bool },
     /// Everything of a person or a room was erased.
     Erased(Change),
     /// The log is not the one that is in the index.
@@ -39,6 +40,7 @@ pub struct Ground {
     pub keyring: Arc<Keyring>,
     pub names: Arc<Names>,
     pub signals: Arc<Signals>,
+    pub traces: Traces,
     pub shards: Shards,
 }
 
@@ -91,6 +93,10 @@ async fn try_live(
     let reading = Reading { broker, keyring: &ground.keyring, shard };
     loop {
         let records = follower.next().await?;
+        let mut indexing = Pending::default();
+        for record in &records {
+            indexing.add(record.seq, record.step(&ground.traces, shard, Step::Index));
+        }
         // A server that comes back may hold another log.
         let seen = broker.connection().borrow().epoch;
         if seen != epoch {
@@ -101,7 +107,8 @@ async fn try_live(
         ground.signals.reads(shard);
         ground.signals.read(records.len(), read.unreadable);
         now = records.last().map_or(now, |last| now.after(last));
-        let piece = Piece::Log { shard, point: now, changes: read.changes, is_end: follower.at_end() };
+        let (changes, is_end) = (read.changes, follower.at_end());
+        let piece = Piece::Log { shard, point: now, changes, indexing, is_end };
         pieces.send(piece).await.map_err(|_| Ended::ForGood)?;
         *point = Some(now);
     }

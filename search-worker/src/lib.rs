@@ -37,6 +37,7 @@ use service::process::Doors;
 use service::watched::Watched;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use traces::Traces;
 
 use folder::Folder;
 use following::Ground;
@@ -58,11 +59,14 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     let router = operations::router(health.clone(), registry);
     let answering =
         tokio::spawn(http::serve(doors.operations, router, HttpLimits::default(), finished.clone()));
+    let traces = Traces::start(&config.traces, Config::SERVICE, signals.traces.clone());
+    let (traces, exporting) = traces.map_err(Error::Start)?;
     let started = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
-        started = Box::pin(start(config, signals)) => started?,
+        started = Box::pin(start(config, (signals, traces))) => started?,
     };
     let ended = Box::pin(serve(started, &health, &shutdown)).await;
+    exporting.finish().await;
     finished.cancel();
     // The operations listener ends by itself.
     let _ = answering.await;
@@ -75,14 +79,14 @@ pub fn metrics() -> Vec<Description> {
     Watched::new(Config::SERVICE, Signals::new).registry.descriptions()
 }
 
-async fn start(config: Config, signals: Arc<Signals>) -> Result<Keeper, Error> {
+async fn start(config: Config, (signals, traces): (Arc<Signals>, Traces)) -> Result<Keeper, Error> {
     let folder = Folder::take(&config.index).await.map_err(Error::Start)?;
     let broker = Broker::connect(&config.broker, config.start_patience).await?;
     let installation = broker.installation().await?;
     broker.stream(subject::PROFILES_STREAM).await?;
     let keyring = Arc::new(Keyring::start(&broker, &config.roots, signals.alarms.clone()).await?);
     let (names, shards) = (Arc::new(Names::default()), installation.shards());
-    let ground = Ground { broker, keyring, names, signals, shards };
+    let ground = Ground { broker, keyring, names, signals, traces, shards };
     let (roots, cache_bytes, shelf) = (config.roots, config.cache_bytes, Arc::new(Shelf::default()));
     Ok(Keeper { ground, folder, roots, cache_bytes, shelf })
 }

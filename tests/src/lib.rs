@@ -5,7 +5,7 @@
 //! them. A file per concept: [`process`] runs programs, [`nats`] and [`cluster`] are brokers, [`backchat`] and [`services`] the two editions,
 //! [`surreal`] is a database server, [`proxy`] is the network, [`meddler`] a proxy that changes what passes, [`person`] does over HTTP what a user does, [`json_socket`] and [`html_socket`] speak the two
 //! formats, [`browser`] and [`room_page`] see what a person sees, [`eventually`] waits, [`audit`] counts what was lost, [`topology`] is everything as in production, [`drill`] does what the operators' pages say,
-//! [`keys`] opens and seals what is stored, [`operator`] asks about keys, [`backup`] copies streams, [`files`] looks into files, [`rude`] keeps to no rule, [`calm`] notices whether anybody is disturbed, [`usage`] sees what a process takes.
+//! [`keys`] opens and seals what is stored, [`operator`] asks about keys, [`backup`] copies streams, [`files`] looks into files, [`rude`] keeps to no rule, [`calm`] notices whether anybody is disturbed, [`usage`] sees what a process takes, [`collector`] takes traces.
 
 pub mod audit;
 pub mod backchat;
@@ -13,6 +13,7 @@ pub mod backup;
 pub mod browser;
 pub mod calm;
 pub mod cluster;
+pub mod collector;
 pub mod drill;
 pub mod eventually;
 pub mod faults;

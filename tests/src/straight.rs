@@ -39,6 +39,7 @@ pub async fn flood(broker: &Broker, room: &str, author: UserId, (count, chars): 
             subject: subject.clone(),
             expect: Expect::Anything,
             payload: keys::message_with(&key, author, &format!("{number} {:x<chars$}", "")).encode(),
+            trace: None,
         };
         let batch = MessageId::new().to_string();
         let stored = broker.publish_batch(&batch, numbers.map(entry).collect()).await;

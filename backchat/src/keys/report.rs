@@ -149,7 +149,8 @@ mod tests {
     use sealing::Root;
 
     fn record(subject: &str, payload: Vec<u8>) -> Record {
-        Record { subject: subject.to_owned(), seq: 1, at: Timestamp::from_millis(0), payload: payload.into() }
+        let (subject, at) = (subject.to_owned(), Timestamp::from_millis(0));
+        Record { subject, seq: 1, at, payload: payload.into(), trace: None }
     }
 
     fn key_under(roots: &Roots, subject: &str) -> Record {

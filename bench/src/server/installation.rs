@@ -142,7 +142,7 @@ fn member(shard: Shard, room: &RoomSlug, user: UserId, role: Role, event: &Seale
 }
 
 const fn entry(subject: String, payload: Vec<u8>) -> BatchEntry {
-    BatchEntry { subject, expect: Expect::Anything, payload }
+    BatchEntry { subject, expect: Expect::Anything, payload, trace: None }
 }
 
 fn json(state: &impl serde::Serialize) -> Vec<u8> {

@@ -122,6 +122,23 @@ lifecycle:
 {{- end }}
 {{- end }}
 
+{{/* Where a program sends traces: {root, prefix}. */}}
+{{- define "backchat.traces" -}}
+{{- with .root.Values.traces }}
+{{- if .url }}
+{{ $.prefix }}_TRACES: {{ .url | quote }}
+{{- if include "backchat.collectorCa" $.root }}
+{{ $.prefix }}_TRACES_CA: /etc/backchat/collector/ca.crt
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The secret with the authorities of the collector; nothing when the public ones are believed, or none are needed. */}}
+{{- define "backchat.collectorCa" -}}
+{{- if hasPrefix "https://" .Values.traces.url }}{{ .Values.traces.caSecret }}{{ end -}}
+{{- end }}
+
 {{/* How a program comes in at the broker: {root, prefix, user}. */}}
 {{- define "backchat.broker" -}}
 {{- $name := include "backchat.name" .root -}}
@@ -191,13 +208,16 @@ lifecycle:
 {{- end -}}
 {{- end }}
 
-{{/* Files that a program reads, by what it needs: {root, needs: [nats database roots]}. */}}
+{{/* Files that a program reads, by what it needs: {root, needs: [nats database roots collector]}. */}}
 {{- define "backchat.mounts" -}}
 {{- if and (has "nats" .needs) (include "backchat.natsCa" .root) }}
 - { name: nats-ca, mountPath: /etc/backchat/nats, readOnly: true }
 {{- end }}
 {{- if and (has "database" .needs) (include "backchat.databaseCa" .root) }}
 - { name: database-ca, mountPath: /etc/backchat/database, readOnly: true }
+{{- end }}
+{{- if and (has "collector" .needs) (include "backchat.collectorCa" .root) }}
+- { name: collector-ca, mountPath: /etc/backchat/collector, readOnly: true }
 {{- end }}
 {{- if has "roots" .needs }}
 - { name: roots, mountPath: /etc/backchat/roots, readOnly: true }
@@ -211,6 +231,10 @@ lifecycle:
 {{- end }}{{ end }}
 {{- if has "database" .needs }}{{ with include "backchat.databaseCa" .root }}
 - name: database-ca
+  secret: { secretName: {{ . }}, items: [{ key: ca.crt, path: ca.crt }] }
+{{- end }}{{ end }}
+{{- if has "collector" .needs }}{{ with include "backchat.collectorCa" .root }}
+- name: collector-ca
   secret: { secretName: {{ . }}, items: [{ key: ca.crt, path: ca.crt }] }
 {{- end }}{{ end }}
 {{- if has "roots" .needs }}

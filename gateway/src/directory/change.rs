@@ -262,7 +262,7 @@ impl Directory {
 }
 
 const fn entry(subject: String, expect: Expect, payload: Vec<u8>) -> BatchEntry {
-    BatchEntry { subject, expect, payload }
+    BatchEntry { subject, expect, payload, trace: None }
 }
 
 fn state(state: &impl serde::Serialize) -> Vec<u8> {

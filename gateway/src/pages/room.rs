@@ -209,7 +209,7 @@ pub async fn post(
         Ok(slug) => slug,
         Err(error) => return answer::failed(visitor.layout(), &error),
     };
-    let user = visitor.claims.user;
+    let (user, chosen) = (visitor.claims.user, gateway.traces.choose());
     let id = message.id.and_then(|id| id.parse().ok()).unwrap_or_default();
     let request = match inbound::send(user, id, &message.message) {
         Action::Store(request) => request,
@@ -221,7 +221,7 @@ pub async fn post(
     if gateway.rates.take(user, Instant::now()).is_err() {
         return answer::error_page(visitor.layout(), 429, ErrorKind::TooMany);
     }
-    match writing::perform(&gateway, &slug, &request).await {
+    match writing::perform(&gateway, &slug, &request, chosen).await {
         Outcome::Stored { .. } => answer::see_other(&format!("/room/{slug}/")),
         Outcome::Refused { code: Refusal::IdReused, .. } => {
             answer::error_page(visitor.layout(), 409, ErrorKind::BadRequest)

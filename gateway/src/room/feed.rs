@@ -20,11 +20,14 @@ use std::{
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use traces::{Pending, Step};
 
 /// Events fetched at once to repair a hole.
 const REPAIR_BATCH: usize = 256;
 /// Events given to the members at once.
 const PIECE_EVENTS: usize = 64;
+/// What a trace says of how many were given a message at once; the others are brought on by their seats.
+const SOCKETS: &str = "backchat.sockets";
 /// Longest pause between two tries to repair a hole.
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
@@ -45,6 +48,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>, slug: &RoomSlug) -> Result<Arc<
         slug: slug.clone(),
         shard,
         given_at: Instant::now(),
+        delivering: Pending::default(),
     };
     // It ends when the room's last socket drops the room.
     tokio::spawn(feed.run(live, closed));
@@ -59,6 +63,8 @@ struct Feed {
     shard: Shard,
     /// When the members were given something last.
     given_at: Instant,
+    /// Messages that are followed, from when they were heard until the members are given them.
+    delivering: Pending,
 }
 
 impl Feed {
@@ -112,6 +118,7 @@ impl Feed {
                 News::Piece(piece) => Arc::new(piece),
                 News::Dropped => {
                     room.members.leave_behind();
+                    self.delivering.end_upto(u64::MAX, SOCKETS, 0);
                     continue;
                 }
                 News::Nothing => return,
@@ -119,9 +126,11 @@ impl Feed {
             if piece.events.iter().any(|shown| shown.tells_of_erased_texts()) {
                 // Each seat comes to it by itself, and tells its member to begin anew.
                 room.members.leave_behind();
+                self.delivering.end_upto(piece.upto, SOCKETS, 0);
                 continue;
             }
             let given = Box::pin(room.members.give(&piece)).await;
+            self.delivering.end_upto(piece.upto, SOCKETS, given.members);
             self.gateway.signals.delivered(given.members * piece.events.len());
             self.gateway.config.http.signals.sent.inc_by(given.bytes as u64);
             if let Some(oldest) = piece.events.first().filter(|_| given.members > 0) {
@@ -134,7 +143,7 @@ impl Feed {
         }
     }
 
-    async fn take(&self, live: LiveRecord) {
+    async fn take(&mut self, live: LiveRecord) {
         let LiveRecord { record, prev } = live;
         let Some(link) = self.with_ring(|ring| ring.link(prev, record.seq)) else { return };
         match link {
@@ -148,7 +157,7 @@ impl Feed {
     }
 
     /// Reads the log until the ring has come to `head`, however often the broker fails meanwhile.
-    async fn read_up_to(&self, head: u64) {
+    async fn read_up_to(&mut self, head: u64) {
         let mut pause = Duration::from_millis(50);
         while let Some(seen) = self.with_ring(|ring| ring.seen()).filter(|seen| *seen < head) {
             let (stream, subject) = (self.shard.stream(), self.shard.log(&self.slug));
@@ -183,7 +192,11 @@ impl Feed {
     }
 
     /// Places consecutive records of the log at the ring's end.
-    async fn place(&self, records: &[Record]) {
+    async fn place(&mut self, records: &[Record]) {
+        for record in records {
+            let span = record.step(&self.gateway.traces, self.shard, Step::Deliver);
+            self.delivering.add(record.seq, span);
+        }
         let mut events = self.opened(records).await.into_iter().peekable();
         let mut named = Vec::with_capacity(records.len());
         for record in records {
@@ -255,13 +268,14 @@ impl Feed {
     }
 
     /// A stream made anew holds another history: the ring starts again, and every socket is told by its cursor.
-    async fn start_anew_if_other_stream(&self) {
+    async fn start_anew_if_other_stream(&mut self) {
         let identity = self.gateway.streams.identity(self.shard);
         if self.with_ring(|ring| ring.identity()) == Some(identity) {
             return;
         }
         let last = self.gateway.broker.last(&self.shard.stream(), &self.shard.log(&self.slug)).await;
         let head = last.ok().flatten().map_or(0, |head| head.seq);
+        self.delivering.forget();
         if let Some(room) = self.room.upgrade() {
             room.start_anew(Ring::new(identity, head, self.gateway.config.ring));
         }

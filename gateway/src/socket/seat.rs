@@ -24,6 +24,7 @@ use protocol::{
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
+use traces::Chosen;
 
 /// Events written before the socket listens again.
 const BATCH: usize = 64;
@@ -76,8 +77,8 @@ pub struct Seat {
     /// When the member asked to come in, until `caught_up` is said for the first time.
     asked_at: Option<Instant>,
     read_failures: u32,
-    /// Requests in the order in which they came; the first is with the broker.
-    waiting: VecDeque<Request>,
+    /// Requests in the order in which they came; the first is with the broker. What was chosen is followed.
+    waiting: VecDeque<(Request, Option<Chosen>)>,
     storing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
     /// Pages that are read, each as the frame to be written.
     pages: FuturesUnordered<BoxFuture<'static, Option<String>>>,
@@ -280,6 +281,8 @@ impl Seat {
     }
 
     async fn heard(&mut self, outlet: &mut Outlet, heard: Heard) -> Result<(), End> {
+        // Before the frame is read, so that its reading is in the trace.
+        let chosen = self.gateway.traces.choose();
         let action = match heard {
             Heard::Text(text) => inbound::text(self.user, &text),
             Heard::Binary => inbound::binary(),
@@ -293,7 +296,7 @@ impl Seat {
             }
         };
         match action {
-            Action::Store(request) => self.store(outlet, request),
+            Action::Store(request) => self.store(outlet, request, chosen),
             Action::Typing => {
                 self.types();
                 Ok(())
@@ -303,7 +306,7 @@ impl Seat {
         }
     }
 
-    fn store(&mut self, outlet: &Outlet, request: Request) -> Result<(), End> {
+    fn store(&mut self, outlet: &Outlet, request: Request, chosen: Option<Chosen>) -> Result<(), End> {
         self.leave_if_departed()?;
         let id = Some(request.id);
         if self.waiting.len() >= WAITING_MAX {
@@ -315,7 +318,7 @@ impl Seat {
             let refused = Refused { id, code: Refusal::TooFast, message, retry_after_ms: Some(wait_ms) };
             return self.refuse(outlet, refused);
         }
-        self.waiting.push_back(request);
+        self.waiting.push_back((request, chosen));
         self.store_next();
         Ok(())
     }
@@ -325,10 +328,10 @@ impl Seat {
         if self.storing.is_some() {
             return;
         }
-        let Some(request) = self.waiting.pop_front() else { return };
+        let Some((request, chosen)) = self.waiting.pop_front() else { return };
         let (gateway, room) = (Arc::clone(&self.gateway), self.room.slug.clone());
-        self.storing =
-            Some(async move { (request.id, writing::perform(&gateway, &room, &request).await) }.boxed());
+        let stored = async move { (request.id, writing::perform(&gateway, &room, &request, chosen).await) };
+        self.storing = Some(stored.boxed());
     }
 
     fn stored(&mut self, outlet: &Outlet, (id, outcome): (MessageId, Outcome)) -> Result<(), End> {

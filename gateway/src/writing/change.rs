@@ -15,6 +15,7 @@ use protocol::{
     limits,
     state::{Edit, MessageState},
 };
+use traces::{Span, Step};
 
 /// A change of a message.
 #[derive(Debug, Clone)]
@@ -31,10 +32,10 @@ pub async fn store(
     gateway: &Gateway,
     room: &RoomSlug,
     (aim, change): (Aim, Change),
-    tries: &mut Tries,
+    (tries, taken): (&mut Tries, &mut Span),
 ) -> Outcome {
     loop {
-        match try_once(gateway, room, aim, &change).await {
+        match try_once(gateway, room, (aim, &change), taken).await {
             Ok(outcome) => return outcome,
             Err(error) => {
                 if let Err(refused) = tries.after(&error).await {
@@ -45,7 +46,12 @@ pub async fn store(
     }
 }
 
-async fn try_once(gateway: &Gateway, room: &RoomSlug, aim: Aim, change: &Change) -> Result<Outcome, Error> {
+async fn try_once(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    (aim, change): (Aim, &Change),
+    taken: &mut Span,
+) -> Result<Outcome, Error> {
     let Some(found) = lookup::aimed_at(gateway, room, aim).await? else {
         return Ok(Outcome::refused(Refusal::NoSuchMessage));
     };
@@ -70,11 +76,14 @@ async fn try_once(gateway: &Gateway, room: &RoomSlug, aim: Aim, change: &Change)
         Some(body) => edited(gateway, (room, &found), state.clone(), (change, body)).await?,
         None => deleted(gateway, (&stream, &found), state.clone(), change).await?,
     };
+    let publishing = taken.child(Step::Publish);
+    let (log, trace) = (shard.log(room), publishing.traceparent());
     let entries = vec![
-        BatchEntry { subject: shard.log(room), expect: Expect::Anything, payload: event.encode() },
-        BatchEntry { subject, expect: Expect::LastSequence(seq), payload: after },
+        BatchEntry { subject: log, expect: Expect::Anything, payload: event.encode(), trace },
+        BatchEntry { subject, expect: Expect::LastSequence(seq), payload: after, trace: None },
     ];
     let stored = gateway.broker.publish_batch(&MessageId::new().to_string(), entries).await?;
+    publishing.end_at(shard.0, stored.seq - 1);
     if change.text.is_none() {
         erase(gateway, &stream, &found, &state).await;
     }

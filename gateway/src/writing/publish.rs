@@ -6,20 +6,26 @@ use bytes::Bytes;
 use keyring::sealed;
 use protocol::{Event, RoomSlug, Timestamp, frame::Refusal};
 use tokio::time::timeout_at;
+use traces::{Span, Step};
 
 /// For how long after an id was made the broker alone is trusted to know it: half of its window of duplicates
 /// (`broker::setup`), so that clocks may differ by the other half.
 const WINDOW_TRUSTED_MS: u64 = 60_000;
 
 /// Stores a message of a member. The same id is stored once: within the broker's window by the broker, later by looking for it.
-pub async fn message(gateway: &Gateway, room: &RoomSlug, event: &Event, tries: &mut Tries) -> Outcome {
+pub async fn message(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    event: &Event,
+    (tries, taken): (&mut Tries, &mut Span),
+) -> Outcome {
     if !is_fresh(event) {
         match stored_before(gateway, room, event, tries).await {
             Ok(None) => {}
             Ok(Some(outcome)) | Err(outcome) => return outcome,
         }
     }
-    once(gateway, room, event, tries).await
+    once(gateway, room, event, (tries, taken)).await
 }
 
 /// Whether the id was made just now by the clock of this machine, so that the broker's window covers every earlier copy.
@@ -53,7 +59,12 @@ async fn stored_before(
 
 /// Publishes an event under its author's id until the broker confirms it: within the broker's window it is stored once,
 /// whatever was lost on the way.
-pub async fn once(gateway: &Gateway, room: &RoomSlug, event: &Event, tries: &mut Tries) -> Outcome {
+pub async fn once(
+    gateway: &Gateway,
+    room: &RoomSlug,
+    event: &Event,
+    (tries, taken): (&mut Tries, &mut Span),
+) -> Outcome {
     let shard = gateway.shard(room);
     let (stream, subject) = (shard.stream(), shard.log(room));
     let message_id = event.deduplication_id();
@@ -61,15 +72,29 @@ pub async fn once(gateway: &Gateway, room: &RoomSlug, event: &Event, tries: &mut
         Ok(payload) => payload,
         Err(refused) => return refused,
     };
+    let mut publishing = taken.child(Step::Publish);
     loop {
-        let stored = gateway.broker.publish(subject.clone(), &message_id, payload.clone()).await;
+        let trace = publishing.traceparent();
+        let stored =
+            gateway.broker.publish_followed(subject.clone(), &message_id, payload.clone(), trace).await;
         let error = match stored {
-            Ok(stored) if !stored.duplicate => return Outcome::Stored { seq: stored.seq, duplicate: false },
+            Ok(stored) if !stored.duplicate => {
+                publishing.end_at(shard.0, stored.seq);
+                return Outcome::Stored { seq: stored.seq, duplicate: false };
+            }
             Ok(stored) => match gateway.broker.get(&stream, stored.seq).await {
                 Ok(Some(first)) if first.payload != payload || first.subject != subject => {
                     return Outcome::refused(Refusal::IdReused);
                 }
-                Ok(_) => return Outcome::Stored { seq: stored.seq, duplicate: true },
+                Ok(first) => {
+                    if first.and_then(|first| first.trace) != trace {
+                        // Another copy was first, and it is that one which is followed.
+                        publishing.forget();
+                        taken.forget();
+                    }
+                    publishing.end_at(shard.0, stored.seq);
+                    return Outcome::Stored { seq: stored.seq, duplicate: true };
+                }
                 Err(error) => error,
             },
             Err(error) => error,

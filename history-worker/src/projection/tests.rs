@@ -17,7 +17,7 @@ fn slug(name: &str) -> RoomSlug {
 
 fn record(seq: u64, subject: &str, payload: impl Into<Bytes>) -> Record {
     let at = Timestamp::from_millis(i64::try_from(seq).unwrap() * 10);
-    Record { subject: subject.to_owned(), seq, at, payload: payload.into() }
+    Record { subject: subject.to_owned(), seq, at, payload: payload.into(), trace: None }
 }
 
 fn entry(seq: u64, room: &str, event: &SealedEvent) -> Record {

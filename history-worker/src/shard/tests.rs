@@ -28,7 +28,17 @@ fn start(broker: &Broker, store: &Store) -> Running {
     let (broker, store) = (broker.clone(), store.clone());
     let to_replay = Arc::new(Notify::new());
     let somebody_erased = Arc::default();
-    let shard = Shard { part: PART, broker, store, signals, progress, to_erase, somebody_erased, to_replay };
+    let shard = Shard {
+        part: PART,
+        broker,
+        store,
+        signals,
+        traces: Traces::off(),
+        progress,
+        to_erase,
+        somebody_erased,
+        to_replay,
+    };
     let stop = CancellationToken::new();
     let task = tokio::spawn(shard.run(stop.clone()));
     Running { task, stop, progress: seen }

@@ -43,3 +43,4 @@ mod slow;
 mod storm;
 mod survival;
 mod told;
+mod traces;

@@ -1,6 +1,6 @@
 //! What an operator is told of the history on the way, by a history worker that answers as a test wants.
 
-use broker::setup::{self, Layout};
+use broker::{Layout, setup};
 use protocol::query::{AskReplay, HistoryAnswer, HistoryQuery, Replay, Replaying, Verified, Verify};
 use protocol::subject::Shard;
 use protocol::{RoomSlug, Timestamp};
