@@ -4,7 +4,8 @@ use crate::workload::Workload;
 use std::path::PathBuf;
 
 pub const USAGE: &str = "usage: bench [WORKLOAD…] [--repeat 3] [--out FILE]
-workloads: fanout20 fanout100 rooms rooms-unsynced saturation idle storm storm-returning ack; none named: all";
+workloads: fanout20 fanout100 rooms rooms-unsynced saturation idle storm storm-returning ack gateways neighbour company shards rings \
+rooms-saturation; none named: all";
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Args {

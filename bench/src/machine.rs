@@ -54,6 +54,11 @@ impl Usage {
         self.processes.get(process).copied().unwrap_or_default()
     }
 
+    /// What all gateways used together.
+    pub fn of_servers(&self) -> f64 {
+        self.processes.iter().filter(|(name, _)| name.starts_with("server")).map(|(_, used)| used).sum()
+    }
+
     /// The share of its thread that the load generator used: near 1, it is the limit of what was measured.
     pub fn own_share(&self) -> f64 {
         self.own / self.wall_s
@@ -65,12 +70,21 @@ impl Usage {
     }
 }
 
-/// User and system time of a process, in seconds, of threads that have ended too.
+/// User and system time of a process, in seconds: by the tick, of threads that have ended too, or by the scheduler's clock, of those
+/// that run. Neither says too much, so the greater is the better.
 fn cpu_s(process: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // The name in parentheses may hold spaces.
     let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_S
+    let ticks: f64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+    scheduled_s(process).max(ticks / TICKS_PER_S)
+}
+
+/// The time for which threads of a process that still run were on a core; 0 where the kernel does not say.
+fn scheduled_s(process: u32) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let texts = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
+    texts.filter_map(|text| text.split_whitespace().next()?.parse::<f64>().ok()).sum::<f64>() / 1e9
 }
 
 fn machine_busy_s() -> f64 {

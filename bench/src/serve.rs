@@ -48,7 +48,7 @@ impl Serve {
             .map(|member| format!("{} {}\n", member.path, member.token.as_deref().unwrap_or_default()))
             .collect();
         fs::write(&self.people, people).map_err(|error| format!("{}: {error}", self.people.display()))?;
-        let running = serde_json::json!({ "address": server.address, "processes": server.processes });
+        let running = serde_json::json!({ "address": server.doors[0], "processes": server.processes });
         say(&running.to_string());
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         Ok(())

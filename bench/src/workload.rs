@@ -1,7 +1,12 @@
 //! The workloads: what each does in one run against one server, and which figures come of it.
 
 mod ack;
+mod company;
+mod gateways;
+mod neighbour;
+mod rings;
 mod saturation;
+mod shards;
 
 use crate::{
     load::{Connected, Crew, Speech, Talked},
@@ -24,6 +29,12 @@ pub enum Workload {
     Storm,
     StormReturning,
     Ack,
+    Gateways,
+    Neighbour,
+    Company,
+    Shards,
+    Rings,
+    RoomsSaturation,
 }
 
 /// What a run is against.
@@ -50,7 +61,7 @@ const IDLE_PINGED: Duration = Duration::from_secs(15);
 const STORM_SOCKETS: usize = 3_000;
 
 impl Workload {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Fanout20,
         Self::Fanout100,
         Self::Rooms,
@@ -60,6 +71,12 @@ impl Workload {
         Self::Storm,
         Self::StormReturning,
         Self::Ack,
+        Self::Gateways,
+        Self::Neighbour,
+        Self::Company,
+        Self::Shards,
+        Self::Rings,
+        Self::RoomsSaturation,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -73,14 +90,27 @@ impl Workload {
             Self::Storm => "storm",
             Self::StormReturning => "storm-returning",
             Self::Ack => "ack",
+            Self::Gateways => "gateways",
+            Self::Neighbour => "neighbour",
+            Self::Company => "company",
+            Self::Shards => "shards",
+            Self::Rings => "rings",
+            Self::RoomsSaturation => "rooms-saturation",
         }
     }
 
-    /// What it runs against: acknowledgements are measured against the bare broker, in one run.
+    /// What it runs against: acknowledgements are measured against the bare broker, in one run, and several gateways against one.
     pub const fn targets(self) -> &'static [Target] {
         match self {
-            Self::Ack => &[Target::Gateway],
-            _ => &[Target::Ceiling, Target::Gateway],
+            Self::Fanout20
+            | Self::Fanout100
+            | Self::Rooms
+            | Self::RoomsUnsynced
+            | Self::Saturation
+            | Self::Idle
+            | Self::Storm
+            | Self::StormReturning => &[Target::Ceiling, Target::Gateway],
+            _ => &[Target::Gateway],
         }
     }
 
@@ -97,13 +127,19 @@ impl Workload {
             Self::Fanout100 => talk(&target.start(fanout, Sync::Always)?, &speech(100.0)),
             Self::Rooms => talk(&target.start(rooms, Sync::Always)?, &speech(5.0)),
             Self::RoomsUnsynced => talk(&target.start(rooms, Sync::Default)?, &speech(5.0)),
-            Self::Saturation => saturation::search(target),
+            Self::Saturation => saturation::search(target, saturation::ONE_ROOM),
+            Self::RoomsSaturation => saturation::search(target, saturation::SMALL_ROOMS),
             Self::Idle => idle(target),
             Self::Storm => self::storm(&target.start(storm, Sync::Always)?),
             Self::StormReturning => {
                 self::storm(&target.start(Shape { returning: true, ..storm }, Sync::Always)?)
             }
             Self::Ack => ack::run(),
+            Self::Gateways => gateways::run(),
+            Self::Neighbour => neighbour::run(),
+            Self::Company => company::run(),
+            Self::Shards => shards::run(),
+            Self::Rings => rings::run(),
         }
     }
 }
@@ -138,12 +174,17 @@ fn speech(rate: f64) -> Speech {
 
 /// Brings everybody in; whoever is left outside makes the run void.
 fn assemble(crew: &mut Crew<'_>) -> Result<Connected, String> {
-    let connected = crew.connect(CONCURRENCY, SETUP_MAX).map_err(|error| error.to_string())?;
-    if connected.joined == crew.members() {
+    assemble_upto(crew, crew.members())
+}
+
+/// Brings everybody in up to the member of this number.
+fn assemble_upto(crew: &mut Crew<'_>, members: usize) -> Result<Connected, String> {
+    let connected = crew.connect(members, CONCURRENCY, SETUP_MAX).map_err(|error| error.to_string())?;
+    if connected.joined == members {
         return Ok(connected);
     }
     let trouble = crew.trouble.as_deref().unwrap_or("they have not joined in time");
-    Err(format!("only {} of {} members joined: {trouble}", connected.joined, crew.members()))
+    Err(format!("only {} of {members} members joined: {trouble}", connected.joined))
 }
 
 fn talk(server: &Server, speech: &Speech) -> Result<Figures, String> {
@@ -156,13 +197,17 @@ fn talk(server: &Server, speech: &Speech) -> Result<Figures, String> {
 fn talk_figures(crew: &mut Crew<'_>, speech: &Speech, talked: &Talked) -> Figures {
     let tally = &mut crew.tally;
     let per_delivery = |cpu_s: f64| cpu_s * 1e6 / tally.arrived.max(1) as f64;
-    let (server, broker) = (talked.usage.of("server"), talked.usage.of("broker"));
+    let (server, broker) = (talked.usage.of_servers(), talked.usage.of("broker"));
+    let deliveries_per_s = tally.arrived_in_window as f64 / speech.measured.as_secs_f64();
+    let bytes_per_delivery = tally.bytes as f64 / tally.arrived.max(1) as f64;
     let mut figures = Figures::from([
         ("cpu_us_per_delivery", per_delivery(server)),
         ("broker_cpu_us_per_delivery", per_delivery(broker)),
         ("all_cpu_us_per_delivery", per_delivery(server + broker)),
         ("load_cpu_us_per_delivery", per_delivery(talked.usage.own)),
-        ("deliveries_per_s", tally.arrived_in_window as f64 / speech.measured.as_secs_f64()),
+        ("deliveries_per_s", deliveries_per_s),
+        ("bytes_per_delivery", bytes_per_delivery),
+        ("sent_mb_per_s", deliveries_per_s * bytes_per_delivery / 1e6),
         ("lost", talked.expected as f64 - tally.received as f64),
         ("duplicated", tally.duplicated as f64),
         ("reordered", tally.reordered as f64),

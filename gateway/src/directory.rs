@@ -4,6 +4,7 @@ mod change;
 
 use crate::Error;
 use broker::{Broker, Record};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use keyring::{Keyring, sealed};
 use protocol::{
     Event, RoomSlug, SealedStored, Timestamp, UserId,
@@ -14,6 +15,9 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
+
+/// Shards that are asked at once for a person's rooms: one after the other, many would take long.
+const SHARDS_AT_ONCE: usize = 16;
 
 pub struct Directory {
     broker: Broker,
@@ -92,10 +96,10 @@ impl Directory {
     /// # Errors
     /// When the broker can't be asked.
     pub async fn rooms_of(&self, user: UserId) -> Result<Vec<MyRoom>, Error> {
-        let mut rooms = Vec::new();
-        for shard in self.shards.all() {
-            rooms.extend(self.members_rooms(shard, &[shard.member_rooms(user)]).await?);
-        }
+        let of_shard =
+            |shard: Shard| async move { self.members_rooms(shard, &[shard.member_rooms(user)]).await };
+        let found = stream::iter(self.shards.all()).map(of_shard).buffered(SHARDS_AT_ONCE);
+        let mut rooms: Vec<MyRoom> = found.try_concat().await?;
         newest_first(&mut rooms);
         Ok(rooms)
     }

@@ -96,15 +96,15 @@ impl<'a> Crew<'a> {
         self.sockets.len()
     }
 
-    /// Brings all members into their rooms, so many at a time, and gives up after `limit`.
+    /// Brings the next members into their rooms up to that of this number, so many at a time, and gives up after `limit`.
     ///
     /// # Errors
     /// When the system gives no sockets.
-    pub fn connect(&mut self, concurrency: usize, limit: Duration) -> io::Result<Connected> {
-        let (start, mut next) = (Instant::now(), 0);
-        while self.joined + self.failed < self.sockets.len() && start.elapsed() < limit {
-            while next < self.sockets.len() && next - self.joined - self.failed < concurrency {
-                let stream = TcpStream::connect(self.server.address)?;
+    pub fn connect(&mut self, upto: usize, concurrency: usize, limit: Duration) -> io::Result<Connected> {
+        let (start, mut next) = (Instant::now(), self.joined + self.failed);
+        while self.joined + self.failed < upto && start.elapsed() < limit {
+            while next < upto && next - self.joined - self.failed < concurrency {
+                let stream = TcpStream::connect(self.server.door(next))?;
                 let link = Link::new(stream, self.poll.registry(), Token(next))?;
                 self.sockets[next] = Some(Socket { link, phase: Phase::Connecting, seen: Seen::default() });
                 next += 1;
@@ -153,7 +153,7 @@ impl<'a> Crew<'a> {
         }
         match socket.link.connected() {
             Ok(()) => {
-                let host = self.server.address.to_string();
+                let host = self.server.door(id).to_string();
                 let request = self.server.dialect.request(&host, &self.server.members[id]);
                 socket.link.send(request.as_bytes());
                 socket.phase = Phase::Shaking;
@@ -207,6 +207,7 @@ impl<'a> Crew<'a> {
                 0..=BINARY => match Mark::find(frame.payload) {
                     Some(mark) => {
                         let room = self.server.members[id].room;
+                        self.tally.weigh(frame.size, now_ns);
                         self.tally.count(&mut socket.seen, room, mark, now_ns);
                     }
                     None => match self.server.dialect.meaning(frame.payload) {
@@ -253,6 +254,12 @@ impl<'a> Crew<'a> {
         let publication = self.server.dialect.publication(body);
         socket.link.send(&frame::of_client(TEXT, publication.as_bytes()));
         true
+    }
+
+    /// Counts from nothing.
+    pub(super) fn forget(&mut self) {
+        self.tally = Tally::default();
+        self.sockets.iter_mut().flatten().for_each(|socket| socket.seen = Seen::default());
     }
 
     /// How many members of each room are there.

@@ -42,11 +42,12 @@ pub struct Talked {
 }
 
 impl Crew<'_> {
-    /// Publishes for the warm-up, then for the measured time, and waits for what is on its way.
+    /// Publishes for the warm-up, then for the measured time, and waits for what is on its way. What was counted before is forgotten.
     ///
     /// # Errors
     /// When the system can't wait for sockets.
     pub fn talk(&mut self, speech: &Speech) -> io::Result<Talked> {
+        self.forget();
         self.tally.publishers = speech.publishers;
         self.publish(speech, self.now_ns(), speech.warm)?;
         self.hold(PAUSE)?;
@@ -62,7 +63,7 @@ impl Crew<'_> {
     fn publish(&mut self, speech: &Speech, from_ns: u64, time: Duration) -> io::Result<Talked> {
         let present = self.present();
         let rooms = present.len();
-        let members = self.server.members.len() / rooms;
+        let members = self.members() / rooms;
         let between_ns = 1e9 / (speech.rate * rooms as f64);
         let mut talked = Talked { usage: Usage::default(), published: 0, expected: 0, late_ms: 0.0 };
         for turn in 0.. {

@@ -27,6 +27,8 @@ pub struct Tally {
     /// Deliveries since the window's start, whenever they were published, and of these the ones before its end.
     pub arrived: u64,
     pub arrived_in_window: u64,
+    /// Bytes of their frames, whenever they were published.
+    pub bytes: u64,
     /// First deliveries of what was published in the window.
     pub received: u64,
     pub duplicated: u64,
@@ -59,6 +61,13 @@ impl Tally {
                 let latency_us = now_ns.saturating_sub(mark.sent_ns) / 1_000;
                 self.latencies_us.push(u32::try_from(latency_us).unwrap_or(u32::MAX));
             }
+        }
+    }
+
+    /// Counts the bytes of a delivery.
+    pub fn weigh(&mut self, bytes: usize, now_ns: u64) {
+        if self.window.is_some_and(|window| now_ns >= window.start_ns) {
+            self.bytes += bytes as u64;
         }
     }
 

@@ -55,7 +55,8 @@ async fn make(url: &str, shape: Shape, roots: &Roots) -> Result<Vec<Member>, Err
     let members = people(shape).zip(users).map(|(room, user)| {
         let (slug, cursor) = &rooms[room];
         let after = if shape.returning { format!("?after={cursor}") } else { String::new() };
-        Member { room, path: format!("/chat/{slug}/{after}"), token: Some(sign(user, &key)) }
+        let path = format!("/chat/{slug}/{after}");
+        Member { room, door: 0, path, token: Some(sign(user, &key)) }
     });
     Ok(members.collect())
 }

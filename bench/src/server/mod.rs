@@ -15,6 +15,8 @@ use tempfile::TempDir;
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(30);
+/// What gateways are called in figures.
+pub const GATEWAYS: [&str; 4] = ["server", "server2", "server3", "server4"];
 
 /// Who is in which room.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +26,24 @@ pub struct Shape {
     pub members: usize,
     /// They come with the cursor of the room's last event, as a page does that comes back; else, as a program that is new, without.
     pub returning: bool,
+}
+
+/// How many gateways there are, and at which of them members come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fleet {
+    pub gateways: usize,
+    pub seating: Seating,
+}
+
+/// Who comes in where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seating {
+    /// All members of a room at one gateway, the next room's at the next.
+    Together,
+    /// One after the other, as a balancer sends them: each room has members at every gateway.
+    Spread,
+    /// So many of each room at the first gateway, the others at the second.
+    Beside(usize),
 }
 
 /// Whether the broker waits for the disk before it acknowledges.
@@ -39,6 +59,8 @@ pub enum Sync {
 #[derive(Debug, Clone)]
 pub struct Member {
     pub room: usize,
+    /// The server at which they come in, by its place among the server's doors.
+    pub door: usize,
     /// The request path of their socket.
     pub path: String,
     /// What they show at the door; nothing at the ceiling server.
@@ -47,7 +69,8 @@ pub struct Member {
 
 /// A server that runs, with everybody who may come in. Dropping it ends it and removes what it stored.
 pub struct Server {
-    pub address: SocketAddr,
+    /// Where members come in.
+    pub doors: Vec<SocketAddr>,
     pub dialect: Dialect,
     pub processes: Processes,
     pub members: Vec<Member>,
@@ -69,9 +92,10 @@ impl Server {
         let mut program = program.argument(&port.to_string()).start(folder.path())?;
         let address = local(port);
         program.until(START, || connects(address))?;
-        let members = people(shape).map(|room| Member { room, path: format!("/r{room}"), token: None });
+        let members =
+            people(shape).map(|room| Member { room, door: 0, path: format!("/r{room}"), token: None });
         Ok(Self {
-            address,
+            doors: vec![address],
             dialect: Dialect::Ceiling,
             processes: processes(&[("server", &program)]),
             members: members.collect(),
@@ -86,6 +110,14 @@ impl Server {
     /// # Errors
     /// One line for the person at the terminal.
     pub fn gateway(shape: Shape, sync: Sync) -> Result<Self, String> {
+        Self::fleet(shape, sync, Fleet::ALONE)
+    }
+
+    /// The same with several gateways.
+    ///
+    /// # Errors
+    /// One line for the person at the terminal.
+    pub fn fleet(shape: Shape, sync: Sync, fleet: Fleet) -> Result<Self, String> {
         let folder = folder()?;
         let port = free_port()?;
         let url = format!("nats://{}", local(port));
@@ -93,37 +125,107 @@ impl Server {
         let mut nats = start_nats(folder.path(), port, Sync::Default)?;
         Program::of(&built("backchat-setup")?).set("BACKCHAT_SETUP_NATS_URL", &url).run(folder.path())?;
         let (roots, roots_folder) = make_roots(folder.path())?;
-        let members = installation::install(&url, shape, &roots)?;
+        let mut members = installation::install(&url, shape, &roots)?;
+        for (number, member) in members.iter_mut().enumerate() {
+            member.door = fleet.door(member.room, number % shape.members);
+        }
         if sync != Sync::Default {
             nats.stop(START)?;
             nats = start_nats(folder.path(), port, sync)?;
         }
-        let (port, operations) = (free_port()?, free_port()?);
-        let mut gateway = Program::of(&built("gateway")?)
-            .set("BACKCHAT_GATEWAY_LISTEN", &local(port).to_string())
-            .set("BACKCHAT_GATEWAY_OPERATIONS", &local(operations).to_string())
-            .set("BACKCHAT_GATEWAY_NATS_URL", &url)
-            .set("BACKCHAT_GATEWAY_ROOTS", &roots_folder)
-            // All members come from one address, and a publisher stands for many people.
-            .set("BACKCHAT_GATEWAY_HTTP_CONNECTIONS_MAX", "100000")
-            .set("BACKCHAT_GATEWAY_HTTP_CONNECTIONS_PER_ADDRESS_MAX", "100000")
-            .set("BACKCHAT_GATEWAY_SOCKETS_PER_ADDRESS", "100000")
-            .set("BACKCHAT_GATEWAY_SOCKETS_PER_USER", "100000")
-            .set("BACKCHAT_GATEWAY_SOCKETS_MAX", "100000")
-            .set("BACKCHAT_GATEWAY_MESSAGE_BURST", "10000")
-            .set("BACKCHAT_GATEWAY_MESSAGES_PER_SECOND", "10000")
-            .start(folder.path())?;
-        gateway.until(START, || program::is_ready(local(operations)))?;
+        let mut doors = Vec::new();
+        let mut programs = Vec::new();
+        for name in &GATEWAYS[..fleet.gateways] {
+            let (door, gateway) = start_gateway(folder.path(), name, &url, &roots_folder)?;
+            doors.push(door);
+            programs.push(gateway);
+        }
+        let named = GATEWAYS.into_iter().zip(&programs).chain([("broker", &nats)]);
+        let processes = processes(&named.collect::<Vec<_>>());
+        programs.push(nats);
         Ok(Self {
-            address: local(port),
+            doors,
             dialect: Dialect::Backchat,
-            processes: processes(&[("server", &gateway), ("broker", &nats)]),
+            processes,
             members,
             nats: Some(url),
-            _programs: vec![gateway, nats],
+            _programs: programs,
             _folder: folder,
         })
     }
+
+    /// Starts a broker with so many shards, and nothing else.
+    ///
+    /// # Errors
+    /// One line for the person at the terminal.
+    pub fn broker(shards: u16, sync: Sync) -> Result<Self, String> {
+        let folder = folder()?;
+        let port = free_port()?;
+        let url = format!("nats://{}", local(port));
+        let nats = start_nats(folder.path(), port, sync)?;
+        Program::of(&built("backchat-setup")?)
+            .set("BACKCHAT_SETUP_NATS_URL", &url)
+            .set("BACKCHAT_SETUP_SHARDS", &shards.to_string())
+            .run(folder.path())?;
+        Ok(Self {
+            doors: Vec::new(),
+            dialect: Dialect::Backchat,
+            processes: processes(&[("broker", &nats)]),
+            members: Vec::new(),
+            nats: Some(url),
+            _programs: vec![nats],
+            _folder: folder,
+        })
+    }
+}
+
+impl Server {
+    /// Where a member comes in.
+    pub fn door(&self, member: usize) -> SocketAddr {
+        self.doors[self.members[member].door]
+    }
+}
+
+impl Fleet {
+    pub const ALONE: Self = Self { gateways: 1, seating: Seating::Together };
+
+    /// The gateway at which a member comes in, by their place in the room.
+    const fn door(self, room: usize, place: usize) -> usize {
+        match self.seating {
+            Seating::Together => room % self.gateways,
+            // Not all rooms begin at the same gateway.
+            Seating::Spread => (room + place) % self.gateways,
+            Seating::Beside(first) => (place >= first) as usize,
+        }
+    }
+}
+
+/// Starts a gateway, and gives the address of its sockets.
+fn start_gateway(
+    folder: &Path,
+    name: &str,
+    nats: &str,
+    roots: &str,
+) -> Result<(SocketAddr, Program), String> {
+    let folder = folder.join(name);
+    std::fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let (port, operations) = (free_port()?, free_port()?);
+    let mut gateway = Program::of(&built("gateway")?)
+        .set("BACKCHAT_GATEWAY_LISTEN", &local(port).to_string())
+        .set("BACKCHAT_GATEWAY_OPERATIONS", &local(operations).to_string())
+        .set("BACKCHAT_GATEWAY_NATS_URL", nats)
+        .set("BACKCHAT_GATEWAY_ROOTS", roots)
+        // All members come from one address, and a publisher stands for many people.
+        .set("BACKCHAT_GATEWAY_HTTP_CONNECTIONS_MAX", "100000")
+        .set("BACKCHAT_GATEWAY_HTTP_CONNECTIONS_PER_ADDRESS_MAX", "100000")
+        .set("BACKCHAT_GATEWAY_SOCKETS_PER_ADDRESS", "100000")
+        .set("BACKCHAT_GATEWAY_SOCKETS_PER_USER", "100000")
+        .set("BACKCHAT_GATEWAY_SOCKETS_MAX", "100000")
+        .set("BACKCHAT_GATEWAY_MESSAGE_BURST", "10000")
+        .set("BACKCHAT_GATEWAY_MESSAGES_PER_SECOND", "10000")
+        .start(&folder)?;
+    gateway.until(START, || program::is_ready(local(operations)))?;
+    Ok((local(port), gateway))
 }
 
 /// A root key of the run's own, and its folder.
@@ -176,4 +278,20 @@ fn local(port: u16) -> SocketAddr {
 
 fn connects(address: SocketAddr) -> bool {
     std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_come_in_where_they_are_seated() {
+        let doors = |seating, room| {
+            let fleet = Fleet { gateways: 4, seating };
+            [0, 1, 2, 3, 4].map(|place| fleet.door(room, place))
+        };
+        assert_eq!(doors(Seating::Together, 6), [2; 5]);
+        assert_eq!(doors(Seating::Spread, 6), [2, 3, 0, 1, 2]);
+        assert_eq!(doors(Seating::Beside(3), 0), [0, 0, 0, 1, 1]);
+    }
 }
