@@ -33,6 +33,8 @@ pub struct Config {
     pub json: bool,
     /// Where a comparison of the history goes on that was cut short.
     pub from: Option<String>,
+    /// A snapshot that gives back what the log has lost.
+    pub snapshot: Option<String>,
     /// A newer backup, whose keys an older one is restored with.
     pub keys_from: Option<String>,
     pub gateway: gateway::Config,
@@ -157,6 +159,10 @@ impl Settings for Config {
             "from",
             "For history verify: where one that was cut short goes on, as it says at its end: SHARD:ROOM, of several shards with commas between",
         );
+        let snapshot = source.optional(
+            "snapshot",
+            "For history replay: a snapshot of the history, or a backup, that gives back what the log has lost: a folder, or s3://BUCKET/PREFIX",
+        );
         let keys_from = source.optional(
             "keys_from",
             "For restore: a newer backup, whose keys are restored instead: what was erased since the older one stays erased, and a root key that \
@@ -180,6 +186,7 @@ impl Settings for Config {
             faults: Vec::new(),
             json,
             from,
+            snapshot,
             keys_from,
             gateway: source.nested(&Inside {
                 decided: &[
@@ -273,8 +280,8 @@ fn command(source: &mut Source) -> Command {
         (
             "history replay",
             Command::ReplayHistory(Wanted::All),
-            "Makes the history of the running backchat anew from its log, room by room, while people chat; the exit code is 1 when rooms \
-             stay as they are, since the log does not have all of them",
+            "Makes the history of the running backchat anew from its log, room by room, while people chat; first it is said of which rooms \
+             the log has lost the beginning. They stay as they are, and the exit code is 1, unless --snapshot PLACE gives that back",
         ),
         (
             "search status",

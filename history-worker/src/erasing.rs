@@ -18,6 +18,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::Error;
 use crate::projection::{Ended, LogEntry, Part};
+use crate::replay::Replay;
+use crate::replay::seed::Begun;
 use crate::signals::Signals;
 use crate::store::Store;
 
@@ -75,6 +77,7 @@ impl Erasing {
                 erased += self.erase_rooms().await?;
                 erased += self.erase_expired().await?;
                 self.delete_stale().await?;
+                self.drop_abandoned_seeds().await?;
                 self.expire_due().await?;
                 return Ok(erased);
             }
@@ -118,6 +121,18 @@ impl Erasing {
                 self.store.nothing_stale(self.part, stale).await?;
             }
         }
+    }
+
+    /// Lets go what an operator's program began to give of a snapshot and did not end.
+    async fn drop_abandoned_seeds(&self) -> Result<(), Error> {
+        let Some(begun) = self.store.seeding(self.part).await?.filter(Begun::is_abandoned) else {
+            return Ok(());
+        };
+        let is_used = |replay: Replay| replay.is_under_way() && replay.seeds == Some(begun.generation);
+        if !self.store.replay(self.part).await?.is_some_and(is_used) {
+            self.store.drop_seeds(self.part).await?;
+        }
+        Ok(())
     }
 
     /// Takes everything of a room out of the log but the event that says that it was erased; the first event goes last, so that the

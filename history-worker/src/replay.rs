@@ -4,7 +4,9 @@
 //! the room's own row names that generation, in one transaction. Whoever applies the shard does it between two batches, so no event
 //! comes between. How far it is lies in the database, written with each piece: after a crash, or in another worker, it goes on there.
 
+pub mod aged;
 mod rooms;
+pub mod seed;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::projection::{Batch, RoomState};
 use crate::shard::Shard;
 use crate::{Error, projecting};
 use rooms::{Found, Looked, PIECE, Rooms};
+use seed::Seed;
 
 pub use rooms::is_a_beginning;
 
@@ -33,6 +36,9 @@ pub struct Replay {
     /// What comes after the room that is made.
     rooms: Rooms,
     making: Option<Making>,
+    /// Under which generation a snapshot has given back rooms whose beginning the log has lost.
+    #[serde(default)]
+    pub seeds: Option<u64>,
 }
 
 /// A room that is made anew.
@@ -77,7 +83,12 @@ impl Replay {
             left: 0,
             left_rooms: Vec::new(),
         };
-        Self { told, rooms, making: None }
+        Self { told, rooms, making: None, seeds: None }
+    }
+
+    /// With what a snapshot has given back.
+    pub fn with_seeds(self, seeds: Option<u64>) -> Self {
+        Self { seeds, ..self }
     }
 
     pub const fn is_under_way(&self) -> bool {
@@ -98,8 +109,11 @@ impl Replay {
         if let Some(making) = self.making.take() {
             return self.make_large(shard, checkpoint, rooms, making).await;
         }
-        let looked = self.rooms.next(shard, checkpoint.applied).await?;
+        let looked = self.rooms.next(shard, checkpoint.applied, self.seeds).await?;
         if looked.is_empty() {
+            if self.seeds.is_some() {
+                shard.store.drop_seeds(shard.part).await?;
+            }
             self.told.ended_at = Some(Timestamp::now());
             self.write(shard, checkpoint, None).await?;
             shard.signals.replayed(shard.part.shard, &self.told);
@@ -130,6 +144,13 @@ impl Replay {
                 Found::Whole { generation, .. } => {
                     if small.is_empty() {
                         self.making = Some(Making { room, generation, read: 0, state: None });
+                        passed += 1;
+                    }
+                    break;
+                }
+                Found::Seeded(Seed { generation, applied: read, state, .. }) => {
+                    if small.is_empty() {
+                        self.making = Some(Making { room, generation, read, state: Some(state) });
                         passed += 1;
                     }
                     break;
@@ -179,12 +200,16 @@ impl Replay {
         }
         let known = making.state.take().map(|state| (making.room.clone(), state));
         let state = known.as_ref().map(|(_, state)| state.clone());
-        let batch =
+        let mut batch =
             projecting::anew(shard.part, &shard.store, &read.records, (making.generation, known)).await?;
         making.state = batch.rooms.get(&making.room).cloned().or(state);
         making.read = read.records.last().map_or(making.read, |last| last.seq);
         self.count(&read.records);
         let ready = making.state.clone().filter(|_| read.is_all).map(|state| (making.room.clone(), state));
+        if let Some((room, state)) = ready.as_ref().filter(|(_, state)| !state.keep.is_forever()) {
+            // A snapshot may have said so, and not the log.
+            batch.retained.insert(room.clone(), state.keep);
+        }
         let (generation, room) = (making.generation, making.room.clone());
         let (ready, sequences) = (ready.into_iter().collect(), ends(&read.records));
         let piece = Piece { generation, batch, read: (vec![room], sequences), ready };

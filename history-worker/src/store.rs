@@ -18,8 +18,10 @@
 //! | `aside:[shard, sequence]` | an entry of the log that can't be applied, with its reason |
 //! | `replay:[shard]` | what is made anew, and how far that is |
 //! | `stale:[shard, room]` | a room that was made anew, whose rows under older generations are to be deleted |
+//! | `seed:[shard, room]` | a room that a snapshot gives back, until it is made from there on |
 //! | `meta:schema` | the version of this layout |
 //! | `meta:['snapshot', shard]` | when the last snapshot was taken |
+//! | `meta:['seeding', shard]` | what a snapshot gives back just now |
 //! | `meta:['verified', shard]` | when all of it was last compared with the log, and what came of it |
 //! | `meta:['verifying', shard, for whom]` | how far such a comparison has come |
 
@@ -37,6 +39,7 @@ mod remote;
 mod replay_rows;
 mod rows;
 mod schema;
+mod seed_rows;
 mod snapshot_rows;
 pub mod tables;
 mod verify_rows;

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod all {
+    mod aged;
     mod boxes;
     mod changes;
     mod erasing;

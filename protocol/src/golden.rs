@@ -15,9 +15,9 @@ use crate::{
         RoomErasuresAnswer, RootSince, Rotation, UnderRoot, Wrapped,
     },
     query::{
-        AfterQuery, AskPiece, AskReplay, AskSetAside, Difference, Events, HistoryAnswer, HistoryQuery,
-        HistoryStatus, LastSnapshot, LastVerify, LocateQuery, Located, Page, PageQuery, Replay, Replaying,
-        RoomLeft, SetAside, Verified, Verify,
+        AfterQuery, AgedRoom, Among, AskPiece, AskReplay, AskSetAside, Difference, Events, HistoryAnswer,
+        HistoryQuery, HistoryStatus, LastSnapshot, LastVerify, LocateQuery, Located, Look, Looked, Page,
+        PageQuery, Replay, Replaying, RoomLeft, SeedPiece, Seeding, SetAside, Verified, Verify,
     },
     retention::{RoomExpiry, RoomExpiryAnswer},
     search::{
@@ -281,6 +281,19 @@ fn queries_and_answers_survive_the_broker() {
         left_rooms: vec![left],
     };
     both("query/replay_answer.json", &HistoryAnswer::Replay { last: Some(replaying) });
+    let look = Look { rooms: Among::Known { after: Some(tea()) }, snapshot: Some(42) };
+    both("query/replay_look.json", &HistoryQuery::Replay(AskReplay::Look(look)));
+    let aged = vec![AgedRoom { room: tea(), first: Some(17), covered: true }];
+    let looked = Looked { rooms: 100, aged, next: Some(Among::Unknown { after: 0 }) };
+    both("query/replay_looked.json", &HistoryAnswer::Looked(looked));
+    let (stream, applied_at) = (StreamIdentity(1_795_598_886_858_000_000), Some(at()));
+    let seeding = Seeding { shard: 0, shards: 1, stream, applied: 42, applied_at };
+    both("query/replay_seed.json", &HistoryQuery::Replay(AskReplay::Seed(seeding)));
+    both("query/replay_seed_answer.json", &HistoryAnswer::Seeding { generation: 7 });
+    let piece = SeedPiece { generation: 7, lines: vec![serde_json::json!({ "room": {} })] };
+    both("query/replay_rows.json", &HistoryQuery::Replay(AskReplay::Rows(piece)));
+    let begin = AskReplay::BeginWith { what: Replay::Shard, generation: 7 };
+    both("query/replay_begin_with.json", &HistoryQuery::Replay(begin));
     both("query/snapshot.json", &HistoryQuery::Snapshot);
     let pieces = Shard(0).snapshot_pieces(uuid::Uuid::nil());
     both("query/snapshot_answer.json", &HistoryAnswer::Snapshot { pieces, applied: 42 });

@@ -90,6 +90,11 @@ pub enum HistoryAnswer {
         /// The last one of the shard, under way or ended; nothing where there never was one.
         last: Option<Replaying>,
     },
+    Looked(Looked),
+    /// What is given of a snapshot is written under this generation.
+    Seeding {
+        generation: u64,
+    },
     /// A snapshot begins: its pieces are asked for one by one ([`AskPiece`]).
     Snapshot {
         /// Where they are asked for.
@@ -306,6 +311,78 @@ pub enum AskReplay {
     Begin(Replay),
     /// Say how far it has come.
     Status,
+    /// Of which rooms the log has lost the beginning.
+    Look(Look),
+    /// What a snapshot has of such rooms is about to be given. What was given before and not used is let go.
+    Seed(Seeding),
+    /// A piece of it.
+    Rows(SeedPiece),
+    /// Begin, with what was given under this generation: such rooms are made from there on.
+    BeginWith { what: Replay, generation: u64 },
+}
+
+/// Whether the log has how these rooms began, a part at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    pub rooms: Among,
+    /// Up to which sequence a snapshot reaches that may have what the log has not.
+    pub snapshot: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Among {
+    Room(RoomSlug),
+    /// Those of the history behind this one, and then those that only the log has.
+    Known {
+        after: Option<RoomSlug>,
+    },
+    /// Those that the log has behind this sequence and the history has not.
+    Unknown {
+        after: u64,
+    },
+    /// Of these (at most 200) those that the history has not.
+    Strange(Vec<RoomSlug>),
+}
+
+/// What was found of some rooms.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looked {
+    /// How many were looked at.
+    pub rooms: u64,
+    /// Those whose beginning the log has lost.
+    pub aged: Vec<AgedRoom>,
+    /// With what to go on; `None` when all is done.
+    pub next: Option<Among>,
+}
+
+/// A room whose beginning the log has lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgedRoom {
+    pub room: RoomSlug,
+    /// The first sequence that the log has of it; nothing when it has nothing.
+    pub first: Option<u64>,
+    /// Whether nothing is missing between the snapshot that was named and that.
+    pub covered: bool,
+}
+
+/// Which snapshot is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seeding {
+    pub shard: u16,
+    /// Into how many shards the log was cut at first.
+    pub shards: u16,
+    /// Of which life of the stream it is, up to which sequence, and when that was stored.
+    pub stream: StreamIdentity,
+    pub applied: u64,
+    pub applied_at: Option<Timestamp>,
+}
+
+/// Lines of a snapshot, the first of which is a room's. The same may be given again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedPiece {
+    pub generation: u64,
+    pub lines: Vec<serde_json::Value>,
 }
 
 /// What of a shard's history is made anew from the log.

@@ -1,24 +1,24 @@
-//! `backchat history replay`: the history is made anew from the log, while people chat.
+//! `backchat history replay`: the history is made anew from the log, while people chat, and from a snapshot what the log has lost.
 
-use std::time::Duration;
+mod given;
+mod progress;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use archive::Opened;
 use broker::Broker;
 use protocol::query::{AskReplay, HistoryAnswer, HistoryQuery, Replay, Replaying};
 use protocol::subject::{Shard, Shards};
 use serde_json::json;
 use service::process::say;
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::backup::refused;
 use crate::ground::fault;
 use crate::operator::Operator;
 use crate::{Config, Error, reader};
-
-/// How often it is looked how far it has come, and how often a program is told.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-const SAY_EVERY: Duration = Duration::from_secs(10);
-/// A history worker may be away for so long: then whoever applies the shard goes on where it was.
-const AWAY_MAX: Duration = Duration::from_secs(60);
+use given::Prepared;
+pub use progress::until_ended;
 
 /// What is to be made anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,30 +31,77 @@ pub enum Wanted {
 /// Has the history, or a part of it, made anew, and says how far that is. It goes on without whoever asked.
 ///
 /// # Errors
-/// [`Error::Left`] when rooms stay as they are, and when no backchat runs on the data or its history worker does not answer.
+/// [`Error::Left`] when rooms stay as they are; when a snapshot that is named can't give back what the log has lost, and when no
+/// backchat runs on the data or its history worker does not answer: then nothing was changed.
 pub async fn replay(config: &Config, wanted: &Wanted, shutdown: CancellationToken) -> Result<(), Error> {
     let operator = Operator::connect(config).await?;
     let broker = operator.broker();
     let shards = broker.installation().await.map_err(fault)?.shards();
     let parts = parts(wanted, shards)?;
-    for (shard, _) in &parts {
-        say(&what_the_log_has(broker, *shard).await?);
-    }
+    let from = match &config.snapshot {
+        Some(place) => Some(Opened::whole_at(place).await.map_err(refused)?),
+        None => None,
+    };
+    let preparing = Box::pin(prepare(broker, parts, from.as_ref()));
+    let prepared = shutdown.run_until_cancelled(preparing).await.unwrap_or_else(|| Err(stopped()))?;
     let mut left = 0;
-    for (shard, what) in parts {
-        if !begin(broker, shard, what).await? {
-            say(&nothing_in(shard));
-            continue;
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => {
+    for part in &prepared {
+        let has_begun = AtomicBool::new(false);
+        let making = Box::pin(make(broker, part, from.as_ref(), &has_begun));
+        match shutdown.run_until_cancelled(making).await {
+            Some(ended) => left += ended?,
+            None if has_begun.load(Ordering::Relaxed) => {
                 say("The history worker goes on with it; the same command shows how far it is.");
                 return Ok(());
             }
-            ended = until_ended(broker, shard) => left += ended?.left,
+            None => return Err(stopped()),
         }
     }
     if left > 0 { Err(Error::Left(left)) } else { Ok(()) }
+}
+
+fn stopped() -> Error {
+    Error::Refused("stopped before it had begun".to_owned())
+}
+
+/// Says what can be given back, before anything is begun.
+async fn prepare(
+    broker: &Broker,
+    parts: Vec<(Shard, Replay)>,
+    from: Option<&Opened>,
+) -> Result<Vec<Prepared>, Error> {
+    let mut prepared = Vec::new();
+    for part in parts {
+        let part = Prepared::of(broker, part, from).await?;
+        part.say(broker).await?;
+        prepared.push(part);
+    }
+    prepared.iter().try_for_each(|part| part.check(from.is_some()))?;
+    Ok(prepared)
+}
+
+/// Makes a part anew, and gives how many rooms stay as they are.
+async fn make(
+    broker: &Broker,
+    part: &Prepared,
+    from: Option<&Opened>,
+    has_begun: &AtomicBool,
+) -> Result<u64, Error> {
+    let generation = match from {
+        Some(from) => part.give(broker, from).await?,
+        None => None,
+    };
+    let what = part.what.clone();
+    let begin = match generation {
+        Some(generation) => AskReplay::BeginWith { what, generation },
+        None => AskReplay::Begin(what),
+    };
+    if !begins(broker, part.shard, begin).await? {
+        say(&nothing_in(part.shard));
+        return Ok(0);
+    }
+    has_begun.store(true, Ordering::Relaxed);
+    Ok(until_ended(broker, part.shard).await?.left)
 }
 
 fn parts(wanted: &Wanted, shards: Shards) -> Result<Vec<(Shard, Replay)>, Error> {
@@ -77,23 +124,9 @@ fn parts(wanted: &Wanted, shards: Shards) -> Result<Vec<(Shard, Replay)>, Error>
     }
 }
 
-async fn what_the_log_has(broker: &Broker, shard: Shard) -> Result<String, Error> {
-    let log = broker.stream(&shard.stream()).await.map_err(fault)?;
-    if !reader::is_a_person() {
-        return Ok(
-            json!({ "shard": shard.0, "log_first": log.first_seq, "log_last": log.last_seq }).to_string()
-        );
-    }
-    Ok(format!(
-        "The log of shard {} reaches from {} to {}. The history will have what is in it and nothing else: \
-         lines that say that a message was deleted go. A room whose beginning the log has lost stays as it is.",
-        shard.0, log.first_seq, log.last_seq
-    ))
-}
-
 /// Gives whether there is anything to be made anew.
-async fn begin(broker: &Broker, shard: Shard, what: Replay) -> Result<bool, Error> {
-    match ask(broker, shard, AskReplay::Begin(what)).await {
+async fn begins(broker: &Broker, shard: Shard, begin: AskReplay) -> Result<bool, Error> {
+    match ask(broker, shard, begin).await {
         Ok(_) => Ok(true),
         Err(why) if why == super::NOTHING_APPLIED => Ok(false),
         Err(why) => Err(super::says_nothing(shard, &why)),
@@ -116,129 +149,11 @@ async fn ask(broker: &Broker, shard: Shard, asked: AskReplay) -> Result<Replayin
     super::ask(broker, shard, HistoryQuery::Replay(asked), super::PATIENCE, last).await
 }
 
-/// Waits for the end of what is made anew in a shard, and says how far it is.
-pub async fn until_ended(broker: &Broker, shard: Shard) -> Result<Replaying, Error> {
-    let (mut said, mut heard) = (Said::default(), Instant::now());
-    let mut first = None;
-    loop {
-        let now = match ask(broker, shard, AskReplay::Status).await {
-            Ok(now) => now,
-            Err(why) if heard.elapsed() > AWAY_MAX => return Err(super::says_nothing(shard, &why)),
-            Err(_) => {
-                sleep(LOOK_EVERY).await;
-                continue;
-            }
-        };
-        heard = Instant::now();
-        let (began, done) = *first.get_or_insert((heard, now.done));
-        let pace = Pace { done: now.done.saturating_sub(done), took: began.elapsed() };
-        if now.ended_at.is_some() {
-            report(shard, &now);
-            return Ok(now);
-        }
-        if reader::is_a_person() {
-            reader::draw(&bar(&now, pace));
-        } else if said.is_due(pace) {
-            say(&line(shard, &now, pace));
-        }
-        sleep(LOOK_EVERY).await;
-    }
-}
-
-/// When a program was told last.
-#[derive(Debug, Default)]
-struct Said(Option<Instant>);
-
-impl Said {
-    /// It is told as soon as something is known, and then every so often.
-    fn is_due(&mut self, pace: Pace) -> bool {
-        let is_due = match self.0 {
-            None => pace.done > 0 || pace.took >= SAY_EVERY,
-            Some(at) => at.elapsed() >= SAY_EVERY,
-        };
-        if is_due {
-            self.0 = Some(Instant::now());
-        }
-        is_due
-    }
-}
-
-/// How much was done since it was first looked at.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    done: u64,
-    took: Duration,
-}
-
-impl Pace {
-    fn per_second(self) -> f64 {
-        self.done as f64 / self.took.as_secs_f64().max(0.001)
-    }
-
-    /// Seconds until the end; `None` when nothing is known.
-    fn left(self, now: &Replaying) -> Option<u64> {
-        let left = now.of.saturating_sub(now.done) as f64;
-        (self.done > 0).then(|| (left / self.per_second()).ceil() as u64)
-    }
-}
-
-fn bar(now: &Replaying, pace: Pace) -> String {
-    let left = pace.left(now).map_or_else(|| "…".to_owned(), |seconds| format!("{seconds} s left"));
-    let bar = reader::bar(now.done, now.of);
-    format!("{bar}  {} rooms, {} entries, {:.0}/s, {left}", now.rooms, now.entries, pace.per_second())
-}
-
-fn line(shard: Shard, now: &Replaying, pace: Pace) -> String {
-    let Replaying { rooms, entries, done, of, left, .. } = now;
-    json!({ "shard": shard.0, "rooms": rooms, "entries": entries, "done": done, "of": of, "left": left,
-        "per_second": pace.per_second().round(), "seconds_left": pace.left(now) })
-    .to_string()
-}
-
-fn report(shard: Shard, ended: &Replaying) {
-    if !reader::is_a_person() {
-        let mut line = json!(ended);
-        line["shard"] = json!(shard.0);
-        return say(&line.to_string());
-    }
-    reader::draw("");
-    for left in &ended.left_rooms {
-        say(&format!("{} stays as it is: {}", left.room, left.reason));
-    }
-    say(&format!("Shard {}: {} rooms are made anew, of {} entries.", shard.0, ended.rooms, ended.entries));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::Timestamp;
 
     const TWO: Shards = Shards::at_first(2);
-
-    fn replaying(done: u64, of: u64) -> Replaying {
-        Replaying {
-            what: Replay::Shard,
-            began_at: Timestamp::from_millis(0),
-            ended_at: None,
-            rooms: 7,
-            entries: done,
-            done,
-            of,
-            left: 0,
-            left_rooms: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_person_sees_how_far_it_is_and_how_long_it_will_take() {
-        let pace = Pace { done: 200, took: Duration::from_secs(2) };
-        let said = bar(&replaying(500, 1_000), pace);
-        assert_eq!(said, "[###############---------------]  50 %  7 rooms, 500 entries, 100/s, 5 s left");
-        let nothing = Pace { done: 0, took: Duration::ZERO };
-        assert!(bar(&replaying(0, 0), nothing).contains("0 %"), "of nothing nothing is done");
-        // Entries may have come since it was counted.
-        assert!(bar(&replaying(1_200, 1_000), pace).contains("100 %"));
-    }
 
     #[test]
     fn what_is_wanted_is_a_shard_or_a_room_that_can_be() {

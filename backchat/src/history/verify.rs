@@ -45,7 +45,7 @@ pub async fn verify(config: &Config, room: Option<&str>, shutdown: CancellationT
         (None, None) => shards.all().map(|shard| (shard, Verify::Rooms { after: None })).collect(),
     };
     let mut comparison = Comparison::of(wanted);
-    let done = shutdown.run_until_cancelled(comparison.run(operator.broker())).await;
+    let done = shutdown.run_until_cancelled(Box::pin(comparison.run(operator.broker()))).await;
     // What was found in the last moment counts.
     comparison.take_found();
     let compared = &comparison.all;

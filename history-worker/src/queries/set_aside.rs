@@ -41,7 +41,7 @@ impl Answers {
         let found = found.map_err(|_| NoAnswer::refused("the broker can't be asked for it now"))?;
         let record = found.ok_or_else(|| NoAnswer::refused("the log does not have it any more"))?;
         match projection::read(self.part, &record) {
-            Entry::Event { room, .. } => self.begin_replay(Replay::Room(room)).await,
+            Entry::Event { room, .. } => self.begin_replay(Replay::Room(room), None).await,
             Entry::Unreadable { aside, .. } | Entry::Aside(aside) => {
                 Err(NoAnswer::refused(format!("it still can't be read: {}", aside.reason)))
             }

@@ -173,6 +173,13 @@ pub(super) fn shard_rooms(table: &str, part: Part) -> RecordId {
     range(table, array([shard()]), array([shard(), Value::Array(Vec::<Value>::new().into())]))
 }
 
+/// The same behind a room.
+pub(super) fn shard_rooms_behind(table: &str, part: Part, after: &RoomSlug) -> RecordId {
+    let shard = || i64::from(part.shard.0).into_value();
+    let end = || Value::Array(Vec::<Value>::new().into());
+    range(table, array([shard(), text(after), end()]), array([shard(), end()]))
+}
+
 /// The room in the id of such a record.
 pub(super) fn shard_room_in(id: &RecordId) -> Result<RoomSlug, StoreError> {
     match parts(id).get(1) {

@@ -145,7 +145,7 @@ impl Store {
         self.run(transaction).await
     }
 
-    async fn run(&self, transaction: Transaction) -> Result<(), StoreError> {
+    pub(super) async fn run(&self, transaction: Transaction) -> Result<(), StoreError> {
         let (statements, variables) = transaction.commit();
         self.connection.query(&statements, variables, LOAD_MAX).await?;
         Ok(())

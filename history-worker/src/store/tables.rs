@@ -31,6 +31,7 @@ of_layout! {
     ASIDE = "aside";
     REPLAY = "replay";
     STALE = "stale";
+    SEED = "seed";
 }
 
 /// Where rooms are in an older layout, of which nothing else is known; before the fifth, names had no number.

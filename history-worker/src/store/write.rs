@@ -12,6 +12,7 @@ use super::event_rows::{EventRow, ReactionRow, SentRow, reaction_id};
 use super::expiry_rows::{ExpiredRow, KeepRow, keep_id};
 use super::replay_rows::{ReplayRow, StaleRow, replay_id};
 use super::rows::{AsideRow, CheckpointRow, RoomRow, asides_between, checkpoint_id, int, numbered_range};
+use super::seed_rows::seed_id;
 use super::tables::{
     ASIDE, CHANGE, ENDED, ERASE, EVENT, EXPIRED, KEEP, LAYOUT, REACTION, ROOM, SENT, STALE, TEXT,
 };
@@ -76,6 +77,11 @@ impl Store {
         let mut transaction = Transaction::begin(part, before);
         if let Some(piece) = piece {
             transaction.piece(part, piece);
+            if replay.seeds.is_some() {
+                let made = piece.ready.iter().map(|(room, _)| seed_id(part, room)).collect::<Vec<_>>();
+                transaction.statements.push_str("DELETE $seeds_made RETURN NONE;");
+                transaction.variables.insert("seeds_made", made);
+            }
         }
         transaction.replay(part, replay)?;
         let (statements, variables) = transaction.end(after);
@@ -88,6 +94,8 @@ impl Store {
 pub(super) struct Transaction {
     statements: String,
     variables: Variables,
+    /// What is there already is left as it is.
+    is_again: bool,
 }
 
 impl Transaction {
@@ -104,12 +112,17 @@ impl Transaction {
         variables.insert("stream", before.stream.0);
         variables.insert("before", int(before.applied));
         variables.insert("turn", int(before.turn));
-        Self { statements, variables }
+        Self { statements, variables, is_again: false }
     }
 
     /// One that asks no checkpoint: where nobody else writes.
     pub(super) fn bare() -> Self {
-        Self { statements: "BEGIN;".to_owned(), variables: Variables::new() }
+        Self { statements: "BEGIN;".to_owned(), variables: Variables::new(), is_again: false }
+    }
+
+    /// The same, of what may have been written before.
+    pub(super) fn again() -> Self {
+        Self { is_again: true, ..Self::bare() }
     }
 
     pub(super) fn commit(mut self) -> (String, Variables) {
@@ -240,7 +253,8 @@ impl Transaction {
 
     pub(super) fn insert(&mut self, table: &str, name: &str, rows: Vec<Value>, clause: &str) {
         if !rows.is_empty() {
-            self.statements.push_str(&format!("INSERT INTO {table} ${name} {clause} RETURN NONE;"));
+            let ignore = if self.is_again && clause.is_empty() { "IGNORE " } else { "" };
+            self.statements.push_str(&format!("INSERT {ignore}INTO {table} ${name} {clause} RETURN NONE;"));
             self.variables.insert(name, rows);
         }
     }

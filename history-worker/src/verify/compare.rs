@@ -114,7 +114,9 @@ impl<'a> Comparison<'a> {
         };
         let counts = |seq: &u64, changing: &Changing| {
             let is_left = changing.counts(*seq, self.said.expired);
-            is_left && *seq >= self.log_begins && !is_lost(*seq, changing)
+            // What a change does to a row that the log has lost can't be known of it.
+            let is_of_lost = changing.target.seq < self.log_begins && changing.is_of_one_row();
+            is_left && *seq >= self.log_begins && !is_of_lost && !is_lost(*seq, changing)
         };
         let mut found = Vec::new();
         for (seq, changing) in &self.said.changes {

@@ -324,6 +324,11 @@ impl Changing {
         changing
     }
 
+    /// Whether it changes its target alone.
+    pub const fn is_of_one_row(&self) -> bool {
+        self.expired.is_none()
+    }
+
     /// As [`Change::counts`].
     pub const fn counts(&self, seq: u64, expired: u64) -> bool {
         if self.expired.is_some() { seq > expired } else { self.target.seq > expired }

@@ -408,6 +408,10 @@ async fn a_bucket_holds_a_backup_too() {
     assert_eq!(restored.code, 0, "{}", restored.output);
     assert!(restored.output.contains("2 accounts") && new.data().exists(), "{}", restored.output);
     new.start_again().await;
+    eventually("the history worker answers", SOON, || async {
+        (command(&new, "history status").to_the_end(END).await.code == 0).then_some(())
+    })
+    .await;
     let proved = does(&new, "history verify").await;
     assert!(proved.output.contains("\"rooms\":1,"), "{}", proved.output);
     let ann = scene.ann.comes_in_at(&new.address()).await;

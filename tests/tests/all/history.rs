@@ -164,6 +164,10 @@ async fn an_operator_has_the_history_proved_against_the_log() {
     assert_eq!(figures(&differs)["different"], 1);
     assert_eq!(backchat.terminate().await, 0);
     backchat.start_again().await;
+    eventually("the history worker answers", SOON, || async {
+        (status(&backchat).await.code == 0).then_some(())
+    })
+    .await;
     let last = line(&backchat).await["last_verify"].take();
     assert_eq!((&last["rooms"], &last["different_rooms"]), (&json!(2), &json!(1)), "it is kept: {last}");
     let named =
