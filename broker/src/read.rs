@@ -5,7 +5,7 @@ use crate::{
     connection::{ANSWER_MS, read_again},
     life,
 };
-use async_nats::{HeaderMap, Message};
+use async_nats::{HeaderMap, HeaderName, Message};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use protocol::{StreamIdentity, Timestamp, subject::Shard};
@@ -78,7 +78,10 @@ impl Record {
                 .and_then(|text| Timestamp::parse(text).ok())
                 .ok_or(Error::Malformed("time"))?,
             payload,
-            trace: header(headers, Traceparent::HEADER).and_then(Traceparent::parse),
+            // A name that the client does not know is copied for each look, unless it is given so.
+            trace: headers
+                .get(HeaderName::from_static(Traceparent::HEADER))
+                .and_then(|value| Traceparent::parse(value.as_str())),
         })
     }
 

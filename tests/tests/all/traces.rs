@@ -5,6 +5,7 @@ use protocol::subject::Shard;
 use protocol::{MessageId, RoomSlug};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use tests::collector::{Collector, Span};
 use tests::eventually::{SOON, eventually};
 use tests::heard::bodies;
@@ -13,7 +14,7 @@ use tests::person::Person;
 use tests::process::{Launch, built};
 use tests::proxy::Proxy;
 use tests::services::Services;
-use tests::stored::worker_history;
+use tests::stored::{head, worker_history};
 use tests::topology::authority::Authority;
 use tokio::net::TcpListener;
 
@@ -144,6 +145,31 @@ async fn a_message_that_is_repeated_is_one_trace() {
     assert_eq!(traces.len(), 2, "{traces:#?}");
     assert!(traces.concat().iter().all(|span| !span.has_failed));
     assert_eq!(carried(&services.nats.connect().await, &room).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_message_of_which_the_acknowledgement_was_lost_is_one_trace_and_has_not_failed() {
+    let collector = Collector::start().await;
+    let mut services = followed(&collector.address, "1").await;
+    let line = Proxy::to(&services.nats.address()).await;
+    let far = services.add_gateway_at(&format!("nats://{}", line.address())).await;
+    let ann = Person::arrives(&services.address(far), "Ann").await;
+    let room = ann.creates("Lost on the way").await;
+    let mut socket = ann.connects(&room).await;
+    socket.caught_up().await;
+    let broker = services.nats.connect().await;
+    let before = head(&broker, &room).await.unwrap();
+    line.slow(Duration::from_secs(1));
+    let id = socket.send("stored, and not known to be").await;
+    let stored = || async { head(&broker, &room).await.filter(|head| *head > before) };
+    let seq = eventually("the broker has it, and its word is on the way", SOON, stored).await;
+    line.mend();
+    line.cut();
+    assert_eq!(socket.acknowledged(id).await, (seq, true), "the gateway tried again by itself");
+    let traces = collector.after(4).await;
+    assert_eq!(traces.len(), 1, "{traces:#?}");
+    assert!(traces[0].iter().all(|span| !span.has_failed), "{traces:#?}");
+    assert_eq!(traces[0][0].says("backchat.outcome").as_deref(), Some("duplicate"));
 }
 
 #[tokio::test]
