@@ -263,7 +263,7 @@ async fn happens(seed: u64, database: Database, nats: &Nats, (usual, messages): 
     assert_eq!(whole(&broker, SHARD, &short, head).await, shown);
     stop.store(true, Ordering::Relaxed);
     tally.answers = reading.await.unwrap();
-    assert!(tally.answers > 20, "it was read all the time: {}", tally.answers);
+    assert!(tally.answers > 5, "it was read all the time: {}", tally.answers);
     assert_eq!(worker.terminate().await, 0);
     tally
 }

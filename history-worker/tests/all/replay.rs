@@ -23,6 +23,8 @@ use super::worker::{
 
 const SHARD: Shard = Shard(0);
 const KILLS: usize = 6;
+/// Longest wait until all is made anew, on a machine that is busy with other tests.
+const ENDED: Duration = Duration::from_secs(90);
 
 async fn replay(broker: &Broker, asked: AskReplay) -> Option<Replaying> {
     match ask(broker, SHARD, &HistoryQuery::Replay(asked)).await {
@@ -41,7 +43,7 @@ pub async fn replayed(broker: &Broker, what: Replay) -> Replaying {
 }
 
 async fn ended(broker: &Broker) -> Replaying {
-    eventually("all is made anew", async || {
+    tests::eventually::eventually("all is made anew", ENDED, || async {
         replay(broker, AskReplay::Status).await.filter(|replay| replay.ended_at.is_some())
     })
     .await

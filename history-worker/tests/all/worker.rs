@@ -16,6 +16,9 @@ use tokio::time::{Instant, sleep};
 use super::boxes::{self, boxed};
 use super::nats::{Nats, free_port};
 
+/// Lines of a worker's log that a failing test shows.
+const LINES_SHOWN: usize = 40;
+
 pub struct Worker {
     child: Child,
     operations: u16,
@@ -85,10 +88,14 @@ impl Worker {
     /// Waits for the process to end by itself: its exit code, and the last line that it said.
     pub async fn exit(mut self) -> (i32, String) {
         let ended = eventually("the worker ends", async || self.child.try_wait().unwrap()).await;
+        (ended.code().unwrap_or(-1), self.log().lines().last().unwrap_or_default().to_owned())
+    }
+
+    fn log(&mut self) -> String {
         let mut said = String::new();
         self.said.seek(SeekFrom::Start(0)).unwrap();
         self.said.read_to_string(&mut said).unwrap();
-        (ended.code().unwrap_or(-1), said.lines().last().unwrap_or_default().to_owned())
+        said
     }
 
     pub async fn get(&self, path: &str) -> (u16, String) {
@@ -116,6 +123,12 @@ impl Drop for Worker {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
+            println!("--- the worker said at last:\n{}", shown.join("\n"));
+        }
     }
 }
 
