@@ -43,13 +43,13 @@ const fn cost(name: &'static str, value: f64, says: &'static str, by: &'static s
 
 const SENT: Cost = cost(
     "sent",
-    300.0,
+    310.0,
     "CPU µs of a gateway for a message of a member: it is sealed, stored, acknowledged",
     "`gateways`, 20 rooms of 100",
 );
 const HEARD: Cost = cost(
     "heard",
-    125.0,
+    105.0,
     "CPU µs of a gateway for a message of an open room: it is opened and encoded",
     "`gateways`, 20 rooms of 100 at four to one",
 );
