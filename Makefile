@@ -45,7 +45,7 @@ EXPORT_SERVERS = NATS_SERVER=$$(scripts/nats-server) && SURREALDB_SERVER=$$(scri
 	&& export NATS_SERVER SURREALDB_SERVER ENVOY
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults kills build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster drill check-deploy metrics-page images check-images verify-kubernetes
+.PHONY: help run test faults kills build bin lint bench bench-against fuzz autobahn cluster cluster-roll cluster-scale verify-cluster drill check-deploy metrics-page capacity capacity-page images check-images verify-kubernetes
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,14 @@ check-deploy: build ## Check the chart, the alerts and the dashboards in deploy/
 metrics-page: ## Write docs/operations/metrics.md, the reference of what the services count, anew
 	@scripts/compiler
 	WRITE_METRICS_PAGE=1 cargo test --quiet --workspace --test metrics_page
+
+capacity: ## Reckon what an installation needs: OF="connections=50000 room=30 together", see docs/operations/capacity.md
+	@scripts/compiler
+	@cargo run --quiet --package bench --bin bench -- capacity $(OF)
+
+capacity-page: ## Write the tables of docs/operations/capacity.md anew
+	@scripts/compiler
+	WRITE_CAPACITY_PAGE=1 cargo test --quiet --package bench --test capacity_page
 
 images: ## Build an image of each program, with what is in it and how it was made beside it: PLATFORM=linux/amd64 or linux/arm64
 	deploy/images/build $(PLATFORM)

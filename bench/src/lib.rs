@@ -4,6 +4,7 @@
 //! write; what is reported are ratios, since machines differ and the same machine differs from hour to hour.
 
 pub mod args;
+pub mod capacity;
 pub mod frame;
 pub mod link;
 pub mod load;

@@ -2,6 +2,7 @@
 
 use bench::{
     args::{Args, USAGE},
+    capacity::{self, Traffic},
     machine::favour,
     report::Runs,
     serve::{self, Serve},
@@ -20,6 +21,13 @@ fn main() -> ExitCode {
             Some(serve) => exit(serve.run()),
             None => misunderstood(serve::USAGE),
         };
+    }
+    if std::env::args().nth(1).is_some_and(|first| first == "capacity") {
+        let Some(traffic) = Traffic::parse(std::env::args().skip(2)) else {
+            return misunderstood(capacity::USAGE);
+        };
+        say(&capacity::table(&[traffic]));
+        return ExitCode::SUCCESS;
     }
     let Some(args) = Args::parse(std::env::args().skip(1)) else { return misunderstood(USAGE) };
     let mut runs = Runs::default();

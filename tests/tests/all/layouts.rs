@@ -28,7 +28,7 @@ const TAKES_OVER: Duration = Duration::from_secs(60);
 const REMOVED: Duration = Duration::from_secs(60);
 
 /// The tables of rooms and shards, whose names have the layout behind them.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "event",
     "sent",
     "reaction",
@@ -43,6 +43,7 @@ const TABLES: [&str; 14] = [
     "aside",
     "replay",
     "stale",
+    "seed",
 ];
 const LAYOUT: i64 = 5;
 
