@@ -174,8 +174,8 @@ impl<'de> Deserialize<'de> for RoomSlug {
     }
 }
 
-/// Which life of a stream this is: the time of its creation, in nanoseconds since 1970, as the broker
-/// tells it. A stream that was deleted and made anew has another one, and its sequences mean other events.
+/// Which life of a stream this is: when it was made or restored, in nanoseconds since 1970, as whoever did so wrote it down
+/// in the stream. A stream that was deleted and made anew has another one, and its sequences mean other events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StreamIdentity(pub i64);
