@@ -3,13 +3,17 @@
 use crate::{Broker, Connection, Error, Record, Subscription};
 use protocol::StreamIdentity;
 use std::time::Duration;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
 /// Reads a subject (or wildcard) of a stream in order, from a sequence on, for ever.
 ///
 /// A live message is only a bell: what is read is always what is stored, after the last sequence seen. So a
 /// lost bell delays and never loses, and whoever follows has one path for the first read, for the repair of a hole
-/// and for news. A bell is lost at most for one period of looking.
+/// and for news. A bell is lost at most for one period of looking. Any replica answers a read, also one that has not yet what the bell
+/// rang for: it is asked for that again.
 pub struct Follower {
     broker: Broker,
     stream: String,
@@ -21,12 +25,17 @@ pub struct Follower {
     seen: u64,
     /// More was known to be stored at the last read.
     more: bool,
+    /// For which sequence a bell rang last, and when.
+    rung: Option<(u64, Instant)>,
     look_every: Duration,
     looked_at: Instant,
 }
 
 /// Messages read at once, at most.
 const BATCH_MAX: usize = 1_000;
+/// Pause before what a bell rang for is read again, and for how long it may be missing: it may also be gone already.
+const READ_AGAIN: Duration = Duration::from_millis(20);
+const LAG_MAX: Duration = Duration::from_secs(2);
 
 impl Follower {
     /// Follows `subject` of `stream`, whose news ring on `live`, from behind the sequence `after` on.
@@ -52,6 +61,7 @@ impl Follower {
             connection,
             seen: after,
             more: true,
+            rung: None,
             look_every: Duration::from_secs(5),
             looked_at: Instant::now(),
         })
@@ -63,8 +73,13 @@ impl Follower {
     }
 
     /// Whether the last read came to the end of what was stored then.
-    pub const fn at_end(&self) -> bool {
-        !self.more
+    pub fn at_end(&self) -> bool {
+        !self.more && !self.lags()
+    }
+
+    /// Whether a bell rang for something that the replica that answered did not have.
+    fn lags(&self) -> bool {
+        self.rung.is_some_and(|(seq, at)| self.seen < seq && at.elapsed() < LAG_MAX)
     }
 
     /// How long ago the stream was last known to be read to its end or asked for more.
@@ -81,11 +96,16 @@ impl Follower {
     /// Others pass by: call again after a pause.
     pub async fn next(&mut self) -> Result<Vec<Record>, Error> {
         if !self.more {
-            self.wait().await?;
+            if self.lags() {
+                sleep(READ_AGAIN).await;
+            } else {
+                self.wait().await?;
+            }
         }
         let batch = self.broker.read_after(&self.stream, &self.subject, self.seen, BATCH_MAX).await?;
         self.looked_at = Instant::now();
         self.more = batch.more;
+        self.rung = self.rung.filter(|(seq, _)| batch.upto < *seq);
         if let Some(last) = batch.records.last() {
             self.seen = last.seq;
         }
@@ -95,22 +115,23 @@ impl Follower {
     /// Inputs: the bell, the connection's epoch, the clock. Each branch only reads a signal, so any may be cancelled.
     async fn wait(&mut self) -> Result<(), Error> {
         let look_at = self.looked_at + self.look_every;
-        tokio::select! {
-            rung = self.bell.next() => {
-                if rung.is_none() {
-                    return Err(Error::Disconnected);
+        loop {
+            tokio::select! {
+                rung = self.bell.next() => {
+                    let seq = rung.ok_or(Error::Disconnected)?.record.seq;
+                    if seq > self.seen {
+                        self.rung = Some((seq, Instant::now()));
+                        // Set before the read, so that a failed or cancelled read is done again.
+                        self.more = true;
+                        return Ok(());
+                    }
                 }
-                // Set before the read, so that a failed or cancelled read is done again.
-                self.more = true;
-                Ok(())
-            }
-            changed = self.connection.changed() => {
-                if changed.is_err() {
-                    return Err(Error::Disconnected);
+                changed = self.connection.changed() => {
+                    changed.map_err(|_| Error::Disconnected)?;
+                    return self.same_stream().await;
                 }
-                self.same_stream().await
+                () = sleep_until(look_at) => return self.same_stream().await,
             }
-            () = tokio::time::sleep_until(look_at) => self.same_stream().await,
         }
     }
 

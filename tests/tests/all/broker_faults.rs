@@ -3,6 +3,7 @@
 mod cluster;
 mod connection;
 mod full;
+mod lagging;
 mod lost_live;
 mod missing;
 mod restored;
