@@ -132,7 +132,7 @@ async fn a_snapshot_gives_back_what_the_log_has_lost_while_people_write() {
     {
         worker = meddle(&nats, worker, &database, damage).await;
         assert!(verified(&broker).await.different > 0, "{damage}");
-        let (code, told) = backchat(&nats, &format!("history replay {words}").trim_end());
+        let (code, told) = backchat(&nats, format!("history replay {words}").trim_end());
         assert_eq!(code, 1, "without a snapshot they stay as they are: {told}");
         assert!(told.contains("\"lost_rooms\":[\"old\""), "{told}");
         let (code, told) = backchat(&nats, &with_snapshot(words));
