@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod chain;
+pub mod clues;
 pub mod cookie;
 pub mod event;
 pub mod frame;
@@ -26,9 +27,9 @@ pub mod subject;
 pub mod text;
 pub mod timestamp;
 pub mod token;
-pub mod traces;
 pub mod view;
 
+pub use clues::Clues;
 pub use event::{Body, Event, SealedEvent, SealedStored, StoredEvent, Target, Text};
 pub use ids::{Cursor, MessageId, RoomSlug, SessionId, StreamIdentity, UserId};
 pub use place::{PagePlace, Since, Spot};
@@ -36,4 +37,3 @@ pub use reaction::Reaction;
 pub use retention::KeepDays;
 pub use sealed::{Sealed, SealedText, Tag};
 pub use timestamp::Timestamp;
-pub use traces::Traces;

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use data_encoding::BASE64;
-use protocol::{RoomSlug, Traces, UserId, subject};
+use protocol::{Clues, RoomSlug, UserId, subject};
 
 use super::Erasing;
 use crate::projection::{LogEntry, RoomState};
@@ -20,13 +20,13 @@ impl Erasing {
             let asides = self.store.kept_asides_of(self.part, rooms.iter().copied(), behind).await?;
             let Some(last) = asides.last() else { return Ok(()) };
             behind = last.entry.seq;
-            let is_of = |aside: &KeptAside, traces: Traces, entry: &LogEntry| {
-                let is_it = aside.entry.seq == entry.seq || traces.lead_to(entry.id, entry.author);
+            let is_of = |aside: &KeptAside, clues: Clues, entry: &LogEntry| {
+                let is_it = aside.entry.seq == entry.seq || clues.lead_to(entry.id, entry.author);
                 is_it && aside.entry.subject == self.part.shard.log(&entry.room)
             };
             let goes = |aside: &&KeptAside| {
-                let traces = traces(aside);
-                gone.iter().any(|entry| is_of(aside, traces, entry))
+                let clues = clues(aside);
+                gone.iter().any(|entry| is_of(aside, clues, entry))
             };
             self.forget(asides.iter().filter(goes)).await?;
         }
@@ -70,11 +70,11 @@ impl Erasing {
 
 fn is_erased(aside: &KeptAside, rooms: &HashMap<RoomSlug, RoomState>, people: &HashSet<UserId>) -> bool {
     let of_room = room(aside).and_then(|room| rooms.get(&room)).is_some_and(|state| state.erased);
-    of_room || traces(aside).author.is_some_and(|author| people.contains(&author))
+    of_room || clues(aside).author.is_some_and(|author| people.contains(&author))
 }
 
-fn traces(aside: &KeptAside) -> Traces {
-    Traces::of(&BASE64.decode(aside.payload.as_bytes()).unwrap_or_default())
+fn clues(aside: &KeptAside) -> Clues {
+    Clues::of(&BASE64.decode(aside.payload.as_bytes()).unwrap_or_default())
 }
 
 /// The room in whose log it is.

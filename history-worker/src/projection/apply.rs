@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use broker::Record;
 use protocol::event::Unreadable;
 use protocol::view::{SealedRow, What};
-use protocol::{Event, KeepDays, RoomSlug, SealedStored, Target, Traces, limits};
+use protocol::{Clues, Event, KeepDays, RoomSlug, SealedStored, Target, limits};
 
 use super::{
     Aside, Batch, Change, Ended, Entry, Expired, Given, GivenAt, Ignored, Kept, Known, LogEntry, Mark, Place,
@@ -269,7 +269,7 @@ impl Projecting<'_> {
     /// Whether bytes that can't be read are of what was erased before: nothing is kept of it.
     fn is_erased(&self, room: &RoomSlug, payload: &[u8]) -> bool {
         let Some(state) = self.room(room) else { return false };
-        state.erased || Traces::of(payload).author.is_some_and(|author| state.erased_people.contains(&author))
+        state.erased || Clues::of(payload).author.is_some_and(|author| state.erased_people.contains(&author))
     }
 
     fn room(&self, room: &RoomSlug) -> Option<&RoomState> {

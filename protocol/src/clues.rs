@@ -6,7 +6,7 @@ use crate::{MessageId, UserId, ids::short};
 
 /// What the bytes of such an entry say, as far as they say it. They may be those of a later version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traces {
+pub struct Clues {
     /// The event itself.
     pub event: Option<(MessageId, UserId)>,
     pub author: Option<UserId>,
@@ -14,7 +14,7 @@ pub struct Traces {
     pub target: Option<(MessageId, UserId)>,
 }
 
-impl Traces {
+impl Clues {
     #[must_use]
     pub fn of(payload: &[u8]) -> Self {
         let Ok(entry) = serde_json::from_slice::<Value>(payload) else { return Self::default() };
@@ -50,16 +50,16 @@ mod tests {
             "v": 99, "type": "poll", "id": id.short(), "author": author.short(), "more": [1],
             "target": { "id": target.short(), "author": other.short(), "seq": 7 },
         });
-        let traces = Traces::of(entry.to_string().as_bytes());
-        assert_eq!(traces.author, Some(author));
-        assert!(traces.lead_to(id, author) && traces.lead_to(target, other));
-        assert!(!traces.lead_to(id, other) && !traces.lead_to(target, author));
+        let clues = Clues::of(entry.to_string().as_bytes());
+        assert_eq!(clues.author, Some(author));
+        assert!(clues.lead_to(id, author) && clues.lead_to(target, other));
+        assert!(!clues.lead_to(id, other) && !clues.lead_to(target, author));
     }
 
     #[test]
     fn what_says_nothing_has_no_traces() {
         for payload in [&b"{"[..], b"", b"[]", b"\"x\"", br#"{"author":"AA","id":7}"#] {
-            assert_eq!(Traces::of(payload), Traces::default());
+            assert_eq!(Clues::of(payload), Clues::default());
         }
     }
 }
