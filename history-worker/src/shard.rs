@@ -159,6 +159,9 @@ impl Shard {
         self.signals.began(shard, &life.checkpoint, self.store.asides(self.part).await?);
         self.signals.last_snapshot(shard, self.store.last_snapshot(self.part).await?);
         self.signals.last_verify(shard, self.store.last_verify(self.part).await?);
+        // A batch of which it was not known whether it was written has rung for nobody.
+        self.somebody_erased.store(true, Ordering::Relaxed);
+        self.to_erase.notify_one();
         self.tell(&life.checkpoint);
         Ok((follower, life))
     }
