@@ -9,7 +9,7 @@ use tokio::time::timeout_at;
 use traces::{Span, Step};
 
 /// For how long after an id was made the broker alone is trusted to know it: half of its window of duplicates
-/// (`broker::setup`), so that clocks may differ by the other half.
+/// (`broker/src/layout.rs`), so that clocks may differ by the other half.
 const WINDOW_TRUSTED_MS: u64 = 60_000;
 
 /// Stores a message of a member. The same id is stored once: within the broker's window by the broker, later by looking for it.

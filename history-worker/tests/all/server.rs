@@ -100,11 +100,24 @@ async fn checkpoint_at(store: &Store, seq: u64) -> Duration {
     began.elapsed()
 }
 
+/// What a worker counts, without labels.
+async fn counted(worker: &Worker, name: &str) -> Option<u64> {
+    let (_, metrics) = worker.get("/metrics").await;
+    let start = format!("backchat_history_worker_{name} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok())
+}
+
 /// How many events a worker has applied.
 async fn count(worker: &Worker) -> u64 {
-    let (_, metrics) = worker.get("/metrics").await;
-    let line = metrics.lines().find(|line| line.starts_with("backchat_history_worker_applied_events_total"));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+    counted(worker, "applied_events_total").await.unwrap_or(0)
+}
+
+/// A network that can be hurt between workers and a server, and the history's address behind it.
+async fn network_before(server: &Surreal) -> (Proxy, String) {
+    let direct = format!("127.0.0.1:{}", server.port());
+    let network = Proxy::to(&direct).await;
+    let address = server.address("history").replace(&direct, network.address());
+    (network, address)
 }
 
 /// Which of two workers applies the log now.
@@ -245,9 +258,7 @@ async fn a_connection_that_went_silent_is_made_anew() {
     let nats = Nats::start(&folder.path().join("nats"));
     let broker = nats.set_up(1).await;
     let server = Surreal::start(&folder.path().join("surreal")).await;
-    let network = Proxy::to(&format!("127.0.0.1:{}", server.port())).await;
-    let address =
-        server.address("history").replace(&format!("127.0.0.1:{}", server.port()), network.address());
+    let (network, address) = network_before(&server).await;
     let worker = Worker::start_with(&nats, &address);
     worker.ready().await;
     let chat = Chat::begin(&broker, "tea");
@@ -267,13 +278,6 @@ async fn a_connection_that_went_silent_is_made_anew() {
     assert_eq!(worker.terminate().await, 0);
 }
 
-/// What a worker counts, without labels.
-async fn gauge(worker: &Worker, name: &str) -> Option<u64> {
-    let (_, metrics) = worker.get("/metrics").await;
-    let start = format!("backchat_history_worker_{name} ");
-    metrics.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok())
-}
-
 /// A page of 50 messages of the room in which people chat, as it is now.
 async fn whole_page(broker: &Broker) -> Option<()> {
     let query = PageQuery { room: room("tea"), before: u64::MAX, limit: 50, at_least: 0 };
@@ -290,16 +294,15 @@ async fn behind_a_slow_server_the_history_is_late_and_says_so_and_nothing_is_los
     let nats = Nats::start(&folder.path().join("nats"));
     let broker = nats.set_up(1).await;
     let server = Surreal::start(&folder.path().join("surreal")).await;
-    let network = Proxy::to(&format!("127.0.0.1:{}", server.port())).await;
-    let address =
-        server.address("history").replace(&format!("127.0.0.1:{}", server.port()), network.address());
+    let (network, address) = network_before(&server).await;
     let worker = Worker::start_with(&nats, &address);
     worker.ready().await;
     let chat = Chat::begin(&broker, "tea");
     caught_up(&broker).await;
     network.slow(Duration::from_millis(400));
     eventually("it is counted how far the history is behind", async || {
-        (gauge(&worker, "lag_events").await? > 20 && gauge(&worker, "lag_seconds").await? >= 1).then_some(())
+        (counted(&worker, "lag_events").await? > 20 && counted(&worker, "lag_seconds").await? >= 1)
+            .then_some(())
     })
     .await;
     let (status, health) = worker.get("/readyz").await;
@@ -323,7 +326,7 @@ async fn behind_a_slow_server_the_history_is_late_and_says_so_and_nothing_is_los
     caught_up(&broker).await;
     worker.ready().await;
     eventually("nothing is behind any more", async || {
-        (gauge(&worker, "lag_seconds").await? == 0).then_some(())
+        (counted(&worker, "lag_seconds").await? == 0).then_some(())
     })
     .await;
     chat.end(&broker).await;
