@@ -98,8 +98,8 @@ capacity-page: ## Write the tables of docs/operations/capacity.md anew
 images: ## Build an image of each program, with what is in it and how it was made beside it: PLATFORM=linux/amd64 or linux/arm64
 	deploy/images/build $(PLATFORM)
 
-check-images: ## Build the images twice and start them as Kubernetes does: as nobody, read-only, without rights
-	@server=$$(scripts/nats-server) && deploy/images/check --nats-server "$$server"
+check-images: ## Build the images twice and start them as Kubernetes does: as nobody, read-only, without rights: PLATFORM
+	@server=$$(scripts/nats-server) && deploy/images/check --nats-server "$$server" $(PLATFORM)
 
 bench: ## Run the benchmarks against a gateway built for speed; BENCHMARKS.md says what the figures mean
 	@scripts/compiler

@@ -88,7 +88,9 @@ class Images:
         """What compiling for another kind of machine needs: Rust's library for it, and Debian's C compiler."""
         library = Path(output("rustc", "--print", "target-libdir", "--target", self.target))
         if not library.is_dir():
-            fail(f"Rust has no library for {self.platform} here: rustup target add {self.target}")
+            if not shutil.which("rustup"):
+                fail(f"Rust has no library for {self.platform} here, and there is no rustup to fetch it with")
+            output("rustup", "target", "add", self.target)
         compiler = f"{MACHINES[self.platform]}-linux-gnu"
         install(f"gcc-{compiler.replace('_', '-')}", f"libc6-dev-{self.platform.partition('/')[2]}-cross")
         linker = f"CARGO_TARGET_{self.target.upper().replace('-', '_')}_LINKER"
