@@ -57,8 +57,10 @@ const GATEWAY: (&[&str], &[&str]) = (
         "rooms.expire",
     ],
 );
-const HISTORY_WORKER: (&[&str], &[&str]) =
-    (&["rooms.expire"], &["chat.live.>", "chat.query.history.*", "chat.query.snapshot.>"]);
+const HISTORY_WORKER: (&[&str], &[&str]) = (
+    &["rooms.expire", "history.workers"],
+    &["chat.live.>", "chat.query.history.*", "chat.query.snapshot.>", "history.workers"],
+);
 /// It reads and answers, and writes nothing. Nobody else hears what people look for.
 const SEARCH_WORKER: (&[&str], &[&str]) =
     (&[], &["chat.live.>", "chat.profilelive.>", "chat.keyslive.>", "chat.query.search"]);

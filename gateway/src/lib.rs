@@ -43,7 +43,7 @@ use service::{
     http::{self, HttpLimits},
     metrics::Description,
     operations,
-    process::Doors,
+    process::{Doors, open_files_max},
     watched::Watched,
 };
 use signals::Signals;
@@ -64,7 +64,7 @@ const SESSIONS_PATIENCE: Duration = Duration::from_secs(30);
 /// When it can't start: [`Error::Start`] for what a person must mend, others for what may pass.
 pub async fn run(mut config: Config, doors: Doors, shutdown: CancellationToken) -> Result<(), Error> {
     let Watched { health, registry, signals } = Watched::new(Config::SERVICE, Signals::new);
-    signals.sockets_max(config.sockets.all);
+    signals.sockets_max(config.sockets.all, open_files_max());
     let public = doors.public.ok_or_else(|| Error::Start("a gateway needs a public address".into()))?;
     // Operators are answered until the last socket is gone.
     let finished = CancellationToken::new();

@@ -41,6 +41,9 @@ const HANDSHAKES: [&str; 10] = [
 ];
 const PAGES: [&str; 7] = ["home", "room", "history", "search", "auth", "static", "other"];
 
+/// Open files of a gateway beside its sockets, some to spare.
+const OTHER_FILES: u64 = 256;
+
 pub struct Signals {
     broker: DependencyHandle,
     sessions: DependencyHandle,
@@ -243,8 +246,16 @@ impl Signals {
         self.search.failed(why);
     }
 
-    pub fn sockets_max(&self, max: u32) {
+    /// So many sockets are taken, and so many files may be open, each socket among them.
+    pub fn sockets_max(&self, max: u32, open_files: Option<u64>) {
         self.sockets.max.set(max.into());
+        if let Some(open_files) = open_files.filter(|files| *files < u64::from(max) + OTHER_FILES) {
+            tracing::warn!(
+                open_files,
+                sockets_max = max,
+                "fewer files may be open than sockets are taken: connections above are not accepted. Raise the hard limit of open files"
+            );
+        }
     }
     pub fn socket_opened(&self) {
         self.sockets.open.inc();

@@ -19,6 +19,7 @@ mod queries;
 mod readable;
 pub mod replay;
 mod shard;
+mod sharing;
 mod signals;
 pub mod snapshot;
 pub mod store;
@@ -35,6 +36,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use broker::Broker;
+use futures_util::FutureExt;
+use protocol::subject;
+use protocol::worker::Tables;
 use service::config::Settings;
 use service::health::Health;
 use service::http::{self, HttpLimits};
@@ -50,10 +54,11 @@ use traces::Traces;
 use erasing::Erasing;
 use layout::Layout;
 use measuring::Measuring;
-use opened::Opened;
+use opened::{Opened, OpenedStore};
 use projection::Part;
 use queries::Answers;
 use shard::{Progress, Shard};
+use sharing::{Share, Sharing};
 use signals::Signals;
 use store::Store;
 use verify::Verifier;
@@ -82,13 +87,15 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
     let Opened { broker, stores, shards } = opened;
     let stopping = shutdown.child_token();
     let mut tasks = JoinSet::new();
-    for (store, of_store, older) in &stores {
+    for OpenedStore { store, shards: of_store, older, tables } in &stores {
+        let with = (&broker, &signals, of_store.as_slice());
+        let own = share(tables.clone(), with, &stopping, &mut tasks);
         let (is_read, read) = watch::channel(older.is_none());
         let mut parts = Vec::new();
         for shard in of_store {
             let part = Part { shard: *shard, shards };
             let with = (&broker, store, (&signals, &traces));
-            let progress = apply_and_answer(part, with, (times, &read), &stopping, &mut tasks);
+            let progress = apply_and_answer(part, with, (times, &read, &own), &stopping, &mut tasks);
             parts.push((part, progress));
         }
         let (store, broker, signals) = (store.clone(), broker.clone(), Arc::clone(&signals));
@@ -96,8 +103,8 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
         beside(Box::pin(layout.run(*older)), &stopping, &mut tasks);
     }
     let ended = until_ended(&mut tasks, &stopping, &health).await;
-    for (store, ..) in stores {
-        store.close().await;
+    for opened in stores {
+        opened.store.close().await;
     }
     exporting.finish().await;
     finished.cancel();
@@ -110,6 +117,24 @@ pub async fn run(config: Config, doors: Doors, shutdown: CancellationToken) -> R
 #[must_use]
 pub fn metrics() -> Vec<Description> {
     Watched::new(Config::SERVICE, Signals::new).registry.descriptions()
+}
+
+/// Which of a database's shards this worker applies, shared with others that have the database too.
+fn share(
+    tables: Option<Tables>,
+    (broker, signals, shards): (&Broker, &Arc<Signals>, &[subject::Shard]),
+    stopping: &CancellationToken,
+    tasks: &mut JoinSet<Result<(), Error>>,
+) -> watch::Receiver<Share> {
+    let Some(tables) = tables else {
+        signals.shares(shards, Share::ALL);
+        return watch::channel(Share::ALL).1;
+    };
+    let (share, own) = watch::channel(Share::NONE);
+    let (broker, signals, shards) = (broker.clone(), Arc::clone(signals), shards.to_vec());
+    let sharing = Sharing { broker, signals, shards, tables, share };
+    tasks.spawn(sharing.run(stopping.clone()).map(Ok));
+    own
 }
 
 /// Times that an operator may set.
@@ -125,7 +150,7 @@ type Beside = Pin<Box<dyn Future<Output = ()> + Send>>;
 fn apply_and_answer(
     part: Part,
     (broker, store, (signals, traces)): (&Broker, &Store, (&Arc<Signals>, &Traces)),
-    (times, read): (Times, &watch::Receiver<bool>),
+    (times, read, own): (Times, &watch::Receiver<bool>, &watch::Receiver<Share>),
     stopping: &CancellationToken,
     tasks: &mut JoinSet<Result<(), Error>>,
 ) -> watch::Receiver<Option<Progress>> {
@@ -168,8 +193,9 @@ fn apply_and_answer(
     let (broker, store, signals, traces) =
         (broker.clone(), store.clone(), Arc::clone(signals), traces.clone());
     tasks.spawn(serve_when_read(answers, read.clone(), stopping.clone()));
+    let share = own.clone();
     let shard =
-        Shard { part, broker, store, signals, traces, progress, to_erase, somebody_erased, to_replay };
+        Shard { part, share, broker, store, signals, traces, progress, to_erase, somebody_erased, to_replay };
     tasks.spawn(shard.run(stopping.clone()));
     for other in [Box::pin(measuring.run()) as Beside, Box::pin(erasing.run()), verifying] {
         beside(other, stopping, tasks);

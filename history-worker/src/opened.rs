@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use broker::Broker;
 use protocol::subject;
+use protocol::worker::Tables;
 use tokio::time::{Instant, sleep};
 
 use crate::databases::Databases;
+use crate::store::tables::LAYOUT;
 use crate::store::{BadAddress, DatabaseAddress, Store, StoreError};
 use crate::{Config, Error};
 
@@ -16,9 +18,18 @@ const OPEN_AGAIN: Duration = Duration::from_millis(500);
 /// What the worker works with, once it is there.
 pub struct Opened {
     pub broker: Broker,
-    /// Each database with its shards, and the layout from which this worker's has to take over.
-    pub stores: Vec<(Store, Vec<subject::Shard>, Option<i64>)>,
+    pub stores: Vec<OpenedStore>,
     pub shards: subject::Shards,
+}
+
+/// A database with its shards.
+pub struct OpenedStore {
+    pub store: Store,
+    pub shards: Vec<subject::Shard>,
+    /// The layout from which this worker's has to take over.
+    pub older: Option<i64>,
+    /// How other workers call its tables; `None` where there can be no others, since the database is in this process.
+    pub tables: Option<Tables>,
 }
 
 pub async fn all(config: Config) -> Result<Opened, Error> {
@@ -30,7 +41,8 @@ pub async fn all(config: Config) -> Result<Opened, Error> {
     {
         let store = open(address, config.start_patience).await?;
         let older = store.older_layout().await?;
-        stores.push((store, of_store, older));
+        let tables = address.is_shared().then(|| Tables { database: address.to_string(), layout: LAYOUT });
+        stores.push(OpenedStore { store, shards: of_store, older, tables });
     }
     Ok(Opened { broker, stores, shards })
 }

@@ -25,6 +25,7 @@ use crate::projecting;
 use crate::projection::{Batch, Part, RoomState};
 use crate::readable::Readable;
 use crate::replay::Replay;
+use crate::sharing::Share;
 use crate::signals::Signals;
 use crate::store::{Store, StoreError};
 
@@ -35,7 +36,9 @@ const PAUSE_MS_MAX: u64 = 5_000;
 const STEADY: Duration = Duration::from_secs(30);
 /// While another worker applies the shard, its checkpoint is looked at this often …
 const STAND_BY_LOOK: Duration = Duration::from_millis(500);
-/// … and when it has stood still for so many looks, this worker tries to apply again.
+/// … and when it has stood still for so many looks, this worker applies a shard of its own again …
+const STAND_BY_LOOKS_OWN: u32 = 2;
+/// … and one of another worker, if there is something to apply.
 const STAND_BY_LOOKS: u32 = 6;
 /// How long the begin of a life waits for a connection that was lost.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
@@ -56,6 +59,8 @@ pub struct Progress {
 /// One shard, and what it is applied with.
 pub struct Shard {
     pub part: Part,
+    /// The shards that this worker is to apply.
+    pub share: watch::Receiver<Share>,
     pub broker: Broker,
     pub store: Store,
     pub signals: Arc<Signals>,
@@ -71,18 +76,25 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Applies the shard until `shutdown`; a batch in hand is finished first.
+    /// Applies the shard while it is this worker's, or its own worker does not, until `shutdown`; a batch in hand is finished first.
     ///
     /// # Errors
     /// [`Error::Parted`] and others that do not pass. What passes is tried again for ever.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let mut pause_ms = PAUSE_MS;
+        let mut share = self.share.clone();
+        let mut is_beaten = false;
         loop {
             let began = Instant::now();
-            match Box::pin(self.live(&shutdown)).await {
-                Ok(()) => return Ok(()),
+            let lived = Box::pin(self.stand_by_and_live(is_beaten, &mut share, &shutdown)).await;
+            is_beaten = false;
+            match lived {
+                Ok(()) => {}
                 // Another worker applies the shard.
-                Err(Error::Store(StoreError::Moved)) => self.stand_by(&shutdown).await,
+                Err(Error::Store(StoreError::Moved)) => {
+                    self.signals.is_beaten(self.part.shard);
+                    is_beaten = true;
+                }
                 // Another transaction was first, of whatever kind.
                 Err(Error::Store(StoreError::Conflict)) => {
                     asked_within(&shutdown, Duration::from_millis(PAUSE_MS)).await;
@@ -106,11 +118,28 @@ impl Shard {
         }
     }
 
-    async fn live(&self, shutdown: &CancellationToken) -> Result<(), Error> {
+    async fn stand_by_and_live(
+        &self,
+        is_beaten: bool,
+        share: &mut watch::Receiver<Share>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Error> {
+        let is_own = share.borrow_and_update().has(self.part.shard);
+        let is_due = is_own && !is_beaten || self.stand_by(share, shutdown).await?;
+        if is_due { self.live(share, shutdown).await } else { Ok(()) }
+    }
+
+    async fn live(
+        &self,
+        share: &mut watch::Receiver<Share>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Error> {
         let mut connection = self.broker.connection();
         connected(&mut connection).await?;
         let (mut follower, mut life) = self.begin().await?;
-        while let Some(records) = self.next(&mut follower, &mut life, (&mut connection, shutdown)).await? {
+        while let Some(records) =
+            self.next(&mut follower, &mut life, (&mut connection, share, shutdown)).await?
+        {
             life.check_after_reconnect(self).await?;
             match records.last() {
                 None => self.signals.works(self.part.shard),
@@ -121,20 +150,25 @@ impl Shard {
     }
 
     /// The next entries of the log; until there are some, what is to be made anew is made, a piece after the other. `None` when the
-    /// end was asked for.
+    /// end was asked for, or the shard was given to another worker.
     async fn next(
         &self,
         follower: &mut Follower,
         life: &mut Life,
-        (connection, shutdown): (&mut watch::Receiver<Connection>, &CancellationToken),
+        (connection, share, shutdown): (
+            &mut watch::Receiver<Connection>,
+            &mut watch::Receiver<Share>,
+            &CancellationToken,
+        ),
     ) -> Result<Option<Vec<Record>>, Error> {
         let mut next = pin!(follower.next());
         loop {
-            // Inputs: the end, a lost connection (a quiet log would show it late), the log, and what is to be made anew. The read of the
-            // log goes on while a piece is made; when it is cancelled, it is read again.
+            // Inputs: the end, another division of the shards, a lost connection (a quiet log would show it late), the log, and what is to
+            // be made anew. The read of the log goes on while a piece is made; when it is cancelled, it is read again.
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(None),
+                () = given_away(share, self.part) => return Ok(None),
                 () = lost(connection) => return Err(broker::Error::Disconnected.into()),
                 records = &mut next => return Ok(Some(records?)),
                 () = life.anew.due(&self.to_replay) => life.make_anew(self).await?,
@@ -177,18 +211,58 @@ impl Shard {
         }
     }
 
-    /// Another worker is at it. Waits until its checkpoint stands still, and passes on how far it has come.
-    async fn stand_by(&self, shutdown: &CancellationToken) {
-        self.signals.stands_by(self.part.shard);
-        let mut still = 0;
-        let mut seen = None;
-        while still < STAND_BY_LOOKS && !asked_within(shutdown, STAND_BY_LOOK).await {
-            // A database that fails here fails again at the begin of the next life, where it is told.
-            let Ok(Some(checkpoint)) = self.store.checkpoint(self.part).await else { return };
-            still = if seen == Some(checkpoint.turn) { still + 1 } else { 0 };
-            seen = Some(checkpoint.turn);
-            self.tell(&checkpoint);
+    /// Another worker is at it. Passes on how far it has come until this one is to apply: the shard was given to it, or the other one
+    /// stands still. Gives `false` when the end was asked for.
+    async fn stand_by(
+        &self,
+        share: &mut watch::Receiver<Share>,
+        shutdown: &CancellationToken,
+    ) -> Result<bool, Error> {
+        let shard = self.part.shard;
+        let connection = self.broker.connection();
+        let (mut still, mut seen) = (0, None);
+        loop {
+            if !connection.borrow().connected {
+                return Err(broker::Error::Disconnected.into());
+            }
+            let checkpoint = self.store.checkpoint(self.part).await?;
+            let turn = checkpoint.as_ref().map(|checkpoint| checkpoint.turn);
+            still = if seen == Some(turn) { still + 1 } else { 0 };
+            seen = Some(turn);
+            let is_own = share.borrow().has(shard);
+            if self.stands_still(still, is_own, checkpoint.as_ref()).await? {
+                return Ok(true);
+            }
+            self.signals.works(shard);
+            if let Some(checkpoint) = checkpoint {
+                self.tell(&checkpoint);
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(false),
+                () = given(share, self.part) => return Ok(true),
+                () = sleep(STAND_BY_LOOK) => {}
+            }
         }
+    }
+
+    /// Whether the other worker has done nothing for so many looks that this one is to apply.
+    async fn stands_still(
+        &self,
+        still: u32,
+        is_own: bool,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<bool, Error> {
+        if is_own {
+            return Ok(still >= STAND_BY_LOOKS_OWN);
+        }
+        // Looked at each so many times: a quiet shard stands still for ever.
+        if still == 0 || !still.is_multiple_of(STAND_BY_LOOKS) {
+            return Ok(false);
+        }
+        let applied = checkpoint.map_or(0, |checkpoint| checkpoint.applied);
+        let shard = self.part.shard;
+        Ok(self.broker.lag(&shard.stream(), &shard.log_all(), applied).await?.entries > 0)
     }
 
     fn tell(&self, checkpoint: &Checkpoint) {
@@ -329,6 +403,26 @@ async fn connected(connection: &mut watch::Receiver<Connection>) -> Result<(), E
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(broker::Error::Disconnected.into()),
     }
+}
+
+/// Waits until a new division of the shards gives this one to the worker.
+async fn given(share: &mut watch::Receiver<Share>, part: Part) {
+    while share.changed().await.is_ok() {
+        if share.borrow_and_update().has(part.shard) {
+            return;
+        }
+    }
+    pending().await
+}
+
+/// Waits until a new division of the shards gives this one to another worker.
+async fn given_away(share: &mut watch::Receiver<Share>, part: Part) {
+    while share.changed().await.is_ok() {
+        if !share.borrow_and_update().has(part.shard) {
+            return;
+        }
+    }
+    pending().await
 }
 
 async fn lost(connection: &mut watch::Receiver<Connection>) {

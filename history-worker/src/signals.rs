@@ -17,6 +17,7 @@ use service::metrics::{Counter, CounterBy, Histogram, Label, Registry};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::projection::{Batch, Ignored, Reason};
+use crate::sharing::Share;
 use crate::store::{Asides, Waiting};
 use state::{ShardView, StateSignals};
 
@@ -103,7 +104,7 @@ impl Signals {
 
     /// A shard is followed from now on; nothing of it is known yet.
     pub fn follows(&self, shard: Shard) {
-        self.shards().insert(shard, ShardView::default());
+        self.shards().entry(shard).or_default();
     }
 
     /// The shard reads the log and writes the database.
@@ -145,8 +146,19 @@ impl Signals {
         });
     }
 
-    /// Another worker applies the shard; this one stands by.
-    pub fn stands_by(&self, shard: Shard) {
+    /// These shards are divided anew among the workers.
+    pub fn shares(&self, of: &[Shard], share: Share) {
+        let own: Vec<_> = of.iter().filter(|shard| share.has(**shard)).map(|shard| shard.0).collect();
+        tracing::info!(shards = ?own, "this worker applies these shards");
+        let mut shards = self.shards();
+        for shard in of {
+            shards.entry(*shard).or_default().is_own = share.has(*shard);
+        }
+        self.state.count(&shards);
+    }
+
+    /// Another worker was faster, and applies the shard; this one stands by.
+    pub fn is_beaten(&self, shard: Shard) {
         tracing::info!(shard = shard.0, "another worker applies this shard; standing by");
     }
 
@@ -368,6 +380,7 @@ mod tests {
         let signals = Signals::new(&Health::new(), &registry);
         signals.follows(Shard(0));
         signals.follows(Shard(1));
+        signals.shares(&[Shard(0), Shard(1)], Share::ALL);
         let says = |line: &str| registry.text().lines().any(|found| found == line);
         let is_there = |name: &str| registry.text().contains(&format!("backchat_history_worker_{name}"));
         assert!(

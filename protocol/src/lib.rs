@@ -28,6 +28,7 @@ pub mod text;
 pub mod timestamp;
 pub mod token;
 pub mod view;
+pub mod worker;
 
 pub use clues::Clues;
 pub use event::{Body, Event, SealedEvent, SealedStored, StoredEvent, Target, Text};

@@ -35,6 +35,8 @@ pub const KEY_REQUESTS: &str = "keys.room";
 pub const ROOM_ERASURES: &str = "rooms.erase";
 /// Where the gateways are told what of a room is too old, so that one of them writes it to the room.
 pub const ROOM_EXPIRIES: &str = "rooms.expire";
+/// Where history workers say that they live.
+pub const WORKERS: &str = "history.workers";
 /// Since when keys are wrapped under a root key.
 pub fn root_since(version: u16) -> String {
     format!("chat.keys.root.{version}")

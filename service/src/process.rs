@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -116,6 +116,20 @@ fn keep_memory_private() {
     let _ = prctl::set_dumpable(false);
 }
 
+/// Each socket is an open file, and many systems let a process have 1,024 until it asks for what it may have.
+fn ask_for_open_files() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // It can't be refused: only more than that could.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
+/// How many files and sockets this process may have open; `None` where the system does not say.
+#[must_use]
+pub fn open_files_max() -> Option<u64> {
+    getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(now, _)| now)
+}
+
 enum Ended<E> {
     Doors(String),
     Run(E),
@@ -147,6 +161,7 @@ where
     E: Fatal,
 {
     keep_memory_private();
+    ask_for_open_files();
     // Two providers of rustls are compiled in, and it ends the process at its first use unless one is named. Fails only when
     // one was named before.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -71,7 +71,7 @@ pub async fn run(plan: Plan, mut say: impl FnMut(String)) -> Outcome {
     keys::given(&roots(&release, &folder).await);
     let mut random = Random::seeded(Random::any_seed());
     let mut crowd = Crowd::comes(std::slice::from_ref(&edge.address), CROWD, &mut random).await;
-    let members = crowd.members().count();
+    let (members, restarts) = (crowd.members().count(), release.restarts().await);
     say(format!("{members} sockets in {} rooms come in at {}", CROWD.rooms, edge.address));
     let is_over = AtomicBool::new(false);
     let hurting = async {
@@ -96,8 +96,17 @@ pub async fn run(plan: Plan, mut say: impl FnMut(String)) -> Outcome {
         restarts: release.restarts().await,
         ..Outcome::default()
     };
+    // A pod that was replaced begins to count anew.
+    if outcome.restarts > restarts {
+        complaints.push(format!(
+            "{} containers ended by themselves and were started again",
+            outcome.restarts - restarts
+        ));
+    }
     outcome.look_at(&broker, &mut crowd).await;
-    say(format!("the history is what the log says: {}", release.verify_history().await));
+    for what in ["verify", "replay", "verify"] {
+        say(format!("the job {what} says: {}", release.job(what).await));
+    }
     drop(edge);
     complaints.extend(uninstall(&release, &mut say).await);
     outcome.complaints.extend(complaints);

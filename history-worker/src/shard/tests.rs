@@ -22,6 +22,10 @@ struct Running {
 }
 
 fn start(broker: &Broker, store: &Store) -> Running {
+    start_with(broker, store, watch::channel(Share::ALL).1)
+}
+
+fn start_with(broker: &Broker, store: &Store, share: watch::Receiver<Share>) -> Running {
     let signals = Arc::new(Signals::new(&Health::new(), &Registry::new("history-worker")));
     let (progress, seen) = watch::channel(None);
     let to_erase = Arc::new(Notify::new());
@@ -30,6 +34,7 @@ fn start(broker: &Broker, store: &Store) -> Running {
     let somebody_erased = Arc::default();
     let shard = Shard {
         part: PART,
+        share,
         broker,
         store,
         signals,
@@ -93,4 +98,56 @@ async fn two_workers_of_one_database_apply_each_event_once_and_one_takes_over_fr
     assert_eq!(rows.iter().map(|kept| kept.row.seq).collect::<Vec<_>>(), log);
     let checkpoint = store.checkpoint(PART).await.unwrap().unwrap();
     assert_eq!((checkpoint.applied, checkpoint.totals.events), (*log.last().unwrap(), log.len() as u64));
+}
+
+/// One worker of two, and where it is told which of the shards are its own.
+struct Sharer {
+    share: watch::Sender<Share>,
+    running: Running,
+}
+
+impl Sharer {
+    fn start(broker: &Broker, store: &Store, share: Share) -> Self {
+        let (share, own) = watch::channel(share);
+        Self { share, running: start_with(broker, store, own) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_is_handed_over_when_it_is_given_to_another_worker_and_taken_over_when_its_own_does_nothing()
+{
+    let folder = tempfile::tempdir().unwrap();
+    let nats = nats::Nats::start(&folder.path().join("nats"));
+    let broker = nats.set_up(1).await;
+    let address = format!("surrealkv://{}", folder.path().join("history").display()).parse().unwrap();
+    let store = Store::open(&address).await.unwrap();
+    let room = RoomSlug::parse("tea_x7qa").unwrap();
+    let author = UserId::new();
+    let created = Event::Created { id: MessageId::new(), author, name: boxed(MessageId::new(), "Tea") };
+    post(&broker, &room, &created).await;
+    let say = async |text: &str| {
+        let id = MessageId::new();
+        post(&broker, &room, &Event::Message { id, author, body: boxed(id, text) }).await
+    };
+    let mut first = Sharer::start(&broker, &store, Share::ALL);
+    let mut second = Sharer::start(&broker, &store, Share::NONE);
+    for text in ["a", "b", "c"] {
+        let seq = say(text).await;
+        first.running.reaches(seq).await;
+        second.running.reaches(seq).await;
+    }
+    let applied = async || store.checkpoint(PART).await.unwrap().unwrap().applied;
+    // Handed over: nobody waits until the other one stands still.
+    first.share.send_replace(Share::NONE);
+    second.share.send_replace(Share::ALL);
+    let told = Instant::now();
+    let seq = say("d").await;
+    second.running.reaches(seq).await;
+    assert!(told.elapsed() < STAND_BY_LOOK * STAND_BY_LOOKS, "{:?}", told.elapsed());
+    // The one whose it is has died, and nobody says so.
+    second.running.task.abort();
+    let seq = say("e").await;
+    first.running.reaches(seq).await;
+    assert_eq!(applied().await, seq);
+    first.running.stop().await;
 }

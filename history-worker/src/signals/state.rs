@@ -15,6 +15,7 @@ const LAG_WARNING_S: u64 = 60;
 
 /// How the shards are: numbers that rise and fall.
 pub struct StateSignals {
+    pub shards: Gauge,
     pub lag_events: GaugeOnceKnown,
     pub lag_seconds: GaugeOnceKnown,
     pub shard_lag_events: GaugeBy,
@@ -32,6 +33,8 @@ pub struct StateSignals {
 /// What is known of a shard.
 #[derive(Debug, Default, Clone)]
 pub struct ShardView {
+    /// Whether this worker is the one that applies it.
+    pub is_own: bool,
     /// `None` until the database was read, here and below.
     pub asides: Option<Asides>,
     pub lag: Option<Lag>,
@@ -47,9 +50,10 @@ pub struct ShardView {
 impl StateSignals {
     pub fn new(registry: &Registry) -> Self {
         Self {
+            shards: registry.gauge("shards", "Shards that this worker applies; the other workers apply the rest"),
             lag_events: registry.gauge_once_known(
                 "lag_events",
-                "Entries of the log that are not applied, all shards together; no series until it is known of all",
+                "Entries of the log that are not applied, of the shards that this worker applies; no series until it is known of each",
             ),
             lag_seconds: registry.gauge_once_known(
                 "lag_seconds",
@@ -106,8 +110,12 @@ impl StateSignals {
 
     /// What is counted of all shards together, as far as it is known of all.
     pub fn count(&self, shards: &BTreeMap<Shard, ShardView>) {
-        if let Some(lags) = of_all(shards, |view| view.lag) {
+        let own = || shards.values().filter(|view| view.is_own);
+        self.shards.set(i64::try_from(own().count()).unwrap_or(i64::MAX));
+        if let Some(lags) = own().map(|view| view.lag).collect::<Option<Vec<_>>>() {
             self.lag_events.set(lags.iter().map(|lag| lag.entries).sum());
+        }
+        if let Some(lags) = of_all(shards, |view| view.lag) {
             self.lag_seconds.set(lags.iter().map(|lag| lag.seconds).max().unwrap_or(0));
         }
         if let Some(snapshots) = of_all(shards, |view| view.snapshot) {

@@ -30,6 +30,13 @@ pub struct Login {
     pub password: String,
 }
 
+impl DatabaseAddress {
+    /// Whether other workers may use the database too.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+}
+
 /// No password is shown.
 impl fmt::Debug for DatabaseAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const FEWEST: u64 = 2;
 const MOST: u64 = 4;
 /// Whose pods are killed, one of each.
-const VICTIMS: [&str; 4] = ["gateway", "history-worker", "auth-service", "nats"];
+const VICTIMS: [&str; 5] = ["gateway", "history-worker", "search-worker", "auth-service", "nats"];
 /// The node that is emptied.
 const NODE: &str = "node2";
 
@@ -36,10 +36,10 @@ pub async fn everything(release: &Release, next: &str, members: usize, say: &mut
     };
     sleep(CALM).await;
     let took = release.upgrade(&[&format!("image.tag={next}")]).await;
-    done(format!("upgraded to {next} in {took} s"));
+    done(format!("upgraded to {next} in {took} s, and tested: {}", release.test().await));
     sleep(CALM).await;
     let took = release.roll_back().await;
-    done(format!("rolled back in {took} s"));
+    done(format!("rolled back in {took} s, and tested: {}", release.test().await));
     for component in VICTIMS {
         sleep(CALM).await;
         let pods = release.pods(component).await;

@@ -1,7 +1,7 @@
 //! The release: what is asked of Helm and of the API server about it.
 
 use data_encoding::BASE64;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -197,15 +197,28 @@ impl Release {
         self.kubectl(&["uncordon", node]).await;
     }
 
-    /// Runs the chart's job that compares history and log; gives what it says last.
-    pub async fn verify_history(&self) -> String {
-        let from = format!("--from=cronjob/{PREFIX}-verify");
-        self.kubectl(&["create", "job", &from, "verify-1"]).await;
-        let ended = self.kubectl(&["wait", "--for=condition=complete", "job/verify-1", "--timeout=5m"]);
-        let ended = timeout(PATIENCE, ended).await;
-        let said = self.kubectl(&["logs", "job/verify-1"]).await;
+    /// Runs one of the chart's jobs now; gives what it says last. `kubectl create job --from` does the same where it knows the API's
+    /// version of scheduled jobs.
+    pub async fn job(&self, what: &str) -> String {
+        let schedules = self.list("cronjobs").await;
+        let name = format!("{PREFIX}-{what}");
+        let schedule = schedules.iter().find(|schedule| schedule["metadata"]["name"] == *name);
+        let schedule = schedule.unwrap_or_else(|| panic!("there is no job {name}"));
+        let job = json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": { "name": what },
+            "spec": schedule["spec"]["jobTemplate"]["spec"],
+        });
+        let file = self.folder.join(format!("{what}.json"));
+        fs::write(&file, job.to_string()).expect("a file can be written");
+        self.kubectl(&["create", "--filename", &file.display().to_string()]).await;
+        let job = format!("job/{what}");
+        let waits = ["wait", "--for=condition=complete", &job, "--timeout=5m"];
+        let ended = timeout(PATIENCE, self.kubectl(&waits)).await;
+        let said = self.kubectl(&["logs", &job]).await;
         assert!(ended.is_ok(), "the job did not end: {said}");
-        self.kubectl(&["delete", "job", "verify-1"]).await;
+        self.kubectl(&["delete", &job]).await;
         said.lines().last().unwrap_or_default().to_owned()
     }
 

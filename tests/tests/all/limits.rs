@@ -1,12 +1,16 @@
 //! Every limit has a named outcome, and the socket lives where the protocol allows it.
 
 use protocol::frame::Refusal;
+use std::path::Path;
 use std::time::Duration;
 use tests::backchat::{Backchat, shared};
+use tests::eventually::{SOON, eventually};
 use tests::heard::bodies;
 use tests::html_socket::HtmlSocket;
 use tests::json_socket::JsonSocket;
 use tests::person::Person;
+use tests::ports;
+use tests::process::{Launch, Program, built};
 
 const BLANK: [&str; 9] =
     ["", " ", "\n\n\n", "\u{200B}", "\u{A0}\u{A0}", "\u{2800}", "\u{AD}", "\u{3164}", " \t\u{FEFF}\n"];
@@ -192,4 +196,28 @@ async fn who_sends_too_fast_is_told_how_long_to_wait() {
     first.acknowledged(refused.id.unwrap()).await;
     let stored = person.opens(&room).await.messages().len();
     assert!((30..50).contains(&stored), "{stored} of 50 messages at once were taken");
+}
+
+#[tokio::test]
+async fn a_service_may_open_as_many_files_as_the_system_lets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = |setting: &str| (setting.to_owned(), format!("127.0.0.1:{}", ports::free()));
+    // Many systems begin with a low limit that a process may raise.
+    let mut launch = Launch::new(Path::new("/bin/sh"), folder.path())
+        .argument("-c")
+        .argument("ulimit -Sn 200; exec \"$0\"")
+        .argument(built("gateway").to_string_lossy())
+        .set("BACKCHAT_GATEWAY_ROOTS", tests::keys::folder());
+    for (setting, address) in [address("BACKCHAT_GATEWAY_LISTEN"), address("BACKCHAT_GATEWAY_OPERATIONS")] {
+        launch = launch.set(&setting, address);
+    }
+    let gateway = Program::start(launch);
+    let limits = format!("/proc/{}/limits", gateway.id());
+    eventually("the limit is raised", SOON, || async {
+        let limits = std::fs::read_to_string(&limits).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let words: Vec<_> = line.split_whitespace().collect();
+        (words[3] != "200" && words[3] == words[4]).then_some(())
+    })
+    .await;
 }

@@ -37,6 +37,7 @@ mod search;
 mod separate;
 mod sessions;
 mod shards;
+mod sharing;
 mod shedding;
 mod single_node;
 mod slow;

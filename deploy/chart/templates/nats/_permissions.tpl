@@ -26,11 +26,13 @@ gateway:
 history-worker:
   publish:
     - rooms.expire
+    - history.workers
     {{- toYaml $erase | nindent 4 }}
   subscribe:
     - chat.live.>
     - chat.query.history.*
     - chat.query.snapshot.>
+    - history.workers
 search-worker:
   publish: []
   subscribe:
