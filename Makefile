@@ -77,7 +77,7 @@ test: build ## Run every test, the ones with a real NATS server, a real browser 
 	@scripts/chromium
 	@command -v curl >/dev/null || scripts/apt-install curl
 	@$(EXPORT_SERVERS) && timeout --kill-after=30s $(TEST_TIMEOUT) cargo test --workspace --no-fail-fast
-	@$(MAKE) --no-print-directory check-deploy verify-cluster
+	@$(MAKE) --no-print-directory check-deploy verify-cluster check-images
 
 check-deploy: build ## Check the chart, the alerts and the dashboards in deploy/
 	deploy/checks/run --programs $(BIN)
