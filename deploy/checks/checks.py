@@ -276,7 +276,7 @@ def main():
             print(f"{name}: FAILED\n{error}", flush=True)
             sys.exit(1)
         print(f"{name}: {'; '.join(said)} ({time.monotonic() - begun:.1f} s)", flush=True)
-    print("NOT CHECKED here: images (make check-images) and a real API server (make verify-kubernetes)")
+    print("NOT CHECKED here: a real API server (make verify-kubernetes), the pages for those on call (make drill)")
 
 
 if __name__ == "__main__":
