@@ -171,6 +171,11 @@ MISTAKES_AT_THE_EDGE = {
         lambda r: deployment(r).update(replicas=3),
         lambda r: pick(r, "ScaledObject", "-history-worker")["spec"].update(maxReplicaCount=9),
     ],
+    "autoscalers_read_gauges_of_what_they_scale": [
+        lambda r: pick(r, "ScaledObject", "-gateway")["spec"]["triggers"][0]["metadata"].update(valueLocation="backchat_gateway_sockets_open"),
+        lambda r: pick(r, "ScaledObject", "-auth-service")["spec"]["triggers"][0]["metadata"].update(valueLocation="backchat_gateway_sockets"),
+        lambda r: pick(r, "ScaledObject", "-history-worker")["spec"].update(triggers=[]),
+    ],
     "jobs_can_be_run_again": [lambda r: container(r, "backup").update(args=["backup", "s3://backups/chat"])],
 }
 

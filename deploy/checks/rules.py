@@ -3,8 +3,11 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 from chart import named
+
+REFERENCE = Path(__file__).parents[2] / "docs/operations/metrics.md"
 
 SERVICES = {"gateway", "history-worker", "search-worker", "auth-service"}
 SELECTOR = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
@@ -236,6 +239,21 @@ def replicas_have_one_master(rendered):
                 yield f"{named(scaler)}: more workers than shards"
     for kind, name in scaled:
         yield f"an autoscaler is for {kind}/{name}, which does not exist"
+
+
+@rule
+def autoscalers_read_gauges_of_what_they_scale(rendered):
+    gauges = set(re.findall(r"^\| `(\w+)` \| gauge \|", REFERENCE.read_text(), re.M))
+    for scaler in rendered.of("HorizontalPodAutoscaler", "ScaledObject"):
+        spec = scaler["spec"]
+        asked = [metric["pods"]["metric"]["name"] for metric in spec.get("metrics", [])]
+        asked += [trigger["metadata"]["valueLocation"] for trigger in spec.get("triggers", [])]
+        service = scaler["metadata"]["labels"]["app.kubernetes.io/component"].replace("-", "_")
+        for metric in asked:
+            if metric not in gauges or not metric.startswith(f"backchat_{service}_"):
+                yield f"{named(scaler)}: {metric} is no gauge of {service}"
+        if not asked:
+            yield f"{named(scaler)}: it reads no metric"
 
 
 @rule
