@@ -95,7 +95,7 @@ async fn of(broker: &Broker, credentials: &Credentials) -> Vec<Finding> {
     };
     findings.push(time(broker, installation.shards().count()).await);
     findings.extend(streams::examine(broker, installation.shards().count()).await);
-    findings.extend(rights(credentials, installation.shards().count()).await);
+    findings.extend(rights(credentials).await);
     findings
 }
 
@@ -128,8 +128,8 @@ async fn time(broker: &Broker, shards: u16) -> Finding {
 }
 
 /// What a service's own user may not do. The set-up step's may do everything.
-async fn rights(credentials: &Credentials, shards: u16) -> Vec<Finding> {
-    let all = Permissions::of_all(shards);
+async fn rights(credentials: &Credentials) -> Vec<Finding> {
+    let all = Permissions::of_all();
     let Some(of) = all.iter().find(|of| Some(of.name) == credentials.user.as_deref()) else {
         return match credentials.user.as_deref() {
             Some(SETUP) | None => Vec::new(),
@@ -147,10 +147,7 @@ async fn rights(credentials: &Credentials, shards: u16) -> Vec<Finding> {
             vec![Finding::good(ABOUT, found)]
         }
         Ok(refused) => {
-            let remedy = format!(
-                "give {} the rights that `backchat-setup permissions --shards {shards}` prints",
-                of.name
-            );
+            let remedy = format!("give {} the rights that `backchat-setup permissions` prints", of.name);
             let faults = refused
                 .iter()
                 .map(|what| Finding::fault(ABOUT, format!("{} may not {what}", of.name), &*remedy));

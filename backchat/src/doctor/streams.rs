@@ -1,7 +1,7 @@
 //! The broker's streams: all there, as the set-up step makes them, on enough servers, with room left.
 
 use broker::{Account, Broker, Error, Replica, StreamReport};
-use broker::{Difference, stream_names};
+use broker::{Difference, is_made_anew, stream_names};
 
 use super::broker::ABOUT;
 use super::finding::Finding;
@@ -17,12 +17,7 @@ pub async fn examine(broker: &Broker, shards: u16) -> Vec<Finding> {
     for name in stream_names(shards) {
         match broker.report(&name, shards).await {
             Ok(report) => seen.push((name, report)),
-            Err(Error::NobodyThere(_)) => findings.push(Finding::fault(
-                ABOUT,
-                format!("the stream {name} is missing"),
-                "restore the broker's data from a backup, or see whether address and account are the right ones; `backchat-setup` would make \
-                 it anew, and empty",
-            )),
+            Err(Error::NobodyThere(_)) => findings.push(missing(&name)),
             Err(error) => findings.push(Finding::fault(
                 ABOUT,
                 format!("the stream {name} can't be seen: {error}"),
@@ -41,6 +36,15 @@ pub async fn examine(broker: &Broker, shards: u16) -> Vec<Finding> {
     findings.extend(replicas(&seen));
     findings.extend(room(&seen, broker.account().await));
     findings
+}
+
+fn missing(name: &str) -> Finding {
+    let remedy = if is_made_anew(name) {
+        "backchat-setup"
+    } else {
+        "restore the broker's data from a backup (docs/operations/back-up-and-restore.md), or see whether address and account are the right ones"
+    };
+    Finding::fault(ABOUT, format!("the stream {name} is missing"), remedy)
 }
 
 fn differences(name: &str, report: &StreamReport) -> Vec<Finding> {

@@ -7,7 +7,6 @@ use broker::USERS;
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::Error;
-use crate::run::LAYOUT;
 
 /// Random bytes in a password.
 const PASSWORD_BYTES: usize = 24;
@@ -61,7 +60,7 @@ impl Conf {
     /// failure loses one.
     #[must_use]
     pub fn text(&self, store: &Path, log: &Path) -> String {
-        let authorization = broker::authorization(LAYOUT.shards, |user| quoted(&self.access(user).password));
+        let authorization = broker::authorization(|user| quoted(&self.access(user).password));
         format!(
             "# Written by backchat at each start.\n\
              server_name: backchat\n\

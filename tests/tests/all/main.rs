@@ -36,6 +36,7 @@ mod sealing_roots;
 mod search;
 mod separate;
 mod sessions;
+mod setting_up;
 mod shards;
 mod shedding;
 mod single_node;
