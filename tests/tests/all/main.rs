@@ -37,6 +37,7 @@ mod search;
 mod separate;
 mod sessions;
 mod setting_up;
+mod settings;
 mod shards;
 mod shedding;
 mod single_node;

@@ -5,8 +5,11 @@ use broker::{Credentials, Expect, USERS, authorization};
 use protocol::subject::INSTALLATION_STREAM;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tests::cluster::Cluster;
+use tests::eventually::eventually;
 use tests::nats::{self, Draft, Nats};
 use tests::process::{Launch, built};
+use tests::services::Servers;
 use tests::topology::authority::Authority;
 use time::OffsetDateTime;
 
@@ -73,6 +76,28 @@ async fn a_stream_that_was_altered_is_found_and_the_remedy_mends_it() {
     asked("$JS.API.STREAM.DELETE.PROFILES", "").await;
     let said = Said::of_pieces(&arguments).await;
     said.says("fault", "the stream PROFILES is missing", "from a backup").says_nothing_else(1);
+}
+
+#[tokio::test]
+async fn streams_on_one_of_several_servers_are_found_and_the_remedy_mends_it() {
+    let servers = Cluster::start(3).await;
+    let urls = servers.urls();
+    set_up(&urls, &[]).await;
+    let arguments = [("--nats-url", &*urls)];
+    let said = Said::of_pieces(&arguments).await;
+    said.all_is_well().praises(" is nats-0").praises(" is nats-1").praises(" is nats-2");
+    said.says("warning", "each stream is on one of them", "--shards 1 --replicas 3");
+
+    let typed = said.remedy("each stream is on one of them");
+    let launch = Launch::new(&built("backchat-setup"), servers.server(0).folder());
+    let launch = typed.split(' ').skip(1).fold(launch, Launch::argument);
+    let ended = launch.set("BACKCHAT_SETUP_NATS_URL", &urls).to_the_end(SETUP).await;
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    eventually("each stream is on three servers", SETUP, || async {
+        let said = Said::of_pieces(&arguments).await;
+        said.of("good").iter().any(|good| good.contains("each stream is on 3 servers")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
