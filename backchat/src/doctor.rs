@@ -46,21 +46,20 @@ pub async fn examine(config: &Config) -> Result<(), Error> {
 
 /// Services that run apart: what the addresses lead to.
 async fn pieces(config: &Config) -> Vec<Finding> {
-    let broker = async {
-        match &config.broker {
-            None => Vec::new(),
-            Some(credentials) => broker::examine(&as_itself(credentials)).await,
+    let broker = async |findings: &mut Vec<Finding>| {
+        if let Some(credentials) = &config.broker {
+            broker::examine(&as_itself(credentials), findings).await;
         }
     };
-    let edge = async {
-        match &config.apart.origin {
-            None => Vec::new(),
-            Some(origin) => edge::examine(origin, &config.apart).await,
+    let databases = async |findings: &mut Vec<Finding>| database::examine_all(&config.apart, findings).await;
+    let edge = async |findings: &mut Vec<Finding>| {
+        if let Some(origin) = &config.apart.origin {
+            edge::examine(origin, &config.apart, findings).await;
         }
     };
     let (mut findings, databases, edge) = tokio::join!(
         within(CHECKS_MAX, broker::ABOUT, broker),
-        within(CHECKS_MAX, database::ABOUT, database::examine_all(&config.apart)),
+        within(CHECKS_MAX, database::ABOUT, databases),
         within(CHECKS_MAX, edge::ABOUT, edge),
     );
     findings.extend(databases);
@@ -95,10 +94,10 @@ async fn single_node(config: &Config) -> Vec<Finding> {
 }
 
 async fn running_one(config: &Config, running: &Running) -> Vec<Finding> {
-    let broker = async {
-        let mut findings = broker::examine(&running.credentials).await;
+    let services = async |findings: &mut Vec<Finding>| services::examine(&running.addresses, findings).await;
+    let broker = async |findings: &mut Vec<Finding>| {
+        broker::examine(&running.credentials, findings).await;
         findings.extend(canary(config, running).await);
-        findings
     };
     let here = format!("http://{}", crate::run::reachable(running.addresses.gateway));
     let here = here.parse::<PublicOrigin>().ok();
@@ -106,15 +105,13 @@ async fn running_one(config: &Config, running: &Running) -> Vec<Finding> {
         [] => here.as_slice(),
         public => public,
     };
-    let edge = async {
-        let mut findings = Vec::new();
+    let edge = async |findings: &mut Vec<Finding>| {
         for origin in origins {
-            findings.extend(edge::examine(origin, &config.apart).await);
+            edge::examine(origin, &config.apart, findings).await;
         }
-        findings
     };
     let (mut findings, broker, edge) = tokio::join!(
-        within(CHECKS_MAX, services::ABOUT, services::examine(&running.addresses)),
+        within(CHECKS_MAX, services::ABOUT, services),
         within(CHECKS_MAX, broker::ABOUT, broker),
         within(CHECKS_MAX, edge::ABOUT, edge),
     );

@@ -7,7 +7,7 @@ use broker::{Broker, SETUP};
 
 use crate::Error;
 use crate::data::Data;
-use crate::nats::{Child, Conf};
+use crate::nats::{self, Child, Conf};
 use crate::services::credentials;
 
 /// How long the NATS server may take to come up: it reads its whole store after a crash.
@@ -31,7 +31,10 @@ impl Ground {
     pub async fn start(program: PathBuf, data: Data) -> Result<Self, Error> {
         let conf = Conf::new()?;
         let folder = data.folder("broker")?;
-        let text = conf.text(&folder.join("jetstream"), &folder.join("nats.log"));
+        let store_max = nats::store_max(&folder).map_err(|error| {
+            Error::Broker(format!("the disk of {} can't be looked at: {error}", folder.display()))
+        })?;
+        let text = conf.text((&folder.join("jetstream"), store_max), &folder.join("nats.log"));
         data.write_private("broker/nats.conf", &text)?;
         let child = Child::start(program, &data).await?;
         Ok(Self { data, conf, child })

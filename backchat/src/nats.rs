@@ -3,7 +3,9 @@
 mod child;
 mod conf;
 mod find;
+mod store;
 
 pub use child::Child;
 pub use conf::Conf;
 pub use find::find;
+pub use store::{LEFT_BYTES, limit as store_max};

@@ -122,7 +122,7 @@ async fn open(place: &str) -> Result<Opened, Error> {
 
 async fn fill(config: Config, ground: &Ground, backup: &Backups) -> Result<(), Error> {
     let broker = ground.connect().await?;
-    restore_streams(&broker, backup, Some(crate::run::LAYOUT.replicas)).await?;
+    restore_streams(&broker, backup, crate::run::LAYOUT.replicas).await?;
     let config = services::inside(config, &ground.data, &ground.conf);
     let accounts = Box::pin(auth_service::restore(&config.auth, &backup.all)).await;
     let accounts = accounts.map_err(|error| failed("auth service", &error))?;
@@ -141,10 +141,8 @@ async fn restore_streams(broker: &Broker, backup: &Backups, replicas: Option<u8>
         let of = keys.as_ref().filter(|_| stream == subject::KEYS_STREAM).unwrap_or(all);
         restore_stream(broker, &stream, of, replicas).await?;
     }
-    // Those that no backup has: nobody's session is restored.
-    let installation = description(subject::INSTALLATION_STREAM, all).await?;
-    let was = installation["config"]["num_replicas"].as_u64().and_then(|was| u8::try_from(was).ok());
-    let layout = Layout { shards, replicas: replicas.or(was).unwrap_or(1), raise: false };
+    // What no backup has is made: nobody's session is restored.
+    let layout = Layout { shards, replicas, raise: false };
     setup::create(broker, layout).await.map(drop).map_err(fault)
 }
 

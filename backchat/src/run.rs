@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// One machine, one copy, one shard.
-pub const LAYOUT: Layout = Layout { shards: 1, replicas: 1, raise: false };
+pub const LAYOUT: Layout = Layout { shards: 1, replicas: Some(1), raise: false };
 
 /// Pauses between two looks at `/readyz`, the time one may take, and when it is time to say what is missing.
 const READY_PAUSE: Duration = Duration::from_millis(50);

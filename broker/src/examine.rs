@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn each_right_to_write_to_a_stream_is_tried_where_nobody_is() {
-        let all = Permissions::of_all(2);
+        let all = Permissions::of_all();
         let tried = |name: &str| -> Vec<String> {
             let of = all.iter().find(|of| of.name == name).unwrap();
             of.publish.iter().filter_map(|right| an_address_of(right)).collect()

@@ -78,10 +78,15 @@ impl Broker {
     }
 }
 
-fn lacks(stream: &str) -> Error {
-    Error::Setup(format!(
-        "this NATS server holds a backchat installation without its stream {stream}: restore the server's data from a \
-         backup, or check that the address and the account are the right ones; nothing was created \
-         (`backchat-setup` would make the stream anew, and empty)"
-    ))
+/// What a person does whose broker lacks what it had.
+pub(crate) const RESTORE: &str = "Restore the server's data from a backup (docs/operations/back-up-and-restore.md: `backchat restore` into an \
+                                  empty broker), or check that the address and the account are the right ones";
+
+pub(crate) fn lacks(stream: &str) -> Error {
+    let found = format!("this NATS server holds a backchat installation without its stream {stream}");
+    Error::Setup(if layout::is_made_anew(stream) {
+        format!("{found}: `backchat-setup` makes it anew")
+    } else {
+        format!("{found}. {RESTORE}; nothing was created")
+    })
 }

@@ -9,18 +9,23 @@ const DUPLICATES_S: u64 = 120;
 /// How an installation is to be laid out.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
-    /// Into how many shards the log is cut: 1 to 256.
+    /// Into how many shards the log is cut: 1 to [`Shards::MAX`].
     pub shards: u16,
-    /// On how many servers each stream is kept: 1, 3 or 5.
-    pub replicas: u8,
+    /// On how many servers each stream is kept: 1, 3 or 5. By default as those that are there, and on one at first.
+    pub replicas: Option<u8>,
     /// Whether shards are added to an installation that has fewer.
     pub raise: bool,
 }
 
 /// The names of all streams of an installation with so many shards.
 pub fn stream_names(shards: u16) -> Vec<String> {
-    let streams = streams(Layout { shards, replicas: 1, raise: false });
+    let streams = streams(Layout { shards, replicas: None, raise: false });
     streams.iter().filter_map(|stream| stream["name"].as_str().map(str::to_owned)).collect()
+}
+
+/// Whether the set-up step makes a stream anew that is lost: what is in it, no backup has and nobody misses. Any other is to be restored.
+pub fn is_made_anew(stream: &str) -> bool {
+    stream == subject::SESSIONS_STREAM
 }
 
 /// Where the configuration of a stream is not as the set-up step makes it.
@@ -36,7 +41,7 @@ pub struct Difference {
 /// Compares what a stream of an installation with so many shards is with what it was made as. On how many servers it is kept is
 /// not compared: that may change.
 pub(crate) fn differences_of(stream: &str, shards: u16, found: &Value) -> Vec<Difference> {
-    let mut all = streams(Layout { shards, replicas: 1, raise: false }).into_iter();
+    let mut all = streams(Layout { shards, replicas: None, raise: false }).into_iter();
     let wanted = all.find(|wanted| wanted["name"] == stream);
     let different = wanted.map_or_else(Vec::new, |wanted| differences(&wanted, found));
     different.into_iter().filter(|difference| difference.field != "num_replicas").collect()
@@ -68,7 +73,7 @@ pub(crate) fn streams(layout: Layout) -> Vec<Value> {
             "retention": "limits",
             "storage": "file",
             "discard": "new",
-            "num_replicas": layout.replicas,
+            "num_replicas": layout.replicas.unwrap_or(1),
             "max_age": 0,
             "allow_direct": true,
             "duplicate_window": DUPLICATES_S * 1_000_000_000,
@@ -105,7 +110,7 @@ mod tests {
     use super::*;
 
     fn stream(name: &str) -> Value {
-        let all = streams(Layout { shards: 1, replicas: 3, raise: false });
+        let all = streams(Layout { shards: 1, replicas: Some(3), raise: false });
         all.into_iter().find(|stream| stream["name"] == name).unwrap()
     }
 

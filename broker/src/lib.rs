@@ -32,7 +32,7 @@ pub use error::Error;
 pub use examine::{Account, Replica, Server, StreamReport, refused_rights};
 pub use follow::Follower;
 pub use lag::Lag;
-pub use layout::{Difference, Layout, stream_names};
+pub use layout::{Difference, Layout, is_made_anew, stream_names};
 pub use live::{LiveRecord, Subscription};
 pub use permissions::{Permissions, SETUP, USERS, authorization};
 pub use read::{Batch, Record, StreamInfo};

@@ -1,9 +1,10 @@
 //! What each service may do at the broker: its own work and no more, so that one that was taken over can't take the others.
 //!
-//! A wildcard of NATS matches whole tokens, so the stream of each shard is named. Creating consumers or streams is nobody's right
+//! A wildcard of NATS matches whole tokens, so the stream of each shard is named, those of shards that may be added later too: then
+//! nothing has to be changed at the NATS servers for them. Creating consumers or streams is nobody's right
 //! but the set-up step's: with it one could have the broker publish stored messages on any subject.
 
-use protocol::subject::{KEYS_STREAM, PROFILES_STREAM, Shard};
+use protocol::subject::{KEYS_STREAM, PROFILES_STREAM, Shards};
 use std::fmt;
 
 /// Who sets the broker up, and an operator's tools: who may do everything.
@@ -12,10 +13,10 @@ pub const SETUP: &str = "setup";
 /// Every user of the broker: a service by its name, or [`SETUP`].
 pub const USERS: [&str; 5] = ["gateway", "history-worker", "search-worker", "auth-service", SETUP];
 
-/// The authorization of a NATS server's configuration, for an installation with so many shards: each user with its rights.
+/// The authorization of a NATS server's configuration: each user with its rights.
 /// `password` gives a user's as the configuration has it: quoted, or the name of a variable.
-pub fn authorization(shards: u16, password: impl Fn(&str) -> String) -> String {
-    let services = Permissions::of_all(shards).map(|may| (may.name, format!(", permissions: {may}")));
+pub fn authorization(password: impl Fn(&str) -> String) -> String {
+    let services = Permissions::of_all().map(|may| (may.name, format!(", permissions: {may}")));
     let users = services.into_iter().chain([(SETUP, String::new())]);
     let lines: String = users
         .map(|(user, may)| format!("    {{ user: {user}, password: {}{may} }}\n", password(user)))
@@ -71,9 +72,9 @@ const AUTH_SERVICE: (&[&str], &[&str]) = (
 );
 
 impl Permissions {
-    /// Those of every service of an installation with so many shards. The set-up step and operators may do everything.
-    pub fn of_all(shards: u16) -> [Self; 4] {
-        let logs: Vec<String> = (0..shards).map(|shard| Shard(shard).stream()).collect();
+    /// Those of every service. The set-up step and operators may do everything.
+    pub fn of_all() -> [Self; 4] {
+        let logs: Vec<String> = Shards::at_first(Shards::MAX).all().map(|shard| shard.stream()).collect();
         let none = Vec::new();
         [
             Self::of("gateway", GATEWAY, &logs),
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_authorization_has_every_user_and_lets_the_set_up_step_alone_do_everything() {
-        let text = authorization(2, |user| format!("\"of {user}\""));
+        let text = authorization(|user| format!("\"of {user}\""));
         let lines: Vec<_> = text.lines().filter(|line| line.trim_start().starts_with("{ user:")).collect();
         for (user, line) in USERS.iter().zip(&lines) {
             assert!(line.contains(&format!("{{ user: {user}, password: \"of {user}\"")), "{line}");
@@ -130,9 +131,10 @@ mod tests {
 
     #[test]
     fn each_erases_from_the_streams_of_its_own_work_alone() {
-        let logs = ["CHAT_0", "CHAT_1"];
-        let expected: [&[&str]; 4] = [&logs, &logs, &[], &[KEYS_STREAM, PROFILES_STREAM]];
-        for (permissions, streams) in Permissions::of_all(2).iter().zip(expected) {
+        let logs: Vec<_> = (0..256).map(|shard| format!("CHAT_{shard}")).collect();
+        let states = [KEYS_STREAM, PROFILES_STREAM].map(str::to_owned);
+        let expected: [&[String]; 4] = [&logs, &logs, &[], &states];
+        for (permissions, streams) in Permissions::of_all().iter().zip(expected) {
             let erase: Vec<_> = permissions
                 .publish
                 .iter()
@@ -144,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_auth_service_alone_writes_keys_and_answers_for_them() {
-        for Permissions { name, publish, subscribe } in Permissions::of_all(1) {
+        for Permissions { name, publish, subscribe } in Permissions::of_all() {
             assert_eq!(has(&publish, "chat.keys.>"), name == "auth-service", "{name}");
             for asked in [KEY_REQUESTS, KEY_ADMIN] {
                 assert_eq!(has(&subscribe, asked), name == "auth-service", "{name} {asked}");
@@ -159,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_search_worker_writes_nothing_and_nobody_else_hears_a_search() {
-        for Permissions { name, publish, subscribe } in Permissions::of_all(1) {
+        for Permissions { name, publish, subscribe } in Permissions::of_all() {
             let hears = has(&subscribe, "chat.query.>") || has(&subscribe, SEARCH_QUERIES);
             assert_eq!(hears, name == "search-worker", "{name}");
             if hears {
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_gateway_tells_and_hears_what_is_said_in_passing() {
-        let [gateway, ..] = Permissions::of_all(1);
+        let [gateway, ..] = Permissions::of_all();
         assert!(has(&gateway.publish, "chat.message.>"));
         for soft in ["chat.presence.>", "chat.head.>"] {
             assert!(has(&gateway.publish, soft) && has(&gateway.subscribe, soft), "{soft}");
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn nobody_creates_streams_or_consumers() {
-        for Permissions { name, publish, .. } in Permissions::of_all(8) {
+        for Permissions { name, publish, .. } in Permissions::of_all() {
             assert!(!publish.iter().any(|subject| subject.contains("CREATE") || subject == ">"), "{name}");
         }
     }

@@ -148,6 +148,7 @@ def upgrades(helm):
         new = sums(helm.render(values, "--set", setting))
         rolled = {name for name in old if old[name] != new[name]}
         demand([rolled != {component} and f"{setting} rolls {sorted(rolled)}"])
+    demand([sums(helm.render(values, "--set", "shards=16")) != old and "more shards roll pods before they are there"])
     long = helm.render(values, release="r" + 52 * "x")
     demand(fault for rule in RULES if rule.__name__ == "names_are_short_enough" for fault in rule(long))
     notes = helm.call("install", "demo", str(CHART), "--dry-run=client", "--values", str(values)).stdout.partition("NOTES:")[2]
@@ -234,8 +235,7 @@ def built(rendered, nats_server, folder):
         demand([conf is None and "the built backchat wrote no configuration for NATS"])
         # The users' names are each edition's own; the inbox says whose they are.
         whose = {next(s for s in may["subscribe"] if s.startswith("_INBOX_")): may for may in broker.permissions(conf).values() if may}
-        alike = next(case for case in rendered if case.values["shards"] == 1 and case.values["nats"]["enabled"])
-        ours = broker.permissions(broker.configuration(alike))
+        ours = broker.permissions(broker.configuration(next(case for case in rendered if case.values["nats"]["enabled"])))
         demand(
             whose.get(f"_INBOX_{user}.>") != may and f"{user} may do something else at the broker than in the built backchat"
             for user, may in ours.items() if may

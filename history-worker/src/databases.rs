@@ -40,10 +40,11 @@ impl Databases {
         self.0.iter().map(|(_, address)| address)
     }
 
-    /// Each address with the shards of an installation that it is for.
+    /// Each address with the shards of an installation that it is for. One that is for none is left out, and told in the log: it may
+    /// be for shards that are about to be added.
     ///
     /// # Errors
-    /// A sentence, when a shard has no database or two, or a database no shard.
+    /// A sentence, when a shard has no database or two.
     pub fn of_shards(&self, shards: Shards) -> Result<Vec<(&DatabaseAddress, Vec<Shard>)>, String> {
         for shard in shards.all() {
             match self.0.iter().filter(|(range, _)| range.contains(&shard.0)).count() {
@@ -52,18 +53,17 @@ impl Databases {
                 _ => return Err(format!("more than one database is named for shard {}", shard.0)),
             }
         }
-        let with_shards = self.0.iter().map(|(range, address)| {
-            let shards: Vec<_> = shards.all().filter(|shard| range.contains(&shard.0)).collect();
-            (address, shards)
-        });
-        let with_shards: Vec<_> = with_shards.collect();
-        match with_shards.iter().find(|(_, shards)| shards.is_empty()) {
-            Some((address, _)) => Err(format!(
-                "the database {address} is for no shard: there are {}, from 0 on",
-                shards.count()
-            )),
-            None => Ok(with_shards),
+        let mut used = Vec::new();
+        for (range, address) in &self.0 {
+            let of_one: Vec<_> = shards.all().filter(|shard| range.contains(&shard.0)).collect();
+            if of_one.is_empty() {
+                let (first, last, count) = (range.start(), range.end(), shards.count());
+                tracing::warn!(%address, first, last, count, "a database is for no shard: its range is beyond those that there are");
+                continue;
+            }
+            used.push((address, of_one));
         }
+        Ok(used)
     }
 }
 
@@ -88,11 +88,18 @@ mod tests {
     }
 
     #[test]
+    fn a_database_may_be_named_before_its_shards_are_added() {
+        let text = "0-1=ws://a/n/d,2-3=ws://b/n/d";
+        assert_eq!(of(text, 2).unwrap(), [("ws://a/n/d".to_owned(), vec![0, 1])]);
+        let (first, second) = ("ws://a/n/d".to_owned(), "ws://b/n/d".to_owned());
+        assert_eq!(of(text, 4).unwrap(), [(first, vec![0, 1]), (second, vec![2, 3])]);
+    }
+
+    #[test]
     fn every_shard_has_exactly_one_database() {
         for (text, shards, sentence) in [
             ("0=ws://a/n/d", 2, "no database is named for shard 1 of 2"),
             ("0-1=ws://a/n/d,1=ws://b/n/d", 2, "more than one database is named for shard 1"),
-            ("0-1=ws://a/n/d,2-3=ws://b/n/d", 2, "ws://b/n/d is for no shard"),
             ("0-=ws://a/n/d", 2, "FIRST-LAST=ADDRESS"),
             ("0-1ws://a/n/d", 2, "FIRST-LAST=ADDRESS"),
             ("0-1=ws://a/n", 2, "a database is surrealkv://FOLDER"),

@@ -96,6 +96,9 @@ pub struct Shards {
 }
 
 impl Shards {
+    /// As many as there can ever be.
+    pub const MAX: u16 = 256;
+
     /// `first` of them from the beginning, `count` now. At least one, and never fewer than at first.
     pub const fn new(first: u16, count: u16) -> Self {
         let first = if first == 0 { 1 } else { first };

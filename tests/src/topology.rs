@@ -99,7 +99,7 @@ impl Topology {
     pub async fn empty(size: Size, listen: &str, folder: &Path, list: &Path) -> Self {
         let authority = Authority::made_in(folder);
         let places = Places { folder: folder.to_owned(), authority, listen: listen.to_owned() };
-        let brokers = Brokers::prepared(&places.authority, BROKERS, size.shards, folder);
+        let brokers = Brokers::prepared(&places.authority, BROKERS, folder);
         let database = Database::prepared(&places.authority, folder);
         let edge = Edge::prepared(&places.authority, listen, folder);
         let mut topology = Self {

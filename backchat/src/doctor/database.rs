@@ -25,7 +25,7 @@ struct Known<'a> {
     mark: SchemaMark,
 }
 
-pub async fn examine_all(apart: &Apart) -> Vec<Finding> {
+pub async fn examine_all(apart: &Apart, findings: &mut Vec<Finding>) {
     let history = apart.history.iter().flat_map(history_worker::Databases::addresses).map(|address| Known {
         name: "history",
         setting: "--history-database (BACKCHAT_HISTORY_DATABASE)",
@@ -40,15 +40,12 @@ pub async fn examine_all(apart: &Apart) -> Vec<Finding> {
         address,
         mark: auth_service::ACCOUNTS,
     });
-    let mut findings = Vec::new();
     for known in history.chain(accounts) {
-        findings.extend(of(&known).await);
+        of(&known, findings).await;
     }
-    findings
 }
 
-async fn of(known: &Known<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
+async fn of(known: &Known<'_>, findings: &mut Vec<Finding>) {
     findings.extend(certificate(known.address).await);
     let before = Timestamp::now();
     match Box::pin(examine(known.address, &known.mark)).await {
@@ -62,7 +59,6 @@ async fn of(known: &Known<'_>) -> Vec<Finding> {
         }
         Err(why) => findings.push(unseen(known, &why)),
     }
-    findings
 }
 
 async fn certificate(address: &DatabaseAddress) -> Option<Finding> {

@@ -32,29 +32,26 @@ pub struct Edge<'a> {
 }
 
 /// Looks at the chat at this address.
-pub async fn examine(origin: &PublicOrigin, apart: &Apart) -> Vec<Finding> {
+pub async fn examine(origin: &PublicOrigin, apart: &Apart, findings: &mut Vec<Finding>) {
     let usual_port = if origin.is_https() { 443 } else { 80 };
     let Some(place) = Place::of(origin.as_str(), usual_port) else {
         let remedy = "write it as https://chat.example";
-        return vec![Finding::fault(ABOUT, format!("{} is no address of a chat", origin.as_str()), remedy)];
+        findings.push(Finding::fault(ABOUT, format!("{} is no address of a chat", origin.as_str()), remedy));
+        return;
     };
     let believed = Believed { setting: "--origin-ca (BACKCHAT_ORIGIN_CA)", file: apart.origin_ca.clone() };
     let edge = Edge { origin, place, believed };
-    let mut findings = match edge.certificate().await {
-        Ok(found) => found,
-        Err(found) => return vec![found],
-    };
+    match edge.certificate().await {
+        Ok(found) => findings.extend(found),
+        Err(found) => return findings.push(found),
+    }
     match edge.page().await {
         Ok(found) => findings.push(found),
-        Err(found) => {
-            findings.push(found);
-            return findings;
-        }
+        Err(found) => return findings.push(found),
     }
     findings.extend(edge.cookies().await);
     findings.push(edge.forms().await);
     findings.extend(edge.sockets().await);
-    findings
 }
 
 impl Edge<'_> {
@@ -143,6 +140,11 @@ impl Edge<'_> {
                 "{}; or let the proxy keep the header Host, or send X-Forwarded-Host, and name it in BACKCHAT_AUTH_SERVICE_TRUSTED_PROXIES",
                 self.set_origins()
             );
+            return vec![Finding::fault(ABOUT, found, remedy)];
+        }
+        if !matches!(answer.status, 200..=299 | 303) {
+            let found = format!("a form to the auth service is answered {}", answer.status);
+            let remedy = "let the proxy send what lies under /auth/ to the auth service, POST requests too; see /readyz of it";
             return vec![Finding::fault(ABOUT, found, remedy)];
         }
         let cookies: Vec<&str> = answer.header("set-cookie").collect();

@@ -79,20 +79,21 @@ fn counted(count: usize, what: &str) -> String {
     }
 }
 
-/// Waits for checks no longer than `limit`.
+/// Waits for checks no longer than `limit`. What they have found until then is kept.
 pub async fn within(
     limit: Duration,
     about: &'static str,
-    checks: impl Future<Output = Vec<Finding>>,
+    checks: impl AsyncFnOnce(&mut Vec<Finding>),
 ) -> Vec<Finding> {
-    timeout(limit, checks).await.unwrap_or_else(|_| {
-        let found = format!("the checks did not end within {} s", limit.as_secs());
-        vec![Finding::fault(
+    let mut findings = Vec::new();
+    if timeout(limit, checks(&mut findings)).await.is_err() {
+        findings.push(Finding::fault(
             about,
-            found,
+            format!("the checks did not end within {} s", limit.as_secs()),
             "ask again; where it stays so, something answers half and then says nothing",
-        )]
-    })
+        ));
+    }
+    findings
 }
 
 #[cfg(test)]
@@ -114,9 +115,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_check_that_hangs_is_a_fault() {
-        let found = within(Duration::from_secs(3), "broker", std::future::pending()).await;
-        assert_eq!((found.len(), found[0].kind), (1, Kind::Fault));
-        assert!(found[0].found.contains("3 s"), "{found:?}");
+    async fn a_check_that_hangs_is_a_fault_beside_what_was_found_before() {
+        let checks = async |findings: &mut Vec<Finding>| {
+            findings.push(Finding::warning("broker", "it is slow", "wait"));
+            std::future::pending().await
+        };
+        let found = within(Duration::from_secs(3), "broker", checks).await;
+        assert_eq!((found[0].kind, found[1].kind, found.len()), (Kind::Warning, Kind::Fault, 2));
+        assert!(found[1].found.contains("3 s"), "{found:?}");
     }
 }

@@ -17,10 +17,9 @@ use crate::{Config, nats, roots};
 
 pub const ABOUT: &str = "machine";
 
-/// Bytes left on the disk of the data below which a person should look, and below which the chat soon stores nothing: databases and
-/// broker write files anew before they remove the old ones.
+/// Bytes left on the disk of the data below which a person should look, and below which the broker stores nothing.
 const LEFT_WARNING: u64 = 5 << 30;
-const LEFT_FAULT: u64 = 1 << 30;
+const LEFT_FAULT: u64 = nats::LEFT_BYTES;
 
 /// What can be looked at whether the chat runs or not.
 pub fn examine(config: &Config) -> Vec<Finding> {

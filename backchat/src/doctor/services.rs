@@ -10,14 +10,13 @@ use crate::run_file::Addresses;
 pub const ABOUT: &str = "services";
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-pub async fn examine(addresses: &Addresses) -> Vec<Finding> {
+pub async fn examine(addresses: &Addresses, findings: &mut Vec<Finding>) {
     let services = [
         ("gateway", addresses.gateway_operations),
         ("history worker", addresses.worker_operations),
         ("search worker", addresses.search_operations),
         ("auth service", addresses.auth_operations),
     ];
-    let mut findings = Vec::new();
     for (name, operations) in services {
         findings.push(match probe::get(operations, "/readyz", ANSWER_MAX).await {
             Ok(answer) if answer.status == 200 => Finding::good(ABOUT, format!("the {name} is ready")),
@@ -33,5 +32,4 @@ pub async fn examine(addresses: &Addresses) -> Vec<Finding> {
             ),
         });
     }
-    findings
 }

@@ -1,7 +1,7 @@
 //! The broker's streams: all there, as the set-up step makes them, on enough servers, with room left.
 
 use broker::{Account, Broker, Error, Replica, StreamReport};
-use broker::{Difference, stream_names};
+use broker::{Difference, is_made_anew, stream_names};
 
 use super::broker::ABOUT;
 use super::finding::Finding;
@@ -12,17 +12,12 @@ const FAULT_PERCENT: u64 = 85;
 /// A replica that lacks more entries than are under way at any moment can't take over.
 const LAG_MAX: u64 = 10_000;
 
-pub async fn examine(broker: &Broker, shards: u16) -> Vec<Finding> {
-    let (mut findings, mut seen) = (Vec::new(), Vec::new());
+pub async fn examine(broker: &Broker, shards: u16, findings: &mut Vec<Finding>) {
+    let (before, mut seen) = (findings.len(), Vec::new());
     for name in stream_names(shards) {
         match broker.report(&name, shards).await {
             Ok(report) => seen.push((name, report)),
-            Err(Error::NobodyThere(_)) => findings.push(Finding::fault(
-                ABOUT,
-                format!("the stream {name} is missing"),
-                "restore the broker's data from a backup, or see whether address and account are the right ones; `backchat-setup` would make \
-                 it anew, and empty",
-            )),
+            Err(Error::NobodyThere(_)) => findings.push(missing(&name)),
             Err(error) => findings.push(Finding::fault(
                 ABOUT,
                 format!("the stream {name} can't be seen: {error}"),
@@ -31,16 +26,24 @@ pub async fn examine(broker: &Broker, shards: u16) -> Vec<Finding> {
         }
     }
     let different: Vec<_> = seen.iter().flat_map(|(name, report)| differences(name, report)).collect();
-    if findings.is_empty() && different.is_empty() {
+    if findings.len() == before && different.is_empty() {
         findings.push(Finding::good(
             ABOUT,
             format!("all {} streams are there, as the set-up step makes them", seen.len()),
         ));
     }
     findings.extend(different);
-    findings.extend(replicas(&seen));
+    findings.extend(replicas(&seen, shards));
     findings.extend(room(&seen, broker.account().await));
-    findings
+}
+
+fn missing(name: &str) -> Finding {
+    let remedy = if is_made_anew(name) {
+        "backchat-setup"
+    } else {
+        "restore the broker's data from a backup (docs/operations/back-up-and-restore.md), or see whether address and account are the right ones"
+    };
+    Finding::fault(ABOUT, format!("the stream {name} is missing"), remedy)
 }
 
 fn differences(name: &str, report: &StreamReport) -> Vec<Finding> {
@@ -54,8 +57,11 @@ fn differences(name: &str, report: &StreamReport) -> Vec<Finding> {
     report.differences.iter().map(said).collect()
 }
 
-fn replicas(seen: &[(String, StreamReport)]) -> Vec<Finding> {
+fn replicas(seen: &[(String, StreamReport)], shards: u16) -> Vec<Finding> {
     let most = seen.iter().map(|(_, report)| report.replicas).max().unwrap_or(1);
+    if most == 1 && seen.iter().any(|(_, report)| report.leader.is_some()) {
+        return vec![single(shards)];
+    }
     let mut findings: Vec<_> = seen.iter().flat_map(|(name, report)| of_stream(name, report, most)).collect();
     if findings.is_empty() && most > 1 {
         findings.push(Finding::good(
@@ -64,6 +70,13 @@ fn replicas(seen: &[(String, StreamReport)]) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// A server names itself as a stream's leader where there are others.
+fn single(shards: u16) -> Finding {
+    let found = "the broker has several servers, and each stream is on one of them: with that one everything in it is lost";
+    let remedy = format!("backchat-setup --shards {shards} --replicas 3");
+    Finding::warning(ABOUT, found, remedy)
 }
 
 fn of_stream(name: &str, report: &StreamReport, most: u64) -> Vec<Finding> {
@@ -111,19 +124,30 @@ fn room(seen: &[(String, StreamReport)], account: Result<Account, Error>) -> Vec
     }
     match account {
         Ok(Account { bytes, bytes_max: Some(max) }) => {
-            let found = filled("the broker's account", bytes, max, "raise max_file of the account in the NATS servers' configuration");
+            let found = filled(
+                "the broker's account",
+                bytes,
+                max,
+                "raise max_file of the account in the NATS servers' configuration",
+            );
             findings.push(found.unwrap_or_else(|| {
                 Finding::good(ABOUT, format!("the streams take {} of {}", mib(bytes), mib(max)))
             }));
         }
         Ok(Account { bytes, bytes_max: None }) => findings.push(Finding::good(
             ABOUT,
-            format!("the streams take {}, and may take what the servers' disks have: nats server report jetstream", mib(bytes)),
+            format!(
+                "the streams take {}, and may take what max_file_store in each server's configuration says",
+                mib(bytes)
+            ),
         )),
         // A service's own user may not ask.
         Err(_) => findings.push(Finding::good(
             ABOUT,
-            format!("the streams take {}; of how much, this user may not ask", mib(seen.iter().map(|(_, report)| report.bytes).sum())),
+            format!(
+                "the streams take {}; of how much, this user may not ask",
+                mib(seen.iter().map(|(_, report)| report.bytes).sum())
+            ),
         )),
     }
     findings

@@ -7,7 +7,6 @@ use broker::USERS;
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::Error;
-use crate::run::LAYOUT;
 
 /// Random bytes in a password.
 const PASSWORD_BYTES: usize = 24;
@@ -57,11 +56,11 @@ impl Conf {
         found.expect("only the users of the broker are asked for")
     }
 
-    /// The configuration file. Each acknowledged message is on the disk (`sync_interval: always`), so that not even a power
+    /// The configuration file. The streams are in `store`, and may take `store_max` bytes. Each acknowledged message is on the disk (`sync_interval: always`), so that not even a power
     /// failure loses one.
     #[must_use]
-    pub fn text(&self, store: &Path, log: &Path) -> String {
-        let authorization = broker::authorization(LAYOUT.shards, |user| quoted(&self.access(user).password));
+    pub fn text(&self, (store, store_max): (&Path, u64), log: &Path) -> String {
+        let authorization = broker::authorization(|user| quoted(&self.access(user).password));
         format!(
             "# Written by backchat at each start.\n\
              server_name: backchat\n\
@@ -70,7 +69,7 @@ impl Conf {
              log_file: {}\n\
              logfile_size_limit: 10MB\n\
              logfile_max_num: 3\n\
-             jetstream {{\n    store_dir: {}\n    sync_interval: always\n    max_memory_store: 256MB\n}}\n\
+             jetstream {{\n    store_dir: {}\n    sync_interval: always\n    max_file_store: {store_max}\n    max_memory_store: 256MB\n}}\n\
              {authorization}",
             self.address,
             quoted(&log.to_string_lossy()),
@@ -90,13 +89,14 @@ mod tests {
     #[test]
     fn each_user_has_a_password_of_its_own() {
         let conf = Conf::new().unwrap();
-        let text = conf.text(Path::new("/srv/a \"b\"/store"), Path::new("/srv/log"));
+        let text = conf.text((Path::new("/srv/a \"b\"/store"), 7_000), Path::new("/srv/log"));
         for user in USERS {
             let password = &conf.access(user).password;
             assert_eq!(password.len(), 32);
             assert_eq!(text.matches(password.as_str()).count(), 1);
         }
         assert!(text.contains(r#"store_dir: "/srv/a \"b\"/store""#), "{text}");
+        assert!(text.contains("max_file_store: 7000\n"), "{text}");
         assert!(conf.url().starts_with("nats://127.0.0.1:"));
     }
 }

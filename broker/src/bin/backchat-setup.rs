@@ -1,8 +1,10 @@
-//! `backchat-setup`: creates the streams of a new installation, once. Run again, it checks and changes nothing.
+//! `backchat-setup`: creates the streams of a new installation, once. Run again, it checks that all are there, and has them kept on more
+//! servers if it is told so.
 //! `backchat-setup raise` adds shards to one that has fewer.
 //! `backchat-setup permissions` prints what each service may do at the broker, for the configuration of a NATS server.
 
 use broker::{Broker, Credentials, Error, Layout, SETUP, authorization, setup};
+use protocol::subject::Shards;
 use service::{
     config::{Settings, Source},
     process::{Fatal, main_of, say},
@@ -12,7 +14,7 @@ use std::{fmt, time::Duration};
 struct Config {
     broker: Credentials,
     shards: u16,
-    replicas: u8,
+    replicas: Option<u8>,
     /// Only to print what each may do.
     permissions: bool,
     /// To add shards.
@@ -26,8 +28,14 @@ impl Settings for Config {
     fn read(s: &mut Source) -> Self {
         Self {
             broker: Credentials::read(s, Self::SERVICE),
-            shards: s.ranged("shards", 1, 1..=256, "Into how many shards the log is cut; more can be added later"),
-            replicas: s.ranged("replicas", 1, 1..=5, "On how many NATS servers each stream is kept"),
+            shards: s.ranged("shards", 1, 1..=Shards::MAX, "Into how many shards the log is cut; more can be added later"),
+            replicas: Some(s.ranged(
+                "replicas",
+                0,
+                0..=5,
+                "On how many NATS servers each stream is kept; 0: on as many as those that are there, on one at first",
+            ))
+            .filter(|replicas| *replicas > 0),
             raise: s.command(
                 "raise",
                 "Add shards to an installation that has fewer than `shards`; without this word the plan is printed",
@@ -62,7 +70,7 @@ fn variable(user: &str) -> String {
 fn main() -> std::process::ExitCode {
     main_of(|config: Config, _shutdown| async move {
         if config.permissions {
-            say(authorization(config.shards, variable).trim_end());
+            say(authorization(variable).trim_end());
             return Ok(());
         }
         let broker = Broker::connect(&config.broker, Duration::from_secs(30)).await.map_err(Failed)?;

@@ -377,3 +377,10 @@ tls.crt: {{ b64enc $pair.Cert }}
 tls.key: {{ b64enc $pair.Key }}
 {{- end -}}
 {{- end }}
+
+{{/* The bytes of an amount as Kubernetes writes it: 20Gi. */}}
+{{- define "backchat.bytes" -}}
+{{- $units := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 -}}
+{{- $units = merge $units (dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976) -}}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexFind "[a-zA-Z]*$" .)) | int64 -}}
+{{- end }}

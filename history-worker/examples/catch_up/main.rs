@@ -118,7 +118,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = format!("nats://127.0.0.1:{port}");
     let credentials = Credentials::of_nobody(&url, "catch-up");
     let broker = Broker::connect(&credentials, Duration::from_secs(20)).await?;
-    setup::create(&broker, broker::Layout { shards, replicas: 1, raise: false }).await?;
+    setup::create(&broker, broker::Layout { shards, replicas: None, raise: false }).await?;
     write(&broker, wanted, 0..rooms).await?;
     let small = Log { events: SMALL, shape: Shape::Plain, ..wanted };
     write(&broker, small, rooms..rooms + 1).await?;

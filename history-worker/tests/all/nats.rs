@@ -61,7 +61,7 @@ impl Nats {
     /// A connection, after the set-up step.
     pub async fn set_up(&self, shards: u16) -> Broker {
         let broker = self.connect().await;
-        setup::create(&broker, broker::Layout { shards, replicas: 1, raise: false }).await.unwrap();
+        setup::create(&broker, broker::Layout { shards, replicas: None, raise: false }).await.unwrap();
         broker
     }
 }

@@ -181,9 +181,11 @@ impl Line {
         let mut rest = arguments.iter().map(String::as_str);
         while let Some(argument) = rest.next() {
             match argument {
-                "--help" | "-h" | "help" => line.verb = Verb::Help,
+                "--help" | "-h" => line.verb = Verb::Help,
                 "--version" | "-V" => line.verb = Verb::Version,
-                "config" => line.take_verb(rest.next()),
+                // Behind other words they may be somebody's name.
+                "help" if line.words.is_empty() => line.verb = Verb::Help,
+                "config" if line.words.is_empty() => line.take_verb(rest.next()),
                 // The one switch: it has no value behind it.
                 "--json" => line.take_flag("--json", Some("true")),
                 flag if flag.starts_with("--") => match flag.split_once('=') {

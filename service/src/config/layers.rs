@@ -1,6 +1,7 @@
 //! The three places a value can come from, and the names it has in each.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::fault;
 
@@ -53,7 +54,7 @@ impl Layers {
         environment: impl Iterator<Item = (String, String)>,
         file: toml::Table,
     ) -> Self {
-        let environment = environment.filter(|(name, value)| is_ours(name, value)).collect();
+        let environment = environment.filter(|(name, _)| is_ours(name)).collect();
         let known = Known {
             flags: vec!["--config".to_owned(), "--help".to_owned(), "--version".to_owned()],
             variables: vec!["BACKCHAT_LOG".to_owned(), variable(service, "config")],
@@ -132,7 +133,9 @@ impl Layers {
         for flag in self.flags.keys() {
             faults.push(fault::unknown("flag", flag, self.known.flags.iter()));
         }
-        for name in self.environment.keys().filter(|name| !self.is_another_services(name)) {
+        let is_asked_for_elsewhere =
+            |name: &String| self.is_another_services(name) || self.is_of_a_link(name);
+        for name in self.environment.keys().filter(|name| !is_asked_for_elsewhere(name)) {
             if *name != variable(self.service, "config") {
                 faults.push(fault::unknown("variable", name, self.known.variables.iter()));
             }
@@ -145,6 +148,13 @@ impl Layers {
             faults.extend(names.into_iter().map(|name| fault::unknown("key", name, self.known.keys.iter())));
         }
         faults
+    }
+
+    /// A Service's variables come together with its host, so that a misspelt setting is not taken for one.
+    fn is_of_a_link(&self, name: &str) -> bool {
+        let services = self.environment.iter().filter(|(_, value)| value.parse::<IpAddr>().is_ok());
+        let mut services = services.filter_map(|(name, _)| name.strip_suffix("SERVICE_HOST"));
+        services.any(|service| name.strip_prefix(service).is_some_and(is_link))
     }
 
     /// The single-node edition runs every service, so that no variable is another's.
@@ -162,13 +172,23 @@ pub(super) fn variable(service: &str, name: &str) -> String {
     format!("BACKCHAT_{service}{name}").replace('-', "_").to_ascii_uppercase()
 }
 
-/// Kubernetes puts the addresses of a Service called `backchat-gateway` into variables that begin like our settings.
-fn is_ours(name: &str, value: &str) -> bool {
-    let is_link = name.ends_with("_SERVICE_HOST")
-        || name.contains("_SERVICE_PORT")
-        || name.contains("_TCP_")
-        || value.starts_with("tcp://");
-    name.starts_with("BACKCHAT_") && !is_link && !SHARED.iter().any(|shared| name.starts_with(shared))
+fn is_ours(name: &str) -> bool {
+    name.starts_with("BACKCHAT_") && !SHARED.iter().any(|shared| name.starts_with(shared))
+}
+
+/// Kubernetes puts the addresses of a Service called `backchat-gateway` into variables that begin like our settings. What it names
+/// behind the name of the Service, less the Service's host, by which one is known.
+fn is_link(behind: &str) -> bool {
+    let is_port_of_service =
+        behind == "SERVICE_PORT" || behind == "SERVICE_HOST" || behind.starts_with("SERVICE_PORT_");
+    let is_port = |rest: &str| {
+        let (number, rest) = rest.split_once('_').unwrap_or((rest, ""));
+        let (protocol, part) = rest.split_once('_').unwrap_or((rest, ""));
+        number.parse::<u16>().is_ok()
+            && ["TCP", "UDP", "SCTP"].contains(&protocol)
+            && ["", "PROTO", "PORT", "ADDR"].contains(&part)
+    };
+    is_port_of_service || behind == "PORT" || behind.strip_prefix("PORT_").is_some_and(is_port)
 }
 
 fn split_off(map: &mut BTreeMap<String, String>, prefix: &str) -> BTreeMap<String, String> {

@@ -130,6 +130,25 @@ fn the_links_that_kubernetes_adds_are_not_settings() {
         ("BACKCHAT_GATEWAY_PORT_80_TCP_PROTO", "tcp"),
     ];
     assert!(load::<Gateway>(&[], &env, None).is_ok());
+    for given in
+        [("BACKCHAT_AUTH_PORT", "8081"), ("BACKCHAT_GATEWAY_TCP_PORT", "80"), ("BACKCHAT_PORT", "tcp://a:1")]
+    {
+        let env = [env.as_slice(), &[given]].concat();
+        let faults = load::<Gateway>(&[], &env, None).unwrap_err();
+        assert!(faults[0].starts_with(&format!("variable {} is unknown", given.0)), "{faults:?}");
+    }
+    let alone = [("BACKCHAT_AUTH_SERVICE_PORT", "8081")];
+    assert!(load::<Single>(&[], &alone, None).is_err(), "no Service has a port without a host");
+}
+
+#[test]
+fn a_setting_is_never_taken_for_a_link() {
+    let env = [
+        ("BACKCHAT_GATEWAY_SERVICE_HOST", "10.0.0.1"),
+        ("BACKCHAT_GATEWAY_AUTH_UPSTREAM", "tcp://nats:4222"),
+    ];
+    let gateway = load::<Gateway>(&[], &env, None).unwrap();
+    assert_eq!(gateway.upstream.as_deref(), Some("tcp://nats:4222"));
 }
 
 #[test]
@@ -263,6 +282,14 @@ fn words_are_a_command_of_the_program_or_a_fault() {
     for words in [&["keys"][..], &["keys", "chek"], &["keys", "check", "now"], &["erase", "person"]] {
         let faults = load::<Keyed>(words, &[], None).unwrap_err();
         assert_eq!(faults, [format!("argument {} is not expected here, see --help", words.join(" "))]);
+    }
+    for name in ["help", "config", "Ann help"] {
+        let line: Vec<_> =
+            ["erase", "person"].into_iter().chain(name.split(' ')).map(str::to_owned).collect();
+        match ask::<Keyed>(&line, std::iter::empty()) {
+            Ok(Ask::Run(keyed)) => assert_eq!(keyed.erased.as_deref(), Some(name)),
+            other => panic!("{name} is to be erased: {other:?}"),
+        }
     }
     let faults = load::<Gateway>(&["keys", "check"], &[], None).unwrap_err();
     assert_eq!(faults, ["argument keys check is not expected here, see --help"]);

@@ -28,9 +28,9 @@ impl Brokers {
     ///
     /// # Panics
     /// When their settings can't be written.
-    pub fn prepared(authority: &Authority, count: usize, shards: u16, folder: &Path) -> Self {
+    pub fn prepared(authority: &Authority, count: usize, folder: &Path) -> Self {
         let passwords: BTreeMap<_, _> = USERS.into_iter().map(|user| (user, password())).collect();
-        let authorization = authorization(shards, |user| format!("\"{}\"", passwords[user]));
+        let authorization = authorization(|user| format!("\"{}\"", passwords[user]));
         let servers: Vec<_> =
             (1..=count).map(|number| Server::named(format!("nats-{number}"), folder)).collect();
         let routes: Vec<_> =

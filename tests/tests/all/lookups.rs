@@ -14,7 +14,7 @@ const PEOPLE: usize = 300;
 async fn look_ups_that_come_together_are_few_requests_with_each_its_own_answer() {
     let nats = Nats::start().await;
     let (broker, watcher) = (nats.connect().await, nats.connect().await);
-    setup::create(&broker, Layout { shards: 1, replicas: 1, raise: false }).await.unwrap();
+    setup::create(&broker, Layout { shards: 1, replicas: None, raise: false }).await.unwrap();
     let people: Vec<_> = (0..PEOPLE).map(|number| (UserId::new(), format!("Member {number}"))).collect();
     for (user, name) in &people {
         let profile = serde_json::to_vec(&Profile { name: name.clone() }).unwrap();

@@ -36,6 +36,8 @@ mod sealing_roots;
 mod search;
 mod separate;
 mod sessions;
+mod setting_up;
+mod settings;
 mod shards;
 mod sharing;
 mod shedding;

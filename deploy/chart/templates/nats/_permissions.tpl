@@ -1,8 +1,8 @@
-{{/* What each service may do at the broker, as deploy/README.md lists it. Wildcards match whole tokens, so every shard's stream is
-     named. */}}
+{{/* What each service may do at the broker, as deploy/README.md lists it. Wildcards match whole tokens, so the stream of
+     every shard that there can be is named: a number of shards that is set too early, or back, changes nothing. */}}
 {{- define "backchat.permissions" -}}
 {{- $erase := list -}}
-{{- range $shard := until (int .Values.shards) }}{{ $erase = append $erase (printf "$JS.API.STREAM.MSG.DELETE.CHAT_%d" $shard) }}{{ end -}}
+{{- range $shard := until 256 }}{{ $erase = append $erase (printf "$JS.API.STREAM.MSG.DELETE.CHAT_%d" $shard) }}{{ end -}}
 gateway:
   publish:
     - chat.log.>

@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(3);
 async fn what_a_bell_rang_for_is_read_from_whichever_replica_has_it() {
     let servers = Cluster::start(3).await;
     let broker = servers.connect().await;
-    setup::create(&broker, Layout { shards: 1, replicas: 3, raise: false })
+    setup::create(&broker, Layout { shards: 1, replicas: Some(3), raise: false })
         .await
         .expect("the streams are made");
     let shard = Shard(0);

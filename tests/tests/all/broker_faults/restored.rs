@@ -35,7 +35,7 @@ async fn lost_and_restored(broker: &Broker) {
 async fn whoever_leads_a_restored_stream_it_is_the_same_one() {
     let servers = Cluster::start(3).await;
     let broker = servers.connect().await;
-    let layout = Layout { shards: 1, replicas: 3, raise: false };
+    let layout = Layout { shards: 1, replicas: Some(3), raise: false };
     let installation = setup::create(&broker, layout).await.expect("the streams are made");
     let before = broker.stream(STREAM).await.expect("it is there");
     lost_and_restored(&broker).await;

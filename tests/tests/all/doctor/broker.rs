@@ -5,8 +5,11 @@ use broker::{Credentials, Expect, USERS, authorization};
 use protocol::subject::INSTALLATION_STREAM;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tests::cluster::Cluster;
+use tests::eventually::eventually;
 use tests::nats::{self, Draft, Nats};
 use tests::process::{Launch, built};
+use tests::services::Servers;
 use tests::topology::authority::Authority;
 use time::OffsetDateTime;
 
@@ -76,6 +79,28 @@ async fn a_stream_that_was_altered_is_found_and_the_remedy_mends_it() {
 }
 
 #[tokio::test]
+async fn streams_on_one_of_several_servers_are_found_and_the_remedy_mends_it() {
+    let servers = Cluster::start(3).await;
+    let urls = servers.urls();
+    set_up(&urls, &[]).await;
+    let arguments = [("--nats-url", &*urls)];
+    let said = Said::of_pieces(&arguments).await;
+    said.all_is_well().praises(" is nats-0").praises(" is nats-1").praises(" is nats-2");
+    said.says("warning", "each stream is on one of them", "--shards 1 --replicas 3");
+
+    let typed = said.remedy("each stream is on one of them");
+    let launch = Launch::new(&built("backchat-setup"), servers.server(0).folder());
+    let launch = typed.split(' ').skip(1).fold(launch, Launch::argument);
+    let ended = launch.set("BACKCHAT_SETUP_NATS_URL", &urls).to_the_end(SETUP).await;
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    eventually("each stream is on three servers", SETUP, || async {
+        let said = Said::of_pieces(&arguments).await;
+        said.of("good").iter().any(|good| good.contains("each stream is on 3 servers")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_stream_that_is_nearly_full_is_found() {
     let nats = set_up_broker().await;
     let client = nats.client().await;
@@ -94,7 +119,7 @@ async fn a_stream_that_is_nearly_full_is_found() {
 #[tokio::test]
 async fn users_and_their_rights_are_tried_and_passwords_kept() {
     // The gateway's rights are not whole.
-    let settings = authorization(1, |_| format!("{PASSWORD:?}"));
+    let settings = authorization(|_| format!("{PASSWORD:?}"));
     let settings = settings.replacen("\"chat.log.>\", ", "", 1).replacen("\"chat.live.>\", ", "", 1);
     let nats = Draft { settings, ..Draft::default() }.start().await;
     let url = nats.url();
@@ -124,11 +149,7 @@ async fn users_and_their_rights_are_tried_and_passwords_kept() {
     }
     let said = as_user("gateway", PASSWORD).await;
     said.says("fault", "gateway may not hear chat.live.>", "backchat-setup permissions")
-        .says(
-            "fault",
-            "gateway may not publish on chat.log.0.nobody",
-            "backchat-setup permissions --shards 1",
-        )
+        .says("fault", "gateway may not publish on chat.log.0.nobody", "backchat-setup permissions")
         .says_nothing_else(2);
     for stream in ["CHAT_0", "PROFILES", "SESSIONS", "KEYS"] {
         assert_eq!(broker.stream(stream).await.unwrap().last_seq, 0, "nothing was stored in {stream}");

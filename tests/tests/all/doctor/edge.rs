@@ -41,6 +41,12 @@ async fn a_proxy_that_spoils_something_is_found() {
     .says("fault", "the gateway refuses WebSockets of this address", "BACKCHAT_GATEWAY_PUBLIC_ORIGINS")
     .says_nothing_else(3);
 
+    // What takes no POST sets no cookie, and that is not what is to be mended.
+    let requests = Some(("POST /auth/logout/ ", "LOCK /auth/logout/ "));
+    let said = said_through(Meddling { requests, ..Meddling::default() }).await;
+    said.says("fault", "a form to the auth service is answered 405", "POST requests too")
+        .says_nothing_else(1);
+
     let answers = Some(("; HttpOnly;", "; HttpGone;"));
     let said = said_through(Meddling { answers, ..Meddling::default() }).await;
     said.says("fault", "backchat_token is set without HttpOnly", "pass Set-Cookie as it is")
