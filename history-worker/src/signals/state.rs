@@ -22,6 +22,7 @@ pub struct StateSignals {
     pub verified_at: Gauge,
     pub different: Gauge,
     pub snapshot_at: GaugeOnceKnown,
+    pub backup_at: GaugeOnceKnown,
     pub oldest_aside_at: GaugeOnceKnown,
     pub set_aside_now: GaugeBy,
     pub log_missing: GaugeBy,
@@ -38,6 +39,7 @@ pub struct ShardView {
     /// Within: `None` when there never was one, here and below.
     pub verified: Option<Option<LastVerify>>,
     pub snapshot: Option<Option<LastSnapshot>>,
+    pub backup: Option<Option<Timestamp>>,
     pub missing: Option<String>,
     pub not_erased: Option<String>,
     pub stopped: Option<String>,
@@ -49,20 +51,20 @@ impl StateSignals {
         Self {
             lag_events: registry.gauge_once_known(
                 "lag_events",
-                "Entries of the log that are not applied, all shards together; no series until it is known of all",
+                "Entries of the log that are not applied, all shards together; no series while it is not known of all",
             ),
             lag_seconds: registry.gauge_once_known(
                 "lag_seconds",
-                "Age of the oldest event that is not applied, of the worst shard; no series until it is known of all",
+                "Age of the oldest event that is not applied, of the worst shard; no series while it is not known of all",
             ),
             shard_lag_events: registry.gauge_by(
                 "shard_lag_events",
-                "Entries of the shard's log that are not applied; no series until it is known",
+                "Entries of the shard's log that are not applied; no series while it is not known",
                 Label::shard(),
             ),
             shard_lag_seconds: registry.gauge_by(
                 "shard_lag_seconds",
-                "Age of the shard's oldest event that is not applied; no series until it is known",
+                "Age of the shard's oldest event that is not applied; no series while it is not known",
                 Label::shard(),
             ),
             verified_at: registry.gauge(
@@ -75,7 +77,11 @@ impl StateSignals {
             ),
             snapshot_at: registry.gauge_once_known(
                 "snapshot_timestamp_seconds",
-                "When the last snapshot was taken by any worker, of the shard where that is longest ago; 0: never",
+                "When the history was last given to somebody who keeps it, by any worker, of the shard where that is longest ago; 0: never",
+            ),
+            backup_at: registry.gauge_once_known(
+                "backup_timestamp_seconds",
+                "When the last backup of everything was finished; 0: never",
             ),
             oldest_aside_at: registry.gauge_once_known(
                 "set_aside_oldest_timestamp_seconds",
@@ -109,9 +115,15 @@ impl StateSignals {
         if let Some(lags) = of_all(shards, |view| view.lag) {
             self.lag_events.set(lags.iter().map(|lag| lag.entries).sum());
             self.lag_seconds.set(lags.iter().map(|lag| lag.seconds).max().unwrap_or(0));
+        } else {
+            self.lag_events.unset();
+            self.lag_seconds.unset();
         }
         if let Some(snapshots) = of_all(shards, |view| view.snapshot) {
             self.snapshot_at.set(first_second(snapshots.into_iter().map(|last| last.map(|last| last.at))));
+        }
+        if let Some(backups) = of_all(shards, |view| view.backup) {
+            self.backup_at.set(backups.into_iter().flatten().map(second).max().unwrap_or(0));
         }
         if let Some(asides) = of_all(shards, |view| view.asides.as_ref()) {
             let oldest = asides.into_iter().filter_map(|asides| asides.oldest.as_ref());
@@ -185,8 +197,12 @@ impl ShardView {
 
 /// The first of these times in seconds since 1970; 0 when there is none, or one of them never came.
 fn first_second(times: impl Iterator<Item = Option<Timestamp>>) -> u64 {
-    let second = |at: Timestamp| u64::try_from(at.as_millis() / 1_000).unwrap_or(0);
     times.map(|at| at.map_or(0, second)).min().unwrap_or(0)
+}
+
+/// In seconds since 1970.
+fn second(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millis() / 1_000).unwrap_or(0)
 }
 
 /// What is known of every shard; `None` while it is not known of one.
