@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use archive::{Archive, Manifest, Written, names};
 use broker::Broker;
+use protocol::Timestamp;
 use protocol::accounts::{AccountLine, AccountsAnswer, AskAccounts};
 use protocol::query::{AskPiece, HistoryAnswer, HistoryQuery, SnapshotPiece};
 use protocol::subject::{self, Shard, Shards};
@@ -48,7 +49,9 @@ pub async fn everything(config: &Config, place: &str, shutdown: CancellationToke
         Ok(())
     };
     let done = shutdown.run_until_cancelled(Box::pin(all)).await;
-    end(place, backup, done).await
+    let backed_up = end(place, backup, done).await?;
+    tell(&broker, shards, backed_up.made_at).await;
+    Ok(())
 }
 
 /// Backs up the history alone.
@@ -64,7 +67,7 @@ pub async fn snapshot(config: &Config, place: &str, shutdown: CancellationToken)
         Ok(())
     };
     let done = shutdown.run_until_cancelled(Box::pin(all)).await;
-    end(place, backup, done).await
+    end(place, backup, done).await.map(drop)
 }
 
 async fn begin(config: &Config, place: &str) -> Result<(Broker, Shards, Written), Error> {
@@ -75,18 +78,29 @@ async fn begin(config: &Config, place: &str) -> Result<(Broker, Shards, Written)
     Ok((broker, shards, backup))
 }
 
-async fn end(place: &str, backup: Written, done: Option<Result<(), Error>>) -> Result<(), Error> {
+async fn end(place: &str, backup: Written, done: Option<Result<(), Error>>) -> Result<Manifest, Error> {
     match done {
         None => Err(Error::Refused(format!("stopped before the end: {place} holds no backup"))),
         Some(Err(error)) => Err(error),
         Some(Ok(())) => {
-            let manifest: Manifest = backup.finish().await.map_err(refused)?;
+            let manifest = backup.finish().await.map_err(refused)?;
             say(&format!(
                 "Backed up to {place}: {} files, {} bytes.",
                 manifest.files.len(),
                 manifest.bytes()
             ));
-            Ok(())
+            Ok(manifest)
+        }
+    }
+}
+
+/// Has the history workers note it, who count how old the last backup is. One that they don't hear of is as good.
+async fn tell(broker: &Broker, shards: Shards, at: Timestamp) {
+    for shard in shards.all() {
+        let noted = |answer| matches!(answer, HistoryAnswer::BackedUp).then_some(());
+        let told = history::ask(broker, shard, HistoryQuery::BackedUp { at }, history::PATIENCE, noted).await;
+        if let Err(why) = told {
+            say(&format!("The history worker of shard {} could not be told of the backup: {why}", shard.0));
         }
     }
 }

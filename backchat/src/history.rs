@@ -96,6 +96,10 @@ fn row(shard: Shard, status: &HistoryStatus, now: Timestamp) -> String {
         None => "; no snapshot yet".to_owned(),
         Some(last) => format!("; last snapshot {} ago, up to {}", last.at.age(now), last.applied),
     };
+    let backup = match status.last_backup {
+        None => "; no backup yet".to_owned(),
+        Some(at) => format!("; last backup {} ago", at.age(now)),
+    };
     let verified = match status.last_verify {
         None => "; never compared with the log".to_owned(),
         Some(last) => format!(
@@ -106,7 +110,7 @@ fn row(shard: Shard, status: &HistoryStatus, now: Timestamp) -> String {
         ),
     };
     format!(
-        "{:>5} {:>11} {:>11}   {behind:<13} {aside}{verified}{snapshot}",
+        "{:>5} {:>11} {:>11}   {behind:<13} {aside}{verified}{snapshot}{backup}",
         shard.0, status.applied, status.events
     )
 }
@@ -137,21 +141,23 @@ mod tests {
             oldest_set_aside: None,
             last_verify: None,
             last_snapshot: None,
+            last_backup: None,
         };
         let at = Timestamp::from_millis(0);
         let now = at.plus_seconds(7_500);
         let said = row(Shard(0), &status, now);
         let figures = "    0          42          40   nothing       nothing";
-        assert_eq!(said, format!("{figures}; never compared with the log; no snapshot yet"));
+        assert_eq!(said, format!("{figures}; never compared with the log; no snapshot yet; no backup yet"));
         let (subject, reason) = ("chat.log.0.tea".to_owned(), "not an event".to_owned());
         status.oldest_set_aside = Some(SetAside { seq: 7, at, subject, reason, bytes: 3 });
         (status.lag_entries, status.lag_seconds, status.set_aside) = (12, 3, 1);
         status.last_snapshot = Some(LastSnapshot { at, applied: 41 });
+        status.last_backup = Some(at);
         status.last_verify = Some(LastVerify { at, rooms: 3, rows: 40, different: 9, different_rooms: 1 });
         let said = row(Shard(3), &status, now);
         assert!(said.starts_with("    3") && said.contains("12, 3 s"), "{said}");
         let words = "1, the oldest is 7, 2 h ago: not an event; compared with the log 2 h ago: 3 rooms, 1 differ; \
-                     last snapshot 2 h ago, up to 41";
+                     last snapshot 2 h ago, up to 41; last backup 2 h ago";
         assert!(said.ends_with(words), "{said}");
     }
 }

@@ -204,6 +204,11 @@ def monitoring(helm):
     files = {what: len(list((CHART / what).glob(f"*.{end}"))) for what, end in (("alerts", "yaml"), ("dashboards", "json"))}
     found = counts(CHART)
     demand([found[:2] != tuple(files.values()) and f"{files} give {found[:2]} objects"])
+    off = ("--set", "nats.exporter.enabled=false")
+    left = [rule["metadata"]["name"] for rule in helm.render(values, *off).of("PrometheusRule")]
+    demand([any(name.endswith("-nats") for name in left) and "rules of NATS are there, where nothing gives their figures", len(left) != files["alerts"] - 1 and f"only {left} are left"])
+    notes = [helm.call("install", "demo", str(CHART), "--dry-run=client", "--values", str(values), *words).stdout.partition("NOTES:")[2] for words in ((), off)]
+    demand([["nats.exporter" in note for note in notes] != [False, True] and "NOTES.txt does not say that nobody watches the broker, or says it in vain"])
     yield f"{files['alerts']} files of alerts, {files['dashboards']} dashboards"
 
 

@@ -8,8 +8,8 @@ NAME, PASSWORD = "ada", "a kettle sings at noon"
 SERVICES = ["gateway", "history-worker", "search-worker", "auth-service"]
 
 
-def metrics(programs: Path, nats: str, wanted: set[str]) -> str:
-    """The pages of all four services, one after the other. Waits a while until `wanted` is among the series."""
+def metrics(programs: Path, nats: str, wanted: set[str]) -> list[str]:
+    """The pages of all four services. Waits a while until `wanted` is among the series."""
     with tempfile.TemporaryDirectory(prefix="backchat-scrape-") as folder:
         data = Path(folder) / "data"
         command = [programs / "backchat", "--listen", "127.0.0.1:0", "--data", data, "--nats-server", nats]
@@ -20,18 +20,20 @@ def metrics(programs: Path, nats: str, wanted: set[str]) -> str:
             wait(lambda: fetch(f"http://{addresses['gateway']}/readyz"), START_S)
             people(addresses["gateway"])
             pages = [address for name, address in addresses.items() if name.endswith("_operations")]
-            read = lambda: "".join(fetch(f"http://{page}/metrics") for page in pages)
+            read = lambda: [fetch(f"http://{page}/metrics") for page in pages]
             deadline = time.monotonic() + COUNT_S
-            while not wanted <= names(read()) and time.monotonic() < deadline:
+            while not wanted <= names("".join(read())) and time.monotonic() < deadline:
                 time.sleep(1)
             return read()
 
 
 def varz(nats: str) -> dict:
-    """What a NATS server with a store says of itself, which the exporter passes on."""
+    """What a NATS server with a store, which waits for the others of its cluster, says of itself: the exporter passes it on."""
     with tempfile.TemporaryDirectory(prefix="backchat-varz-") as folder:
         conf = Path(folder) / "nats.conf"
-        conf.write_text(f'listen: "127.0.0.1:-1"\nhttp: "127.0.0.1:-1"\nports_file_dir: "{folder}"\njetstream {{ store_dir: "{folder}/store" }}\n')
+        # Nobody listens at the route's port.
+        cluster = 'cluster { name: c, listen: "127.0.0.1:-1", routes: ["nats://127.0.0.1:9"] }'
+        conf.write_text(f'server_name: n\nlisten: "127.0.0.1:-1"\nhttp: "127.0.0.1:-1"\nports_file_dir: "{folder}"\njetstream {{ store_dir: "{folder}/store" }}\n{cluster}\n')
         with running([nats, "-c", conf], Path(folder) / "log"):
             ports = wait(lambda: json.loads(next(Path(folder).glob("*.ports")).read_text()), START_S)
             return json.loads(wait(lambda: fetch(f"{ports['monitoring'][0]}/varz"), START_S))

@@ -138,6 +138,7 @@ impl Answers {
             Ok(HistoryQuery::Verify(what)) => self.verify(what).await.map(HistoryAnswer::Verified),
             Ok(HistoryQuery::Replay(asked)) => self.replay(asked).await,
             Ok(HistoryQuery::Snapshot) => self.snapshot().await,
+            Ok(HistoryQuery::BackedUp { at }) => self.backed_up(at).await,
             Err(_) => Err(NoAnswer::refused("not a question about the history")),
         }
     }

@@ -192,6 +192,7 @@ impl Shard {
         life.check_log(self).await?;
         self.signals.began(shard, &life.checkpoint, self.store.asides(self.part).await?);
         self.signals.last_snapshot(shard, self.store.last_snapshot(self.part).await?);
+        self.signals.last_backup(shard, self.store.last_backup(self.part).await?);
         self.signals.last_verify(shard, self.store.last_verify(self.part).await?);
         // A batch of which it was not known whether it was written has rung for nobody.
         self.somebody_erased.store(true, Ordering::Relaxed);

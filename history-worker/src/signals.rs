@@ -253,6 +253,13 @@ impl Signals {
         self.view(shard, |view| view.lag = Some(lag));
     }
 
+    /// How far a shard is behind could not be measured for long.
+    pub fn lag_unknown(&self, shard: Shard) {
+        self.state.shard_lag_events.unset(shard.0);
+        self.state.shard_lag_seconds.unset(shard.0);
+        self.view(shard, |view| view.lag = None);
+    }
+
     /// The history is not what the log says.
     pub fn differs(&self, shard: Shard, difference: &Difference) {
         let Difference { room, seq, field, log, history } = difference;
@@ -284,6 +291,11 @@ impl Signals {
     /// When the shard's last snapshot was taken, by whichever worker.
     pub fn last_snapshot(&self, shard: Shard, last: Option<LastSnapshot>) {
         self.view(shard, |view| view.snapshot = Some(last));
+    }
+
+    /// When the last backup of everything was finished of which the shard was told.
+    pub fn last_backup(&self, shard: Shard, last: Option<Timestamp>) {
+        self.view(shard, |view| view.backup = Some(last));
     }
 
     /// What of the shard's log is set aside now.
@@ -397,6 +409,27 @@ mod tests {
         assert!(!is_there("snapshot_timestamp"));
         signals.last_snapshot(Shard(1), Some(LastSnapshot { at: Timestamp::from_millis(4_000), applied: 1 }));
         assert!(says("backchat_history_worker_snapshot_timestamp_seconds 4"));
+        signals.lag_unknown(Shard(0));
+        assert!(!is_there("lag_events") && !is_there("lag_seconds"), "of shard 0 it is not known any more");
+        assert!(!is_there("shard_lag_events{shard=\"0\"}") && is_there("shard_lag_events{shard=\"1\"}"));
+    }
+
+    #[test]
+    fn a_backup_is_one_of_all_shards_whichever_was_told() {
+        let registry = Registry::new("history-worker");
+        let signals = Signals::new(&Health::new(), &registry);
+        [Shard(0), Shard(1)].iter().for_each(|shard| signals.follows(*shard));
+        let says = |second: u64| {
+            registry.text().contains(&format!("backchat_history_worker_backup_timestamp_seconds {second}\n"))
+        };
+        let at = |second: i64| Some(Timestamp::from_millis(second * 1_000));
+        signals.last_backup(Shard(0), None);
+        assert!(!registry.text().contains("worker_backup_timestamp_seconds "), "shard 1 may know of one");
+        signals.last_backup(Shard(1), None);
+        assert!(says(0), "{}", registry.text());
+        signals.last_backup(Shard(1), at(5));
+        signals.last_backup(Shard(0), at(4));
+        assert!(says(5), "{}", registry.text());
     }
 
     #[test]

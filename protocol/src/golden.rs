@@ -260,6 +260,7 @@ fn queries_and_answers_survive_the_broker() {
         oldest_set_aside: Some(oldest.clone()),
         last_verify: Some(LastVerify { at: at(), rooms: 2, rows: 40, different: 0, different_rooms: 0 }),
         last_snapshot: Some(LastSnapshot { at: at(), applied: 41 }),
+        last_backup: Some(at()),
     };
     both("query/status_answer.json", &HistoryAnswer::Status(status));
     both("query/set_aside.json", &HistoryQuery::SetAside(AskSetAside::Show { seq: 7 }));
@@ -298,6 +299,8 @@ fn queries_and_answers_survive_the_broker() {
     let pieces = Shard(0).snapshot_pieces(uuid::Uuid::nil());
     both("query/snapshot_answer.json", &HistoryAnswer::Snapshot { pieces, applied: 42 });
     both("query/snapshot_piece.json", &AskPiece { piece: 7 });
+    both("query/backed_up.json", &HistoryQuery::BackedUp { at: at() });
+    both("query/backed_up_answer.json", &HistoryAnswer::BackedUp);
     both("query/verify.json", &HistoryQuery::Verify(Verify::Rooms { after: Some(tea()) }));
     let difference = Difference {
         room: tea(),

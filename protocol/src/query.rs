@@ -27,6 +27,8 @@ pub enum HistoryQuery {
     Replay(AskReplay),
     /// Everything that the shard's history holds at this moment, to be kept elsewhere.
     Snapshot,
+    /// A backup of everything, of which the history is a part, was finished: to be noted.
+    BackedUp { at: Timestamp },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +104,8 @@ pub enum HistoryAnswer {
         /// Up to which sequence the log is in it.
         applied: u64,
     },
+    /// The backup is noted.
+    BackedUp,
     /// The projection has not come to `at_least` in time; it stands at `applied`.
     Behind {
         applied: u64,
@@ -211,8 +215,10 @@ pub struct HistoryStatus {
     pub oldest_set_aside: Option<SetAside>,
     /// How the whole history last compared with the log, for whomever and by whichever worker.
     pub last_verify: Option<LastVerify>,
-    /// The last snapshot that was given to its end.
+    /// The last snapshot that was given to its end, for a backup or alone.
     pub last_snapshot: Option<LastSnapshot>,
+    /// When the last backup of everything was finished.
+    pub last_backup: Option<Timestamp>,
 }
 
 /// When a snapshot was taken, and up to which sequence the log is in it.

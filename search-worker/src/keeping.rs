@@ -25,6 +25,8 @@ use crate::progress::Progress;
 /// How often it is looked how far an index is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
+/// So long a lag that was measured once is worth something.
+const LAG_KNOWN: Duration = Duration::from_secs(60);
 /// Pause before an index is opened again that failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -168,7 +170,7 @@ impl Keeper {
             self.shelf.begin_replay();
             kept.next = Some(self.opened_beside(number).await?);
         }
-        let mut measure_at = Instant::now();
+        let (mut measure_at, mut measured_at) = (Instant::now(), Instant::now());
         loop {
             match self.happens(kept).await {
                 Happened::CurrentEnded(ended) => {
@@ -188,7 +190,11 @@ impl Keeper {
                 measure_at = Instant::now();
             }
             if let Some(current) = kept.current.as_ref().filter(|_| measure_at <= Instant::now()) {
-                self.measure(&current.generation).await;
+                if self.measure(&current.generation).await {
+                    measured_at = Instant::now();
+                } else if measured_at.elapsed() >= LAG_KNOWN {
+                    self.ground.signals.lag_unknown();
+                }
                 measure_at = Instant::now() + MEASURE_EVERY;
             }
         }
@@ -385,14 +391,16 @@ impl Keeper {
         Ok(made)
     }
 
-    async fn measure(&self, generation: &Generation) {
+    /// Whether all that is followed could be measured. A broker that is away is told by the shard itself.
+    async fn measure(&self, generation: &Generation) -> bool {
         for shard in self.ground.shards.all() {
             let Some(applied) = generation.progress.applied(shard) else { continue };
-            // A broker that is away is told by the shard itself; the last figures stay.
-            if let Ok(lag) = self.ground.broker.lag(&shard.stream(), &shard.log_all(), applied).await {
-                generation.progress.lags(shard, lag);
-                self.ground.signals.lags(shard, lag, generation.progress.is_rebuilding());
-            }
+            let Ok(lag) = self.ground.broker.lag(&shard.stream(), &shard.log_all(), applied).await else {
+                return false;
+            };
+            generation.progress.lags(shard, lag);
+            self.ground.signals.lags(shard, lag, generation.progress.is_rebuilding());
         }
+        true
     }
 }

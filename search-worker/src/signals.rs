@@ -61,11 +61,11 @@ impl Signals {
             documents: registry.gauge("documents", "Messages in the index"),
             lag_entries: registry.gauge_once_known(
                 "lag_entries",
-                "Entries of the log that are not in the index, all shards together; no series until it is known",
+                "Entries of the log that are not in the index, all shards together; no series while it is not known",
             ),
             lag_seconds: registry.gauge_once_known(
                 "lag_seconds",
-                "Age of the oldest event that is not in the index, of the worst shard; no series until it is known",
+                "Age of the oldest event that is not in the index, of the worst shard; no series while it is not known",
             ),
             rebuilding: registry.gauge_once_known(
                 "rebuilding",
@@ -156,6 +156,14 @@ impl Signals {
         }
     }
 
+    /// How far the index is behind could not be measured for long.
+    pub fn lag_unknown(&self) {
+        self.lags.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.lag_entries.unset();
+        self.lag_seconds.unset();
+        self.rebuilding.unset();
+    }
+
     /// A question was answered, or not, in this time.
     pub fn asked(&self, outcome: Outcome, took: Duration) {
         self.search_seconds.observe(took.as_secs_f64());
@@ -165,5 +173,23 @@ impl Signals {
             Outcome::Busy => "busy",
             Outcome::Failed => "failed",
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lag_that_can_not_be_measured_is_not_told() {
+        let registry = Registry::new("search-worker");
+        let signals = Signals::new(&Health::new(), &registry);
+        let is_there = |name: &str| registry.text().contains(&format!("\nbackchat_search_worker_{name} "));
+        signals.lags(Shard(0), Lag { entries: 3, seconds: 2 }, false);
+        assert!(is_there("lag_entries") && is_there("lag_seconds") && is_there("rebuilding"));
+        signals.lag_unknown();
+        assert!(!is_there("lag_entries") && !is_there("lag_seconds") && !is_there("rebuilding"));
+        signals.lags(Shard(1), Lag { entries: 4, seconds: 0 }, false);
+        assert!(registry.text().contains("backchat_search_worker_lag_entries 4\n"), "{}", registry.text());
     }
 }

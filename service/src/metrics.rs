@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry as Series};
 
 pub use prometheus_client::metrics::counter::Counter;
@@ -55,8 +54,6 @@ pub enum Kind {
     Gauge,
     /// Observations sorted into buckets.
     Histogram,
-    /// Always 1: what it says is in its label.
-    Info,
 }
 
 /// A label, and the values that it may have.
@@ -88,10 +85,13 @@ impl Registry {
         let prefix = format!("backchat_{}", service.replace('-', "_"));
         let series = Series::with_prefix(prefix.clone());
         let registry = Self(Arc::new(Mutex::new(State { prefix, series, described: Vec::new() })));
-        let (help, version) = ("Always 1, with the version that runs", Label::of("version", &[]));
-        let info = Info::new([(version.name, env!("CARGO_PKG_VERSION"))]);
-        registry.describe(("build_info", Kind::Info), help, Some(version));
-        registry.lock().series.register("build", help, info);
+        // OpenMetrics has a type `info` for it, at which readers of Prometheus' older format stop, KEDA's among them.
+        let build = registry.gauge_by(
+            "build_info",
+            "Always 1, with the version that runs",
+            Label::of("version", &[]),
+        );
+        build.set(env!("CARGO_PKG_VERSION"), 1);
         registry
     }
 
@@ -176,16 +176,12 @@ impl Registry {
         label: Option<Label>,
         metric: M,
     ) -> M {
-        let ending = if kind == Kind::Counter { "_total" } else { "" };
-        self.describe((&format!("{name}{ending}"), kind), help, label);
-        self.lock().series.register(name, help, metric.clone());
-        metric
-    }
-
-    fn describe(&self, (name, kind): (&str, Kind), help: &str, label: Option<Label>) {
         let mut state = self.lock();
-        let name = format!("{}_{name}", state.prefix);
-        state.described.push(Description { name, kind, help: help.to_owned(), label });
+        let ending = if kind == Kind::Counter { "_total" } else { "" };
+        let described = format!("{}_{name}{ending}", state.prefix);
+        state.described.push(Description { name: described, kind, help: help.to_owned(), label });
+        state.series.register(name, help, metric.clone());
+        metric
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -199,7 +195,7 @@ impl Description {
     pub fn series(&self) -> Vec<String> {
         match self.kind {
             Kind::Histogram => ["_bucket", "_sum", "_count"].map(|end| format!("{}{end}", self.name)).into(),
-            Kind::Counter | Kind::Gauge | Kind::Info => vec![self.name.clone()],
+            Kind::Counter | Kind::Gauge => vec![self.name.clone()],
         }
     }
 
@@ -207,8 +203,12 @@ impl Description {
     #[must_use]
     pub fn unit(&self) -> Option<&'static str> {
         let name = self.name.trim_end_matches("_total");
-        let units =
-            [("_timestamp_seconds", "seconds since 1970"), ("_seconds", "seconds"), ("_bytes", "bytes")];
+        let units = [
+            ("_timestamp_seconds", "seconds since 1970"),
+            ("_seconds", "seconds"),
+            ("_bytes", "bytes"),
+            ("_bytes_per_second", "bytes a second"),
+        ];
         units.into_iter().find_map(|(end, unit)| name.ends_with(end).then_some(unit))
     }
 }
@@ -248,6 +248,11 @@ impl GaugeOnceKnown {
     pub fn set(&self, number: u64) {
         self.0.get_or_create(&[]).set(i64::try_from(number).unwrap_or(i64::MAX));
     }
+
+    /// It is not known any more: its series goes, until it is set again.
+    pub fn unset(&self) {
+        self.0.clear();
+    }
 }
 
 /// Gauges told apart by the value of one label.
@@ -262,6 +267,11 @@ impl GaugeBy {
     pub fn set(&self, value: impl ToString, number: u64) {
         let gauge = self.family.get_or_create_owned(&[(self.label, value.to_string())]);
         gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    /// That of `value` is not known any more.
+    pub fn unset(&self, value: impl ToString) {
+        self.family.remove(&[(self.label, value.to_string())]);
     }
 }
 
@@ -341,12 +351,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_known_any_more_goes_out_of_the_text() {
+        let registry = Registry::new("history-worker");
+        let lag = registry.gauge_once_known("lag_seconds", "Age of the oldest event");
+        let of_shard = registry.gauge_by("shard_lag", "Entries", Label::shard());
+        lag.set(7);
+        of_shard.set(0, 7);
+        of_shard.set(1, 8);
+        lag.unset();
+        of_shard.unset(0);
+        assert!(!registry.text().contains("lag_seconds "), "{}", registry.text());
+        assert!(!registry.text().contains("shard_lag{shard=\"0\"}"), "{}", registry.text());
+        assert!(has(&registry, "backchat_history_worker_shard_lag{shard=\"1\"} 8"));
+        lag.set(9);
+        assert!(has(&registry, "backchat_history_worker_lag_seconds 9"));
+    }
+
+    #[test]
+    fn every_type_is_one_that_readers_of_the_older_format_know() {
+        let registry = Registry::new("gateway");
+        let _ = (registry.counter("sent", "Sent"), registry.seconds("seen_seconds", "Time"));
+        let types: Vec<_> = registry
+            .text()
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .map(str::to_owned)
+            .collect();
+        let is_known =
+            |line: &String| ["counter", "gauge", "histogram"].iter().any(|kind| line.ends_with(kind));
+        assert!(types.len() == 3 && types.iter().all(is_known), "{types:?}");
+    }
+
+    #[test]
     fn every_series_of_the_text_is_described() {
         let registry = Registry::new("gateway");
         let _ = registry.counter("sent_bytes", "Bytes");
         let _ = registry.seconds("seen_seconds", "Time");
         let _ = registry.gauge("heads_timestamp_seconds", "When");
         let _ = registry.gauge("sockets", "Sockets");
+        let _ = registry.gauge("sent_bytes_per_second", "Bytes a second");
         let described = registry.descriptions();
         let series: Vec<_> = described.iter().flat_map(Description::series).collect();
         for line in registry.text().lines().filter(|line| !line.starts_with('#')) {
@@ -354,6 +397,7 @@ mod tests {
             assert!(series.iter().any(|known| known == name), "{name} is not among {series:?}");
         }
         let units: Vec<_> = described.iter().map(Description::unit).collect();
-        assert_eq!(units, [None, Some("bytes"), Some("seconds"), Some("seconds since 1970"), None]);
+        let bytes = [Some("bytes"), Some("bytes a second")];
+        assert_eq!(units, [None, bytes[0], Some("seconds"), Some("seconds since 1970"), None, bytes[1]]);
     }
 }

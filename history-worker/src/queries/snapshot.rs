@@ -1,7 +1,8 @@
-//! Beginning a snapshot.
+//! Beginning a snapshot, and hearing of a backup.
 
 use std::sync::Arc;
 
+use protocol::Timestamp;
 use protocol::query::HistoryAnswer;
 
 use super::{Answers, NoAnswer};
@@ -27,5 +28,11 @@ impl Answers {
                 Err(NoAnswer::refused("the broker can't be served now"))
             }
         }
+    }
+
+    pub(super) async fn backed_up(&self, at: Timestamp) -> Result<HistoryAnswer, NoAnswer> {
+        self.store.set_last_backup(self.part, at).await?;
+        self.signals.last_backup(self.part.shard, Some(at));
+        Ok(HistoryAnswer::BackedUp)
     }
 }

@@ -32,6 +32,7 @@ impl Answers {
             last_verify: self.store.last_verify(self.part).await?,
             oldest_set_aside: asides.oldest,
             last_snapshot: self.store.last_snapshot(self.part).await?,
+            last_backup: self.store.last_backup(self.part).await?,
         })
     }
 }

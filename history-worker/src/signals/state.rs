@@ -23,6 +23,7 @@ pub struct StateSignals {
     pub verified_at: Gauge,
     pub different: Gauge,
     pub snapshot_at: GaugeOnceKnown,
+    pub backup_at: GaugeOnceKnown,
     pub oldest_aside_at: GaugeOnceKnown,
     pub set_aside_now: GaugeBy,
     pub log_missing: GaugeBy,
@@ -41,6 +42,7 @@ pub struct ShardView {
     /// Within: `None` when there never was one, here and below.
     pub verified: Option<Option<LastVerify>>,
     pub snapshot: Option<Option<LastSnapshot>>,
+    pub backup: Option<Option<Timestamp>>,
     pub missing: Option<String>,
     pub not_erased: Option<String>,
     pub stopped: Option<String>,
@@ -53,20 +55,20 @@ impl StateSignals {
             shards: registry.gauge("shards", "Shards that this worker applies; the other workers apply the rest"),
             lag_events: registry.gauge_once_known(
                 "lag_events",
-                "Entries of the log that are not applied, of the shards that this worker applies; no series until it is known of each",
+                "Entries of the log that are not applied, of the shards that this worker applies; no series while it is not known of each",
             ),
             lag_seconds: registry.gauge_once_known(
                 "lag_seconds",
-                "Age of the oldest event that is not applied, of the worst shard; no series until it is known of all",
+                "Age of the oldest event that is not applied, of the worst shard; no series while it is not known of all",
             ),
             shard_lag_events: registry.gauge_by(
                 "shard_lag_events",
-                "Entries of the shard's log that are not applied; no series until it is known",
+                "Entries of the shard's log that are not applied; no series while it is not known",
                 Label::shard(),
             ),
             shard_lag_seconds: registry.gauge_by(
                 "shard_lag_seconds",
-                "Age of the shard's oldest event that is not applied; no series until it is known",
+                "Age of the shard's oldest event that is not applied; no series while it is not known",
                 Label::shard(),
             ),
             verified_at: registry.gauge(
@@ -79,7 +81,11 @@ impl StateSignals {
             ),
             snapshot_at: registry.gauge_once_known(
                 "snapshot_timestamp_seconds",
-                "When the last snapshot was taken by any worker, of the shard where that is longest ago; 0: never",
+                "When the history was last given to somebody who keeps it, by any worker, of the shard where that is longest ago; 0: never",
+            ),
+            backup_at: registry.gauge_once_known(
+                "backup_timestamp_seconds",
+                "When the last backup of everything was finished; 0: never",
             ),
             oldest_aside_at: registry.gauge_once_known(
                 "set_aside_oldest_timestamp_seconds",
@@ -112,14 +118,19 @@ impl StateSignals {
     pub fn count(&self, shards: &BTreeMap<Shard, ShardView>) {
         let own = || shards.values().filter(|view| view.is_own);
         self.shards.set(i64::try_from(own().count()).unwrap_or(i64::MAX));
-        if let Some(lags) = own().map(|view| view.lag).collect::<Option<Vec<_>>>() {
-            self.lag_events.set(lags.iter().map(|lag| lag.entries).sum());
+        match own().map(|view| view.lag).collect::<Option<Vec<_>>>() {
+            Some(lags) => self.lag_events.set(lags.iter().map(|lag| lag.entries).sum()),
+            None => self.lag_events.unset(),
         }
-        if let Some(lags) = of_all(shards, |view| view.lag) {
-            self.lag_seconds.set(lags.iter().map(|lag| lag.seconds).max().unwrap_or(0));
+        match of_all(shards, |view| view.lag) {
+            Some(lags) => self.lag_seconds.set(lags.iter().map(|lag| lag.seconds).max().unwrap_or(0)),
+            None => self.lag_seconds.unset(),
         }
         if let Some(snapshots) = of_all(shards, |view| view.snapshot) {
             self.snapshot_at.set(first_second(snapshots.into_iter().map(|last| last.map(|last| last.at))));
+        }
+        if let Some(backups) = of_all(shards, |view| view.backup) {
+            self.backup_at.set(backups.into_iter().flatten().map(second).max().unwrap_or(0));
         }
         if let Some(asides) = of_all(shards, |view| view.asides.as_ref()) {
             let oldest = asides.into_iter().filter_map(|asides| asides.oldest.as_ref());
@@ -193,8 +204,12 @@ impl ShardView {
 
 /// The first of these times in seconds since 1970; 0 when there is none, or one of them never came.
 fn first_second(times: impl Iterator<Item = Option<Timestamp>>) -> u64 {
-    let second = |at: Timestamp| u64::try_from(at.as_millis() / 1_000).unwrap_or(0);
     times.map(|at| at.map_or(0, second)).min().unwrap_or(0)
+}
+
+/// In seconds since 1970.
+fn second(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millis() / 1_000).unwrap_or(0)
 }
 
 /// What is known of every shard; `None` while it is not known of one.

@@ -38,11 +38,13 @@ pub struct Begun {
     pub applied: u64,
 }
 
-/// Begins a snapshot of the history as it is now. `alone` is held to its end. `None` when nothing was ever applied.
+/// Begins a snapshot of the history as it is now. `alone` is held to its end. `None` when nothing was ever applied: then nothing is all
+/// that there is, and was taken.
 pub async fn begin(giving: Giving, alone: OwnedMutexGuard<()>) -> Result<Option<Begun>, Error> {
     let moment = giving.store.moment().await?;
     let Some(checkpoint) = moment.checkpoint(giving.part).await? else {
         moment.pass().await;
+        taken(&giving, LastSnapshot { at: Timestamp::now(), applied: 0 }).await;
         return Ok(None);
     };
     let pieces = giving.part.shard.snapshot_pieces(Uuid::new_v4());

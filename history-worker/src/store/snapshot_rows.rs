@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use protocol::RoomSlug;
 use protocol::query::{LastSnapshot, SetAside};
+use protocol::{RoomSlug, Timestamp};
 use surrealdb::types::{Bytes, RecordId, SurrealValue, Value, Variables};
 
 use super::change_rows::{EndedRow, EraseRow, TextRow};
@@ -34,6 +34,15 @@ struct LastSnapshotRow {
 
 fn last_snapshot_id(part: Part) -> RecordId {
     RecordId::new("meta", array([text(&"snapshot"), i64::from(part.shard.0).into_value()]))
+}
+
+#[derive(Debug, SurrealValue)]
+struct LastBackupRow {
+    at_ms: i64,
+}
+
+fn last_backup_id(part: Part) -> RecordId {
+    RecordId::new("meta", array([text(&"backup"), i64::from(part.shard.0).into_value()]))
 }
 
 fn of_shard_behind(table: &str, part: Part, seq: u64) -> RecordId {
@@ -86,7 +95,7 @@ impl Store {
         let rows: Vec<LastSnapshotRow> =
             self.select("SELECT * FROM $of", vec![last_snapshot_id(part)]).await?;
         let last = |row: LastSnapshotRow| {
-            let at = protocol::Timestamp::from_millis(row.at_ms);
+            let at = Timestamp::from_millis(row.at_ms);
             Ok(LastSnapshot { at, applied: natural(row.applied, "sequence")? })
         };
         rows.into_iter().next().map(last).transpose()
@@ -97,6 +106,20 @@ impl Store {
         variables.insert("of", last_snapshot_id(part));
         let row = LastSnapshotRow { at_ms: last.at.as_millis(), applied: int(last.applied) };
         variables.insert("row", row);
+        self.connection.query("UPSERT $of CONTENT $row RETURN NONE", variables, LOAD_MAX).await?;
+        Ok(())
+    }
+
+    /// When the last backup of everything was finished of which the shard was told.
+    pub async fn last_backup(&self, part: Part) -> Result<Option<Timestamp>, StoreError> {
+        let rows: Vec<LastBackupRow> = self.select("SELECT * FROM $of", vec![last_backup_id(part)]).await?;
+        Ok(rows.into_iter().next().map(|row| Timestamp::from_millis(row.at_ms)))
+    }
+
+    pub async fn set_last_backup(&self, part: Part, at: Timestamp) -> Result<(), StoreError> {
+        let mut variables = Variables::new();
+        variables.insert("of", last_backup_id(part));
+        variables.insert("row", LastBackupRow { at_ms: at.as_millis() });
         self.connection.query("UPSERT $of CONTENT $row RETURN NONE", variables, LOAD_MAX).await?;
         Ok(())
     }
@@ -171,7 +194,7 @@ impl AsideRow {
     pub(super) fn kept(self) -> Result<KeptAside, StoreError> {
         let entry = SetAside {
             seq: super::rows::number_in(&self.id, 1)?,
-            at: protocol::Timestamp::from_millis(self.at_ms),
+            at: Timestamp::from_millis(self.at_ms),
             subject: self.subject,
             reason: self.reason,
             bytes: natural(self.bytes, "bytes")?,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 use tests::backchat::Backchat;
-use tests::eventually::{SOON, eventually};
+use tests::eventually::{SOON, becomes, eventually};
 use tests::files::files_with;
 use tests::heard::bodies;
 use tests::nats::Nats;
@@ -13,7 +13,7 @@ use tests::person::{PASSWORD, Person, unique};
 use tests::process::{Ended, Launch, Program, built};
 use tests::random::{Random, kills};
 use tests::s3::S3;
-use tests::services::Services;
+use tests::services::{Service, Services};
 use tokio::time::sleep;
 
 /// Longest wait for a command of the operator.
@@ -162,6 +162,44 @@ async fn the_last_snapshot_is_seen() {
     let names: Vec<_> =
         fs::read_dir(scene.place("one")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[tokio::test]
+async fn workers_hear_of_a_whole_backup_and_of_no_other_and_an_empty_shard_hides_none() {
+    let apart = Apart::new();
+    let mut services = apart.services(Nats::start().await).await;
+    let raise = Launch::new(&built("backchat-setup"), services.nats.folder()).named("raising");
+    let raise = raise.set("BACKCHAT_SETUP_NATS_URL", services.nats.url()).set("BACKCHAT_SETUP_SHARDS", 2);
+    assert_eq!(raise.words("raise").to_the_end(END).await.code, 0);
+    services.worker.terminate().await;
+    services.worker.start().await;
+    // The gateway knows of the first shard only, so the other one stays empty.
+    let ann = Person::arrives(&services.address(0), "Ann").await;
+    let mut socket = ann.connects(&ann.creates("Kept").await).await;
+    socket.caught_up().await;
+    socket.say("something to keep").await;
+    let times = async |worker: &Service| {
+        let [snapshot, backup] = ["snapshot", "backup"].map(|of| format!("{of}_timestamp_seconds"));
+        (worker.metric(&snapshot).await > Some(0), worker.metric(&backup).await > Some(0))
+    };
+    assert_eq!(times(&services.worker).await, (false, false));
+
+    let path = |name: &str| apart.path(name).to_string_lossy().into_owned();
+    apart.runs("backchat", &services.nats, &format!("history snapshot {}", path("history-alone"))).await;
+    assert_eq!(times(&services.worker).await, (true, false), "the history is not all");
+
+    services.auth.terminate().await;
+    let cut = apart.launch("backchat", &services.nats, &format!("backup {}", path("cut")));
+    let cut = cut.to_the_end(END).await;
+    assert!(cut.code != 0 && cut.output.contains("the auth service does not answer"), "{}", cut.output);
+    assert_eq!(times(&services.worker).await, (true, false), "accounts were not in it");
+
+    services.auth.start().await;
+    apart.runs("backchat", &services.nats, &format!("backup {}", path("whole"))).await;
+    assert_eq!(times(&services.worker).await, (true, true));
+    services.worker.terminate().await;
+    services.worker.start().await;
+    becomes("it is known after a restart", SOON, (true, true), || times(&services.worker)).await;
 }
 
 #[tokio::test]

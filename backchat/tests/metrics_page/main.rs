@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod todo;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -21,7 +23,7 @@ What each service counts, as `/metrics` of its operations address has it. `make 
 - **Name**: as it stands in `/metrics`; a histogram has `_bucket`, `_sum` and `_count` behind it there.
 - **Unit**: where there is none, it is a plain number.
 - **Labels**: with all values that there are, which begin with 0. `shard` is a shard's number.
-- **What to do**: the alerts that read it or whose entry of the [runbook](alerts.md) looks at it. What has none helps to understand the others.
+- **What to do**: the alerts that read it or whose entry of the [runbook](alerts.md) looks at it; where there are none, what its figure asks for.
 ";
 
 const HEAD: &str = "| Name | Type | Unit | Labels | Meaning | What to do |\n|---|---|---|---|---|---|\n";
@@ -116,13 +118,16 @@ fn row(metric: &Description, alerts: &[Alert]) -> String {
         Kind::Counter => "counter",
         Kind::Gauge => "gauge",
         Kind::Histogram => "histogram",
-        Kind::Info => "info",
     };
     let unit = metric.unit().unwrap_or_default();
     let labels = metric.label.as_ref().map(label).unwrap_or_default();
     let concerned = alerts.iter().filter(|alert| alert.concerns(metric));
-    let todo: Vec<_> = concerned.map(|alert| link(&alert.name)).collect();
-    let (name, help, todo) = (&metric.name, &metric.help, todo.join(", "));
+    let alerts: Vec<_> = concerned.map(|alert| link(&alert.name)).collect();
+    let (name, help) = (&metric.name, &metric.help);
+    let todo = match &alerts[..] {
+        [] => todo::todo(name).map(|todo| format!("{todo}.")).unwrap_or_default(),
+        alerts => alerts.join(", "),
+    };
     format!("| `{name}` | {kind} | {unit} | {labels} | {help}. | {todo} |\n")
 }
 
@@ -163,4 +168,30 @@ fn every_metric_has_a_name_of_its_own_and_a_meaning() {
             assert!(!help.contains('|'), "{name}: a cell of the table ends there");
         }
     }
+}
+
+#[test]
+fn a_name_that_speaks_of_a_unit_has_one() {
+    let units = ["ms", "second", "seconds", "minutes", "hours", "days", "byte", "bytes", "kib", "mib", "mb"];
+    for metric in services().iter().flat_map(|service| &service.metrics) {
+        let speaks = metric.name.split('_').any(|word| units.contains(&word));
+        assert!(!speaks || metric.unit().is_some(), "{} has no unit", metric.name);
+    }
+}
+
+#[test]
+fn every_metric_says_what_to_do() {
+    let (alerts, services) = (alerts(), services());
+    let all: Vec<_> = services.iter().flat_map(|service| &service.metrics).collect();
+    let is_read = |metric: &Description| alerts.iter().any(|alert| alert.concerns(metric));
+    let silent: Vec<_> = all
+        .iter()
+        .filter(|metric| !is_read(metric) && todo::todo(&metric.name).is_none())
+        .map(|metric| &metric.name)
+        .collect();
+    assert!(silent.is_empty(), "neither an alert nor metrics_page/todo.rs says what to do: {silent:?}");
+    let is_needed =
+        |name: &str| all.iter().any(|metric| !is_read(metric) && metric.name.ends_with(&format!("_{name}")));
+    let idle: Vec<_> = todo::named().filter(|name| !is_needed(name)).collect();
+    assert!(idle.is_empty(), "these are no metrics, or alerts read them: {idle:?}");
 }
