@@ -17,7 +17,7 @@ pub async fn examine(broker: &Broker, shards: u16, findings: &mut Vec<Finding>) 
     for name in stream_names(shards) {
         match broker.report(&name, shards).await {
             Ok(report) => seen.push((name, report)),
-            Err(Error::NobodyThere(_)) => findings.push(missing(&name)),
+            Err(Error::NobodyThere(_)) => findings.push(missing(&name, shards)),
             Err(error) => findings.push(Finding::fault(
                 ABOUT,
                 format!("the stream {name} can't be seen: {error}"),
@@ -37,11 +37,11 @@ pub async fn examine(broker: &Broker, shards: u16, findings: &mut Vec<Finding>) 
     findings.extend(room(&seen, broker.account().await));
 }
 
-fn missing(name: &str) -> Finding {
+fn missing(name: &str, shards: u16) -> Finding {
     let remedy = if is_made_anew(name) {
-        "backchat-setup"
+        format!("backchat-setup --shards {shards}")
     } else {
-        "restore the broker's data from a backup (docs/operations/back-up-and-restore.md), or see whether address and account are the right ones"
+        "restore the broker's data from a backup (docs/operations/back-up-and-restore.md), or see whether address and account are the right ones".to_owned()
     };
     Finding::fault(ABOUT, format!("the stream {name} is missing"), remedy)
 }

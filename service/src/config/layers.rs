@@ -133,9 +133,10 @@ impl Layers {
         for flag in self.flags.keys() {
             faults.push(fault::unknown("flag", flag, self.known.flags.iter()));
         }
-        let is_asked_for_elsewhere =
-            |name: &String| self.is_another_services(name) || self.is_of_a_link(name);
-        for name in self.environment.keys().filter(|name| !is_asked_for_elsewhere(name)) {
+        for (name, value) in &self.environment {
+            if self.is_another_services(name) || self.is_of_a_link(name, value) {
+                continue;
+            }
             if *name != variable(self.service, "config") {
                 faults.push(fault::unknown("variable", name, self.known.variables.iter()));
             }
@@ -150,11 +151,12 @@ impl Layers {
         faults
     }
 
-    /// A Service's variables come together with its host, so that a misspelt setting is not taken for one.
-    fn is_of_a_link(&self, name: &str) -> bool {
+    /// Kubernetes puts the addresses of a Service called `backchat-gateway` into variables that begin like our settings. They come
+    /// together with its host, so that a misspelt setting is not taken for one.
+    fn is_of_a_link(&self, name: &str, value: &str) -> bool {
         let services = self.environment.iter().filter(|(_, value)| value.parse::<IpAddr>().is_ok());
         let mut services = services.filter_map(|(name, _)| name.strip_suffix("SERVICE_HOST"));
-        services.any(|service| name.strip_prefix(service).is_some_and(is_link))
+        services.any(|service| name.strip_prefix(service).is_some_and(|behind| is_link(behind, value)))
     }
 
     /// The single-node edition runs every service, so that no variable is another's.
@@ -176,19 +178,17 @@ fn is_ours(name: &str) -> bool {
     name.starts_with("BACKCHAT_") && !SHARED.iter().any(|shared| name.starts_with(shared))
 }
 
-/// Kubernetes puts the addresses of a Service called `backchat-gateway` into variables that begin like our settings. What it names
-/// behind the name of the Service, less the Service's host, by which one is known.
-fn is_link(behind: &str) -> bool {
-    let is_port_of_service =
-        behind == "SERVICE_PORT" || behind == "SERVICE_HOST" || behind.starts_with("SERVICE_PORT_");
-    let is_port = |rest: &str| {
-        let (number, rest) = rest.split_once('_').unwrap_or((rest, ""));
-        let (protocol, part) = rest.split_once('_').unwrap_or((rest, ""));
-        number.parse::<u16>().is_ok()
-            && ["TCP", "UDP", "SCTP"].contains(&protocol)
-            && ["", "PROTO", "PORT", "ADDR"].contains(&part)
-    };
-    is_port_of_service || behind == "PORT" || behind.strip_prefix("PORT_").is_some_and(is_port)
+/// Whether Kubernetes puts a variable with this behind a Service's name and `_`, and such a value: `SERVICE_PORT_HTTP`, or `PORT_80_TCP`.
+fn is_link(behind: &str, value: &str) -> bool {
+    match behind.split('_').collect::<Vec<_>>().as_slice() {
+        ["PORT"] => value.contains("://"),
+        ["SERVICE", "HOST"] | ["SERVICE", "PORT", ..] => true,
+        ["PORT", number, "TCP" | "UDP" | "SCTP"]
+        | ["PORT", number, "TCP" | "UDP" | "SCTP", "PROTO" | "PORT" | "ADDR"] => {
+            number.parse::<u16>().is_ok()
+        }
+        _ => false,
+    }
 }
 
 fn split_off(map: &mut BTreeMap<String, String>, prefix: &str) -> BTreeMap<String, String> {

@@ -76,6 +76,9 @@ async fn a_stream_that_was_altered_is_found_and_the_remedy_mends_it() {
     asked("$JS.API.STREAM.DELETE.PROFILES", "").await;
     let said = Said::of_pieces(&arguments).await;
     said.says("fault", "the stream PROFILES is missing", "from a backup").says_nothing_else(1);
+    asked("$JS.API.STREAM.DELETE.SESSIONS", "").await;
+    let said = Said::of_pieces(&arguments).await;
+    said.says("fault", "the stream SESSIONS is missing", "backchat-setup --shards 1").says_nothing_else(2);
 }
 
 #[tokio::test]
