@@ -1,7 +1,17 @@
 use crate::{
-    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, heads::Heads,
-    presence::gateways::Gateways, profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions,
-    signals::Signals, streams::Streams,
+    Config, Error,
+    crowd::Crowd,
+    directory::Directory,
+    guests::Guests,
+    heads::Heads,
+    presence::gateways::{Gateways, Load},
+    profiles::Profiles,
+    rate::Rates,
+    room::Rooms,
+    sessions::Sessions,
+    signals::Signals,
+    streams::Streams,
+    throughput::Throughput,
 };
 use broker::Broker;
 use keyring::Keyring;
@@ -34,6 +44,7 @@ pub struct Gateway {
     pub traces: Traces,
     /// Sockets, waited for at the end.
     pub guests: Guests,
+    pub throughput: Throughput,
     pub crowd: Crowd,
 }
 
@@ -59,6 +70,7 @@ impl Gateway {
             rates: Rates::new(config.sockets.messages),
             searches: Rates::new(config.searches),
             guests: Guests::new(),
+            throughput: Throughput::default(),
             crowd: Crowd::default(),
             shards,
             profiles,
@@ -73,6 +85,12 @@ impl Gateway {
     /// another gateway in the same instant.
     pub fn drain_spread(&self) -> Duration {
         (self.config.drain / 2).min(Duration::from_millis(2) * self.guests.count())
+    }
+
+    /// How much this gateway has to do. `None`: it stops.
+    pub fn load(&self) -> Option<Load> {
+        let sockets = self.sessions.sockets()?;
+        Some(Load { sockets, sent_bytes_per_second: self.throughput.of(sockets) })
     }
 
     pub fn shard(&self, room: &RoomSlug) -> Shard {
