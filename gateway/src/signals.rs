@@ -10,7 +10,7 @@ use protocol::{
 };
 use service::{
     health::{DependencyHandle, Health, Need},
-    metrics::{Counter, CounterBy, Gauge, GaugeOnceKnown, Histogram, Label, Registry, SecondsBy},
+    metrics::{Counter, CounterBy, Gauge, Histogram, Label, Registry, SecondsBy},
 };
 use std::time::Duration;
 
@@ -27,12 +27,13 @@ const PUBLISHED: [&str; 9] = [
     "unavailable",
     "not_confirmed",
 ];
-const HANDSHAKES: [&str; 10] = [
+const HANDSHAKES: [&str; 11] = [
     "accepted",
     "logged_out",
     "no_room",
     "not_a_member",
     "broker",
+    "unknown_shard",
     "full",
     "too_many_of_user",
     "too_many_of_address",
@@ -79,7 +80,7 @@ struct NewsSignals {
     holes: Counter,
     repaired: Counter,
     heads_behind: Counter,
-    heads_checked_at: GaugeOnceKnown,
+    heads_checked_at: Gauge,
     from_log: Counter,
     unreadable: Counter,
 }
@@ -134,7 +135,7 @@ impl SocketSignals {
             ),
             handshakes: registry.counter_by(
                 "handshakes",
-                "WebSocket handshakes",
+                "WebSocket handshakes; unknown_shard: for a room that may be in a shard which was added since this gateway started",
                 Label::of("outcome", &HANDSHAKES),
             ),
             refused: registry.counter_by("refused", "Frames refused", Label::of("code", &Refusal::CODES)),
@@ -166,9 +167,10 @@ impl NewsSignals {
                 "heads_behind",
                 "Times that an open room had to be read from the log, since it ended behind what had been heard live",
             ),
-            heads_checked_at: registry.gauge_once_known(
+            heads_checked_at: registry.gauge(
                 "heads_checked_timestamp_seconds",
-                "When all open rooms were last compared with the log: nothing that was stored before is unseen",
+                "Up to when all open rooms have been compared with the log and have come to its end: nothing that was stored before is unseen. \
+                 At first, when the gateway started",
             ),
             from_log: registry.counter("caught_up", "Events read from the log for sockets behind the ring"),
             unreadable: registry.counter("unreadable", "Events of the log that this program can't read"),
@@ -205,7 +207,7 @@ impl PageSignals {
 
 impl Signals {
     pub fn new(health: &Health, registry: &Registry) -> Self {
-        Self {
+        let signals = Self {
             broker: health.dependency("broker", Need::Required),
             sessions: health.dependency("session keys and revocations", Need::Required),
             history: health.dependency("history worker", Need::Useful),
@@ -219,7 +221,10 @@ impl Signals {
             traces: traces::Signals::new(registry),
             erased: registry
                 .counter("erased", "People and rooms that were erased while this gateway ran, and before"),
-        }
+        };
+        // A gateway that can't look at a shard from its start on is to be noticed too; it opened no room before.
+        signals.heads_checked(Timestamp::now());
+        signals
     }
 
     pub fn broker_ok(&self) {
@@ -335,9 +340,9 @@ impl Signals {
     pub fn head_behind(&self) {
         self.news.heads_behind.inc();
     }
-    /// All open rooms were compared with the log.
-    pub fn heads_checked(&self) {
-        self.news.heads_checked_at.set(u64::try_from(Timestamp::now().as_millis() / 1_000).unwrap_or(0));
+    /// All open rooms have come to what the log had at this time.
+    pub fn heads_checked(&self, at: Timestamp) {
+        self.news.heads_checked_at.set(at.as_millis() / 1_000);
     }
     /// A page of history was read, or could not be.
     pub fn page(&self, from: Option<PageFrom>) {

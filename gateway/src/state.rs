@@ -93,8 +93,12 @@ impl Gateway {
         Some(Load { sockets, sent_bytes_per_second: self.throughput.of(sockets) })
     }
 
-    pub fn shard(&self, room: &RoomSlug) -> Shard {
-        self.shards.of(room)
+    /// The shard of a room.
+    ///
+    /// # Errors
+    /// [`Error::UnknownShard`].
+    pub fn shard(&self, room: &RoomSlug) -> Result<Shard, Error> {
+        self.shards.of(room).ok_or(Error::UnknownShard)
     }
 }
 
