@@ -73,7 +73,9 @@ pub async fn ask<T>(
 fn room_at(address: &str, shards: Shards) -> Result<(Shard, RoomSlug), Error> {
     let room = RoomSlug::parse(address)
         .map_err(|_| Error::Refused(format!("{address:?} is not the address of a room")))?;
-    Ok((shards.of(&room), room))
+    let shard = shards.of(&room);
+    let shard = shard.ok_or_else(|| Error::Refused(format!("{room} is in a shard that is not there")))?;
+    Ok((shard, room))
 }
 
 pub fn says_nothing(shard: Shard, why: &str) -> Error {

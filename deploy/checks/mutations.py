@@ -90,6 +90,10 @@ MISTAKES = {
         lambda r: pod(r).update(terminationGracePeriodSeconds=34),
         lambda r: container(r).pop("lifecycle"),
     ],
+    "gateways_share_what_there_is_to_do": [
+        lambda r: pick(r, "ConfigMap", "-gateway")["data"].pop("BACKCHAT_GATEWAY_SOCKETS_TARGET"),
+        lambda r: pick(r, "ConfigMap", "-gateway")["data"].update(BACKCHAT_GATEWAY_SENT_BYTES_PER_SECOND_TARGET="1"),
+    ],
     "replicas_have_one_master": [
         lambda r: deployment(r).pop("replicas"),
         lambda r: r.objects.append(

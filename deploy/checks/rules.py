@@ -210,6 +210,19 @@ def a_pod_has_the_time_it_needs_to_stop(rendered):
             yield f"{named(owner)}: it does not sleep before it stops"
 
 
+@rule
+def gateways_share_what_there_is_to_do(rendered):
+    gateway = rendered.values["gateway"]
+    for owner, component, spec in workloads(rendered):
+        if component != "gateway":
+            continue
+        settings = configured(rendered, spec)
+        for target, value in ("sockets_target", "sockets"), ("sent_bytes_per_second_target", "sentBytesPerSecond"):
+            wanted = gateway["settings"].get(target, gateway["autoscaling"][value])
+            if settings.get(f"BACKCHAT_GATEWAY_{target.upper()}") != str(int(wanted)):
+                yield f"{named(owner)}: {target} is not {wanted}"
+
+
 def configured(rendered, spec):
     """The settings that a pod's container has by a config map."""
     names = {source["configMapRef"]["name"] for source in spec["containers"][0].get("envFrom", [])}

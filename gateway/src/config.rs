@@ -35,8 +35,7 @@ pub struct Config {
 pub struct SocketLimits {
     /// Open sockets in all.
     pub all: u32,
-    /// Sockets above which some are sent to other gateways that have fewer. 0: none ever is.
-    pub target: u32,
+    pub targets: Targets,
     /// So many a second, at most.
     pub shed_per_second: u32,
     pub per_user: usize,
@@ -49,6 +48,35 @@ pub struct SocketLimits {
     pub ping_every: Duration,
     /// Within which time a socket must take what is written to it at once, or be closed as too slow.
     pub write_stall: Duration,
+}
+
+/// Above which a gateway sends sockets to others that have less to do. 0: there is no such target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Targets {
+    pub sockets: u32,
+    /// To people, in pages and over sockets.
+    pub sent_bytes_per_second: u64,
+}
+
+impl Targets {
+    pub const NONE: Self = Self { sockets: 0, sent_bytes_per_second: 0 };
+
+    fn read(s: &mut Source) -> Self {
+        Self {
+            sockets: s.ranged(
+                "sockets_target",
+                0,
+                0..=1_000_000,
+                "Open sockets above which a gateway sends some to others that have less to do: set it where gateways are added under load. 0: it sends none for that; so behind a balancer that sends people back to where they were",
+            ),
+            sent_bytes_per_second: s.ranged(
+                "sent_bytes_per_second_target",
+                0,
+                0..=100_000_000_000,
+                "The same for bytes a second that are sent to people. 0: it sends none for that",
+            ),
+        }
+    }
 }
 
 impl SocketLimits {
@@ -83,17 +111,12 @@ impl SocketLimits {
                 1..=1_000_000,
                 "Open sockets in all; a handshake above is answered 503. Less than http_connections_max leaves room for pages",
             ),
-            target: s.ranged(
-                "sockets_target",
-                0,
-                0..=1_000_000,
-                "Open sockets above which a gateway sends some to others that have fewer: set it where gateways are added under load. 0: it sends none",
-            ),
+            targets: Targets::read(s),
             shed_per_second: s.ranged(
                 "shed_per_second",
                 10,
                 1..=10_000,
-                "Sockets a second that a gateway above sockets_target sends elsewhere, at most",
+                "Sockets a second that a gateway above a target sends elsewhere, at most",
             ),
             per_user: s.ranged(
                 "sockets_per_user",

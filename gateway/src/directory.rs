@@ -38,8 +38,8 @@ impl Directory {
         Self { broker, keyring, shards }
     }
 
-    fn shard(&self, room: &RoomSlug) -> Shard {
-        self.shards.of(room)
+    fn shard(&self, room: &RoomSlug) -> Result<Shard, Error> {
+        self.shards.of(room).ok_or(Error::UnknownShard)
     }
 
     /// What a room is; `None` when there is none at this address.
@@ -47,7 +47,7 @@ impl Directory {
     /// # Errors
     /// When the broker can't be asked.
     pub async fn room(&self, slug: &RoomSlug) -> Result<Option<Room>, Error> {
-        let shard = self.shard(slug);
+        let shard = self.shard(slug)?;
         let (stream, subject) = (shard.stream(), shard.room(slug));
         let record = match self.broker.last(&stream, &subject).await? {
             // A replica that lags may not know a new room yet: the leader's word counts.
@@ -78,7 +78,7 @@ impl Directory {
 
     /// The sequence of a person's membership state in a room (0: none) and the state.
     async fn membership(&self, user: UserId, room: &RoomSlug) -> Result<(u64, Membership), Error> {
-        let shard = self.shard(room);
+        let shard = self.shard(room)?;
         let (stream, subject) = (shard.stream(), shard.member(user, room));
         let quick = self.broker.last(&stream, &subject).await?.map(|record| membership(&record));
         match quick {
@@ -111,7 +111,7 @@ impl Directory {
     pub async fn mine_among(&self, user: UserId, rooms: &BTreeSet<RoomSlug>) -> Result<Vec<MyRoom>, Error> {
         let mut by_shard: BTreeMap<Shard, Vec<String>> = BTreeMap::new();
         for room in rooms {
-            let shard = self.shard(room);
+            let shard = self.shard(room)?;
             by_shard.entry(shard).or_default().push(shard.member(user, room));
         }
         let mut mine = Vec::new();

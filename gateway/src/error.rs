@@ -9,6 +9,8 @@ pub enum Error {
     NoRoom,
     /// The person is no member of the room.
     NotAMember,
+    /// The room is in a shard that was added since this gateway started, if it is anywhere: another gateway may know.
+    UnknownShard,
     /// There is no key to seal with: the auth service, which makes them, did not answer, or it was destroyed.
     NoKey,
     /// The gateway can't start: a sentence for the person who started it.
@@ -36,7 +38,7 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::Broker(error) if error.is_passing() => 503,
-            Self::NoKey => 503,
+            Self::NoKey | Self::UnknownShard => 503,
             Self::Broker(broker::Error::Conflict) => 409,
             Self::Broker(_) | Self::Start(_) => 500,
             Self::NoRoom => 404,
@@ -50,6 +52,7 @@ impl fmt::Display for Error {
         match self {
             Self::Broker(error) => error.fmt(f),
             Self::NoKey => f.write_str("there is no key to seal with"),
+            Self::UnknownShard => f.write_str("the room is in a shard that this gateway does not know"),
             Self::NoRoom => f.write_str("no such room"),
             Self::NotAMember => f.write_str("not a member of this room"),
             Self::Start(why) => f.write_str(why),

@@ -56,7 +56,7 @@ pub async fn head(gateway: &Gateway, room: &RoomSlug) -> Result<u64, Error> {
 }
 
 async fn logged_head(gateway: &Gateway, room: &RoomSlug) -> Result<u64, Error> {
-    let shard = gateway.shard(room);
+    let shard = gateway.shard(room)?;
     let last = gateway.broker.last(&shard.stream(), &shard.log(room)).await?;
     Ok(last.map_or(0, |record| record.seq))
 }
@@ -102,7 +102,7 @@ async fn whole_before(
         }
         if attempt == 0 {
             // What is stored from now on, in a room where people write all the time, is none of it.
-            let shard = gateway.shard(room);
+            let shard = gateway.shard(room)?;
             let last = gateway.broker.last_confirmed(&shard.stream(), &shard.log(room)).await?;
             before = before.min(last.map_or(0, |last| last.seq).saturating_add(1));
         } else {
@@ -127,7 +127,7 @@ async fn is_whole(gateway: &Gateway, room: &RoomSlug, (upto, before): (u64, u64)
             return Ok(true);
         }
     }
-    let shard = gateway.shard(room);
+    let shard = gateway.shard(room)?;
     let next = gateway.broker.next_known(&shard.stream(), &shard.log(room), upto).await?;
     Ok(next.is_none_or(|next| next.seq >= before))
 }
@@ -148,7 +148,7 @@ async fn projected(gateway: &Gateway, query: PageQuery) -> Option<Page> {
 }
 
 async fn projected_once(gateway: &Gateway, query: PageQuery) -> Option<Page> {
-    let shard = gateway.shard(&query.room);
+    let shard = gateway.shard(&query.room).ok()?;
     match ask_worker(gateway, shard, &HistoryQuery::Page(query)).await? {
         HistoryAnswer::Page(page) if is_present_life(gateway, shard, page.stream) => Some(page),
         _ => None,

@@ -84,7 +84,7 @@ pub async fn run(mut config: Config, doors: Doors, shutdown: CancellationToken) 
     let gateway = Gateway::start(config, broker, (signals, traces)).await?;
     gateway.signals.broker_ok();
     let mut background = JoinSet::new();
-    let ready = start_background(&gateway, &mut background, &finished);
+    let ready = start_background((&gateway, &health), &mut background, &finished);
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         waited = tokio::time::timeout(SESSIONS_PATIENCE, ready.cancelled()) => {
@@ -121,7 +121,7 @@ pub fn metrics() -> Vec<Description> {
 
 /// Starts what a gateway follows for as long as it runs; the answer is cancelled when all that must be known is known.
 fn start_background(
-    gateway: &Arc<Gateway>,
+    (gateway, health): (&Arc<Gateway>, &Health),
     tasks: &mut JoinSet<()>,
     finished: &CancellationToken,
 ) -> CancellationToken {
@@ -130,7 +130,7 @@ fn start_background(
     tasks.spawn(erasing::follow_erasures(Arc::clone(gateway), finished.clone()));
     tasks.spawn(asked::serve(Arc::clone(gateway), finished.clone()));
     tasks.spawn(profiles::follow_profiles(Arc::clone(gateway), finished.clone()));
-    tasks.spawn(presence::gateways::watch_gateways(Arc::clone(gateway), finished.clone()));
+    tasks.spawn(presence::gateways::watch_gateways(Arc::clone(gateway), health.clone(), finished.clone()));
     tasks.spawn(streams::watch_streams(Arc::clone(gateway), finished.clone()));
     tasks.spawn(heads::tell_heads(Arc::clone(gateway), finished.clone()));
     tasks.spawn(heads::check_watched(Arc::clone(gateway), finished.clone()));

@@ -73,7 +73,7 @@ fn in_ring(
 
 /// The message at a sequence of the log.
 async fn at(gateway: &Gateway, room: &RoomSlug, seq: u64) -> Result<Option<Found>, Error> {
-    let shard = gateway.shard(room);
+    let shard = gateway.shard(room)?;
     let record = gateway.broker.get(&shard.stream(), seq).await?;
     let record = record.filter(|record| record.subject == shard.log(room));
     let events = history::log::readable(gateway, room, record.iter()).await?;
@@ -110,7 +110,7 @@ async fn in_history(
     room: &RoomSlug,
     id: MessageId,
 ) -> Result<Option<(u64, Vec<Row>)>, Error> {
-    let shard = gateway.shard(room);
+    let shard = gateway.shard(room)?;
     let query = HistoryQuery::Find { room: room.clone(), id };
     match history::ask_worker(gateway, shard, &query).await {
         Some(HistoryAnswer::Found { stream, applied, rows })

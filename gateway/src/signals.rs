@@ -10,7 +10,7 @@ use protocol::{
 };
 use service::{
     health::{DependencyHandle, Health, Need},
-    metrics::{Counter, CounterBy, Gauge, GaugeOnceKnown, Histogram, Label, Registry, SecondsBy},
+    metrics::{Counter, CounterBy, Gauge, Histogram, Label, Registry, SecondsBy},
 };
 use std::time::Duration;
 
@@ -27,12 +27,13 @@ const PUBLISHED: [&str; 9] = [
     "unavailable",
     "not_confirmed",
 ];
-const HANDSHAKES: [&str; 10] = [
+const HANDSHAKES: [&str; 11] = [
     "accepted",
     "logged_out",
     "no_room",
     "not_a_member",
     "broker",
+    "unknown_shard",
     "full",
     "too_many_of_user",
     "too_many_of_address",
@@ -64,6 +65,7 @@ struct SocketSignals {
     max: Gauge,
     closed: CounterBy,
     shed: Counter,
+    shed_in_vain: Counter,
     sent_per_second: Gauge,
     slow: CounterBy,
     connect_seconds: Histogram,
@@ -81,7 +83,7 @@ struct NewsSignals {
     holes: Counter,
     repaired: Counter,
     heads_behind: Counter,
-    heads_checked_at: GaugeOnceKnown,
+    heads_checked_at: Gauge,
     from_log: Counter,
     unreadable: Counter,
 }
@@ -115,7 +117,11 @@ impl SocketSignals {
                 Label::of("why", &CLOSED),
             ),
             shed: registry
-                .counter("sockets_shed", "WebSockets sent to other gateways, because they have fewer"),
+                .counter("sockets_shed", "WebSockets sent to other gateways, because they have less to do"),
+            shed_in_vain: registry.counter(
+                "sockets_shed_in_vain",
+                "Times that as many WebSockets came as were sent to other gateways, so that none is sent for five minutes",
+            ),
             sent_per_second: registry.gauge(
                 "sent_bytes_per_second",
                 "Bytes a second sent to people over the last 15 seconds, for autoscalers that can't work out a rate",
@@ -132,7 +138,7 @@ impl SocketSignals {
             ),
             handshakes: registry.counter_by(
                 "handshakes",
-                "WebSocket handshakes",
+                "WebSocket handshakes; unknown_shard: for a room that may be in a shard which was added since this gateway started",
                 Label::of("outcome", &HANDSHAKES),
             ),
             refused: registry.counter_by("refused", "Frames refused", Label::of("code", &Refusal::CODES)),
@@ -164,9 +170,10 @@ impl NewsSignals {
                 "heads_behind",
                 "Times that an open room had to be read from the log, since it ended behind what had been heard live",
             ),
-            heads_checked_at: registry.gauge_once_known(
+            heads_checked_at: registry.gauge(
                 "heads_checked_timestamp_seconds",
-                "When all open rooms were last compared with the log: nothing that was stored before is unseen",
+                "Up to when all open rooms have been compared with the log and have come to its end: nothing that was stored before is unseen. \
+                 At first, when the gateway started",
             ),
             from_log: registry.counter("caught_up", "Events read from the log for sockets behind the ring"),
             unreadable: registry.counter("unreadable", "Events of the log that this program can't read"),
@@ -203,7 +210,7 @@ impl PageSignals {
 
 impl Signals {
     pub fn new(health: &Health, registry: &Registry) -> Self {
-        Self {
+        let signals = Self {
             broker: health.dependency("broker", Need::Required),
             sessions: health.dependency("session keys and revocations", Need::Required),
             history: health.dependency("history worker", Need::Useful),
@@ -217,7 +224,10 @@ impl Signals {
             traces: traces::Signals::new(registry),
             erased: registry
                 .counter("erased", "People and rooms that were erased while this gateway ran, and before"),
-        }
+        };
+        // A gateway that can't look at a shard from its start on is to be noticed too; it opened no room before.
+        signals.heads_checked(Timestamp::now());
+        signals
     }
 
     pub fn broker_ok(&self) {
@@ -283,9 +293,17 @@ impl Signals {
         });
     }
 
-    /// Sockets were sent to other gateways, which have fewer.
+    /// Sockets were sent to other gateways, which have less to do.
     pub fn shed(&self, sockets: usize) {
         self.sockets.shed.inc_by(sockets as u64);
+    }
+    /// As many sockets came as were sent to other gateways, so none is sent for a while.
+    pub fn shed_in_vain(&self, rest: Duration) {
+        self.sockets.shed_in_vain.inc();
+        tracing::warn!(
+            rest_s = rest.as_secs(),
+            "as many sockets came as were sent to other gateways, so none is sent for a while: does the load balancer reach all of them?"
+        );
     }
     /// So many bytes a second were sent of late.
     pub fn sent_per_second(&self, bytes: i64) {
@@ -333,9 +351,9 @@ impl Signals {
     pub fn head_behind(&self) {
         self.news.heads_behind.inc();
     }
-    /// All open rooms were compared with the log.
-    pub fn heads_checked(&self) {
-        self.news.heads_checked_at.set(u64::try_from(Timestamp::now().as_millis() / 1_000).unwrap_or(0));
+    /// All open rooms have come to what the log had at this time.
+    pub fn heads_checked(&self, at: Timestamp) {
+        self.news.heads_checked_at.set(at.as_millis() / 1_000);
     }
     /// A page of history was read, or could not be.
     pub fn page(&self, from: Option<PageFrom>) {

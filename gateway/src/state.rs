@@ -1,7 +1,17 @@
 use crate::{
-    Config, Error, crowd::Crowd, directory::Directory, guests::Guests, heads::Heads,
-    presence::gateways::Gateways, profiles::Profiles, rate::Rates, room::Rooms, sessions::Sessions,
-    signals::Signals, streams::Streams,
+    Config, Error,
+    crowd::Crowd,
+    directory::Directory,
+    guests::Guests,
+    heads::Heads,
+    presence::gateways::{Gateways, Load},
+    profiles::Profiles,
+    rate::Rates,
+    room::Rooms,
+    sessions::Sessions,
+    signals::Signals,
+    streams::Streams,
+    throughput::Throughput,
 };
 use broker::Broker;
 use keyring::Keyring;
@@ -34,6 +44,7 @@ pub struct Gateway {
     pub traces: Traces,
     /// Sockets, waited for at the end.
     pub guests: Guests,
+    pub throughput: Throughput,
     pub crowd: Crowd,
 }
 
@@ -59,6 +70,7 @@ impl Gateway {
             rates: Rates::new(config.sockets.messages),
             searches: Rates::new(config.searches),
             guests: Guests::new(),
+            throughput: Throughput::default(),
             crowd: Crowd::default(),
             shards,
             profiles,
@@ -75,8 +87,18 @@ impl Gateway {
         (self.config.drain / 2).min(Duration::from_millis(2) * self.guests.count())
     }
 
-    pub fn shard(&self, room: &RoomSlug) -> Shard {
-        self.shards.of(room)
+    /// How much this gateway has to do. `None`: it stops.
+    pub fn load(&self) -> Option<Load> {
+        let sockets = self.sessions.sockets()?;
+        Some(Load { sockets, sent_bytes_per_second: self.throughput.of(sockets) })
+    }
+
+    /// The shard of a room.
+    ///
+    /// # Errors
+    /// [`Error::UnknownShard`].
+    pub fn shard(&self, room: &RoomSlug) -> Result<Shard, Error> {
+        self.shards.of(room).ok_or(Error::UnknownShard)
     }
 }
 

@@ -60,28 +60,36 @@ impl Outcome {
     }
 }
 
-/// Stores what a member asks for, or says why not. It ends soon after the publish deadline. `chosen`: it is followed, since then.
-pub async fn perform(
-    gateway: &Gateway,
-    room: &RoomSlug,
-    request: &Request,
+/// The coming of a request, before it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    at: Instant,
+    /// It is followed, since then.
     chosen: Option<Chosen>,
-) -> Outcome {
-    let started = Instant::now();
-    let mut taken = gateway.traces.begin(chosen, Step::Take);
+}
+
+impl Arrival {
+    pub fn now(gateway: &Gateway) -> Self {
+        Self { at: Instant::now(), chosen: gateway.traces.choose() }
+    }
+}
+
+/// Stores what a member asks for, or says why not. It ends soon after the publish deadline.
+pub async fn perform(gateway: &Gateway, room: &RoomSlug, request: &Request, arrival: Arrival) -> Outcome {
+    let mut taken = gateway.traces.begin(arrival.chosen, Step::Take);
     taken.note("backchat.event", Value::Word(request.what.name()));
     let outcome = store(gateway, room, request, &mut taken).await;
-    gateway.signals.published(outcome.name(), started.elapsed());
+    gateway.signals.published(outcome.name(), arrival.at.elapsed());
     taken.note("backchat.outcome", Value::Word(outcome.name()));
-    match outcome {
-        Outcome::Stored { duplicate: false, seq } => {
+    match (outcome, gateway.shard(room)) {
+        (Outcome::Stored { duplicate: false, seq }, Ok(shard)) => {
             gateway.heads.stored(room, seq);
-            taken.end_at(gateway.shard(room).0, seq);
+            taken.end_at(shard.0, seq);
         }
         // What was stored before has the trace that it had then.
-        Outcome::Stored { duplicate: true, .. } if !taken.has_children() => taken.forget(),
-        Outcome::Stored { duplicate: true, seq } => taken.end_at(gateway.shard(room).0, seq),
-        Outcome::Refused { .. } => {}
+        (Outcome::Stored { duplicate: true, .. }, _) if !taken.has_children() => taken.forget(),
+        (Outcome::Stored { duplicate: true, seq }, Ok(shard)) => taken.end_at(shard.0, seq),
+        (Outcome::Refused { .. }, _) | (_, Err(_)) => {}
     }
     outcome
 }
@@ -128,6 +136,12 @@ async fn found(
     }
 }
 
+/// What is said where the broker is not even asked, or does not store and will not.
+fn refused(error: &Error) -> Outcome {
+    tracing::error!(%error, "nothing can be stored");
+    Outcome::Refused { code: Refusal::Unavailable, retry_after_ms: Some(5_000) }
+}
+
 /// How often something is tried: with longer and longer pauses, until a deadline.
 struct Tries {
     deadline: Instant,
@@ -151,10 +165,7 @@ impl Tries {
             Error::Broker(error) if error.is_passing() || *error == broker::Error::Conflict => {
                 tracing::debug!(%error, "storing is tried again");
             }
-            error => {
-                tracing::error!(%error, "the broker refuses to store");
-                return Err(Outcome::Refused { code: Refusal::Unavailable, retry_after_ms: Some(5_000) });
-            }
+            error => return Err(refused(error)),
         }
         if Instant::now() + self.pause >= self.deadline {
             return Err(Outcome::Refused { code: Refusal::NotConfirmed, retry_after_ms: Some(1_000) });

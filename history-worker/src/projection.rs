@@ -32,7 +32,7 @@ pub struct Part {
 impl Part {
     /// Whether a room is in it.
     pub fn has(&self, room: &RoomSlug) -> bool {
-        self.shards.of(room) == self.shard
+        self.shards.of(room) == Some(self.shard)
     }
 
     /// The whole of a log that is not cut.

@@ -59,9 +59,12 @@ impl Note {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
     pub gateway: GatewayId,
-    /// How many sockets it has. `None`: it takes no more, since it stops, or it does not say.
+    /// How many sockets it has. `None`: it takes no more, since it stops or is not ready, or it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets: Option<u32>,
+    /// How many bytes a second it sends to people. `None`: it does not know yet, or it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_bytes_per_second: Option<u64>,
     /// How many shards it knows. `None`: those that there were at first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shards: Option<u16>,

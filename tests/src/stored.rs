@@ -35,7 +35,7 @@ pub async fn log(broker: &Broker, room: &str) -> Vec<Seen> {
 /// The sequence of a room's last event, as the leader of its log knows it; `None` when it does not answer.
 pub async fn head(broker: &Broker, room: &str) -> Option<u64> {
     let room = RoomSlug::parse(room).ok()?;
-    let shard = broker.installation().await.ok()?.shards().of(&room);
+    let shard = broker.installation().await.ok()?.shards().of(&room)?;
     let last = broker.last_confirmed(&shard.stream(), &shard.log(&room)).await.ok()?;
     Some(last.map_or(0, |last| last.seq))
 }
@@ -43,7 +43,7 @@ pub async fn head(broker: &Broker, room: &str) -> Option<u64> {
 async fn place_of(broker: &Broker, room: &str) -> (RoomSlug, protocol::subject::Shard) {
     let room = RoomSlug::parse(room).expect("a room's code");
     let installation = broker.installation().await.expect("the broker was set up");
-    let shard = installation.shards().of(&room);
+    let shard = installation.shards().of(&room).expect("the room's shard is there");
     (room, shard)
 }
 

@@ -108,7 +108,7 @@ async fn make_room(
     (members, owners_key): (&[UserId], &Key),
 ) -> Result<(RoomSlug, Cursor), Error> {
     let room = RoomSlug::parse(&format!("room_{number}")).expect("lower-case letters and digits");
-    let shard = Shards::at_first(SHARDS).of(&room);
+    let shard = Shards::at_first(SHARDS).of(&room).expect("its code names no shard");
     let owner = members[0];
     let key = random_key();
     let key_name = KeyName { holder: Holder::Room(room.clone()), generation: 1 };

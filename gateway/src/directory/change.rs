@@ -46,7 +46,7 @@ impl Directory {
         let mut last = Error::NoRoom;
         for _ in 0..TRIES_MAX {
             let room = self.shards.spread(slug::slug(name), known);
-            let shard = self.shard(&room);
+            let shard = self.shard(&room)?;
             let id = MessageId::new();
             self.make_key(&room).await?;
             let created = Event::Created { id, author: user, name: name.to_owned() };
@@ -140,7 +140,7 @@ impl Directory {
 
     /// What is to be stored as things are now.
     async fn entries(&self, slug: &RoomSlug, turn: &Turn) -> Result<Option<Vec<BatchEntry>>, Error> {
-        let shard = self.shard(slug);
+        let shard = self.shard(slug)?;
         let (event, subject, seq, after) = match turn {
             Turn::Member { user, to, event } => {
                 let (seq, now) = self.membership(*user, slug).await?;
@@ -188,14 +188,14 @@ impl Directory {
 
     /// The room as the leader of its stream has it, with the sequence of its state.
     async fn room_now(&self, slug: &RoomSlug) -> Result<Option<(u64, Room)>, Error> {
-        let shard = self.shard(slug);
+        let shard = self.shard(slug)?;
         let found = self.broker.last_confirmed(&shard.stream(), &shard.room(slug)).await?;
         Ok(found.and_then(|record| Some((record.seq, room(&record)?))))
     }
 
     /// When something happened last in a room.
     async fn happened_last(&self, slug: &RoomSlug) -> Result<Timestamp, Error> {
-        let shard = self.shard(slug);
+        let shard = self.shard(slug)?;
         let last = self.broker.last_confirmed(&shard.stream(), &shard.log(slug)).await?;
         let last = last.ok_or(Error::NoRoom)?;
         Ok(happened_at(&SealedStored::read(last.seq, last.at, &last.payload).0))
@@ -230,6 +230,10 @@ impl Directory {
                 self.turn(room, &turn).await.map(u64::from)
             }
             Holder::User(user) => {
+                // Rooms of shards that were added since this gateway started would not be told: another gateway knows them.
+                if self.broker.installation_record().await?.shards() != self.shards {
+                    return Err(Error::UnknownShard);
+                }
                 let mut told = 0;
                 for shard in self.shards.all() {
                     for room in self.all_rooms_of(shard, *user).await? {

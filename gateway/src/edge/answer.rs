@@ -2,13 +2,16 @@
 
 use crate::Error;
 use axum::{
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use templates::{ErrorKind, ErrorPage, Layout};
 
 pub use service::answer::{problem, see_other};
 pub use templates::answer::page;
+
+/// What whoever asks for a page that can't be had now is asked to wait, in seconds.
+const RETRY_AFTER_S: &str = "5";
 
 /// Whether a request comes from somebody who reads pages.
 pub fn wants_page(headers: &HeaderMap) -> bool {
@@ -33,5 +36,9 @@ pub fn failed(layout: Layout<'_>, error: &Error) -> Response {
         Error::NotAMember => ErrorKind::NotAMember,
         _ => ErrorKind::of_status(status),
     };
-    error_page(layout, status, kind)
+    let mut answer = error_page(layout, status, kind);
+    if status == 503 {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    }
+    answer
 }

@@ -45,7 +45,7 @@ pub async fn check_watched(gateway: Arc<Gateway>, shutdown: CancellationToken) {
         }
         let mut by_shard: HashMap<Shard, Vec<String>> = HashMap::new();
         for room in gateway.heads.watched() {
-            let shard = gateway.shard(&room);
+            let Ok(shard) = gateway.shard(&room) else { continue };
             by_shard.entry(shard).or_default().push(shard.log(&room));
         }
         for (shard, subjects) in by_shard {

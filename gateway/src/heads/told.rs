@@ -23,7 +23,8 @@ pub async fn tell_heads(gateway: Arc<Gateway>, shutdown: CancellationToken) {
             if !has_company {
                 continue;
             }
-            let subject = gateway.shard(&room).head(&room);
+            let Ok(shard) = gateway.shard(&room) else { continue };
+            let subject = shard.head(&room);
             if let Err(error) = gateway.broker.tell(subject, &Head { room: room.clone(), seq }).await {
                 tracing::debug!(%room, %error, "a room's news can't be told; lists find it by themselves");
             }

@@ -78,7 +78,7 @@ pub async fn find_since(
     since: Timestamp,
     is_meant: impl Fn(&StoredEvent) -> bool,
 ) -> Result<Option<StoredEvent>, Error> {
-    let shard = gateway.shard(room);
+    let shard = gateway.shard(room)?;
     let (stream, subject) = (shard.stream(), shard.log(room));
     let mut batch = gateway.broker.read_since(&stream, &subject, since, READ_MAX).await?;
     for _ in 0..READS_MAX {
@@ -102,7 +102,7 @@ pub async fn locate(
     since: Since,
     count: usize,
 ) -> Result<Option<Located>, Error> {
-    let shard = gateway.shard(room);
+    let shard = gateway.shard(room)?;
     let (stream, subject) = (shard.stream(), shard.log(room));
     let mut batch = match since {
         Since::Seq(seq) => {
@@ -143,7 +143,7 @@ fn is_row(record: &Record) -> bool {
 
 /// The readable events of a room with `after < seq <= upto`, how far the log was read for them, and whether that is all of them.
 async fn window(gateway: &Gateway, room: &RoomSlug, after: u64, upto: u64) -> Result<(End, bool), Error> {
-    let shard = gateway.shard(room);
+    let shard = gateway.shard(room)?;
     let batch = gateway.broker.read_after(&shard.stream(), &shard.log(room), after, READ_MAX).await?;
     let last = batch.records.last().map_or(after, |record| record.seq);
     let within = batch.records.iter().filter(|record| record.seq <= upto);
@@ -158,7 +158,7 @@ async fn window(gateway: &Gateway, room: &RoomSlug, after: u64, upto: u64) -> Re
 /// # Errors
 /// When the log can't be read.
 pub async fn page(gateway: &Gateway, room: &RoomSlug, before: u64, limit: usize) -> Result<Rows, Error> {
-    let shard = gateway.shard(room);
+    let shard = gateway.shard(room)?;
     let (stream, subject) = (shard.stream(), shard.log(room));
     let expired = expired(gateway, room).await?;
     let all = gateway.broker.read_after(&stream, &subject, 0, SHORT_ROOM).await?;

@@ -78,7 +78,7 @@ async fn locate(
 }
 
 async fn projected(gateway: &Gateway, query: LocateQuery) -> Option<Located> {
-    let shard = gateway.shard(&query.room);
+    let shard = gateway.shard(&query.room).ok()?;
     match ask_worker(gateway, shard, &HistoryQuery::Locate(query)).await? {
         HistoryAnswer::Located { stream, rows } if is_present_life(gateway, shard, stream) => rows,
         _ => None,

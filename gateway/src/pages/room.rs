@@ -10,7 +10,7 @@ use crate::{
         view,
     },
     state::Gateway,
-    writing::{self, Outcome},
+    writing::{self, Arrival, Outcome},
 };
 use axum::{
     Form,
@@ -103,7 +103,7 @@ async fn member_page(
     (Named { slug, name, room }, role): (Named<'_>, Role),
     meant: &Meant,
 ) -> Result<Response, Error> {
-    let stream = gateway.streams.identity(gateway.shard(slug)).to_string();
+    let stream = gateway.streams.identity(gateway.shard(slug)?).to_string();
     let Shown { page, head, tail, spot_id, is_spot_missing } = shown(gateway, slug, meant).await?;
     let creator = gateway.profiles.name(room.creator).await;
     let html = RoomPage {
@@ -209,7 +209,7 @@ pub async fn post(
         Ok(slug) => slug,
         Err(error) => return answer::failed(visitor.layout(), &error),
     };
-    let (user, chosen) = (visitor.claims.user, gateway.traces.choose());
+    let (user, arrival) = (visitor.claims.user, Arrival::now(&gateway));
     let id = message.id.and_then(|id| id.parse().ok()).unwrap_or_default();
     let request = match inbound::send(user, id, &message.message) {
         Action::Store(request) => request,
@@ -221,7 +221,7 @@ pub async fn post(
     if gateway.rates.take(user, Instant::now()).is_err() {
         return answer::error_page(visitor.layout(), 429, ErrorKind::TooMany);
     }
-    match writing::perform(&gateway, &slug, &request, chosen).await {
+    match writing::perform(&gateway, &slug, &request, arrival).await {
         Outcome::Stored { .. } => answer::see_other(&format!("/room/{slug}/")),
         Outcome::Refused { code: Refusal::IdReused, .. } => {
             answer::error_page(visitor.layout(), 409, ErrorKind::BadRequest)

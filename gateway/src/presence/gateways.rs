@@ -5,6 +5,7 @@ use protocol::{
     presence::{Beat, GatewayId},
     subject::{self, Shards},
 };
+use service::health::Health;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -40,11 +41,20 @@ struct Known {
     buried: HashSet<GatewayId>,
 }
 
+/// How much a gateway has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    pub sockets: u32,
+    /// `None`: it is not known.
+    pub sent_bytes_per_second: Option<u64>,
+}
+
 /// What was heard of a gateway last.
 #[derive(Debug, Clone, Copy)]
 struct Heard {
     at: Instant,
-    sockets: Option<u32>,
+    /// `None`: it takes no more sockets.
+    load: Option<Load>,
     shards: Option<u16>,
 }
 
@@ -71,7 +81,9 @@ impl Gateways {
     fn hear_beat(&self, beat: Beat, now: Instant) -> bool {
         let is_new = self.hear(beat.gateway, now);
         if let Some(heard) = self.known().heard.get_mut(&beat.gateway) {
-            (heard.sockets, heard.shards) = (beat.sockets, beat.shards);
+            let Beat { sockets, sent_bytes_per_second, .. } = beat;
+            heard.load = sockets.map(|sockets| Load { sockets, sent_bytes_per_second });
+            heard.shards = beat.shards;
         }
         is_new
     }
@@ -83,7 +95,7 @@ impl Gateways {
         }
         let mut known = self.known();
         let is_new = !known.heard.contains_key(&gateway);
-        known.heard.entry(gateway).or_insert(Heard { at: now, sockets: None, shards: None }).at = now;
+        known.heard.entry(gateway).or_insert(Heard { at: now, load: None, shards: None }).at = now;
         let has_returned = known.buried.remove(&gateway);
         drop(known);
         if has_returned {
@@ -93,6 +105,16 @@ impl Gateways {
             self.company.send_if_modified(|company| !std::mem::replace(company, true));
         }
         is_new
+    }
+
+    /// What this gateway says of itself.
+    fn beat(&self, load: Option<Load>, shards: Shards) -> Beat {
+        Beat {
+            gateway: self.me,
+            sockets: load.map(|load| load.sockets),
+            sent_bytes_per_second: load.and_then(|load| load.sent_bytes_per_second),
+            shards: Some(shards.count()),
+        }
     }
 
     pub fn has_company(&self) -> bool {
@@ -108,9 +130,9 @@ impl Gateways {
         self.known().heard.contains_key(&gateway)
     }
 
-    /// How many sockets each of the others has that takes more.
-    pub fn sockets(&self) -> Vec<u32> {
-        self.known().heard.values().filter_map(|heard| heard.sockets).collect()
+    /// How much each of the others has to do that takes more sockets.
+    pub fn loads(&self) -> Vec<Load> {
+        self.known().heard.values().filter_map(|heard| heard.load).collect()
     }
 
     /// How many of these shards all gateways know: in those rooms can be made that each of them finds.
@@ -160,7 +182,7 @@ impl Gateways {
 }
 
 /// Says that this gateway lives, and notices when others do not any more.
-pub async fn watch_gateways(gateway: Arc<Gateway>, shutdown: CancellationToken) {
+pub async fn watch_gateways(gateway: Arc<Gateway>, health: Health, shutdown: CancellationToken) {
     let gateways = &gateway.gateways;
     let Ok(mut beats) = gateway.broker.hear::<Beat>(subject::GATEWAYS.into()).await else { return };
     let mut connection = gateway.broker.connection();
@@ -181,8 +203,9 @@ pub async fn watch_gateways(gateway: Arc<Gateway>, shutdown: CancellationToken) 
                 None => return,
             },
             _ = beat_at.tick() => {
-                let sockets = gateway.sessions.sockets();
-                let beat = Beat { gateway: gateways.me, sockets, shards: Some(gateway.shards.count()) };
+                // No balancer sends anybody to a gateway that is not ready, so it has no room for others' sockets.
+                let load = gateway.load().filter(|_| health.ready());
+                let beat = gateways.beat(load, gateway.shards);
                 if let Err(error) = gateway.broker.tell(subject::GATEWAYS.into(), &beat).await {
                     tracing::debug!(%error, "the other gateways can't be told that this one lives");
                 }
@@ -202,7 +225,7 @@ mod tests {
     use super::*;
 
     fn beat(gateway: GatewayId) -> Beat {
-        Beat { gateway, sockets: Some(7), shards: Some(12) }
+        Beat { gateway, sockets: Some(7), sent_bytes_per_second: Some(900), shards: Some(12) }
     }
 
     #[test]
@@ -211,9 +234,9 @@ mod tests {
         let returns = gateways.returns();
         gateways.hear_beat(beat(other), began);
         assert_eq!(gateways.bury(began + Duration::from_secs(6)), 0);
-        assert_eq!(gateways.sockets(), [7]);
+        assert_eq!(gateways.loads(), [Load { sockets: 7, sent_bytes_per_second: Some(900) }]);
         assert_eq!(gateways.bury(began + Duration::from_secs(7)), 1);
-        assert!(!gateways.lives(other) && gateways.sockets().is_empty() && !returns.has_changed().unwrap());
+        assert!(!gateways.lives(other) && gateways.loads().is_empty() && !returns.has_changed().unwrap());
         gateways.hear_beat(beat(other), began + Duration::from_secs(8));
         assert!(gateways.lives(other) && returns.has_changed().unwrap());
     }

@@ -33,7 +33,7 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// Opens a room: subscribes, reads its head, starts its feed.
 pub(super) async fn open(gateway: &Arc<Gateway>, slug: &RoomSlug) -> Result<Arc<Room>, Error> {
-    let shard = gateway.shard(slug);
+    let shard = gateway.shard(slug)?;
     let live = gateway.broker.subscribe(shard.live(slug)).await?;
     let identity = gateway.streams.identity(shard);
     let head = gateway.broker.last(&shard.stream(), &shard.log(slug)).await?.map_or(0, |head| head.seq);

@@ -4,10 +4,14 @@ use super::{Room, ring::Ring};
 use crate::state::Gateway;
 use broker::{Record, StreamInfo};
 use protocol::{
-    RoomSlug,
+    RoomSlug, Timestamp,
     subject::{self, Shard},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,9 +22,24 @@ const DOUBT: Duration = Duration::from_secs(2);
 /// Rooms whose log looks too short, and since when.
 type Doubts = HashMap<RoomSlug, Instant>;
 
-/// What a shard was when all its open rooms were last compared with it, by a replica that had all of it. While it is the same,
+/// What a shard was when all its open rooms were last compared with it and had come to their heads, by a replica that had all of it. While it is the same,
 /// nothing can have been missed.
 type Compared = HashMap<Shard, Look>;
+
+/// A look at the heads of all open rooms.
+struct Looked {
+    /// When it began.
+    at: Timestamp,
+    /// Rooms that had not come to the head which was seen then.
+    behind: Vec<(Weak<Room>, u64)>,
+}
+
+impl Looked {
+    /// Whether every room that is still open has come to what was seen: then nothing from before the look is unseen.
+    fn is_complete(&self) -> bool {
+        self.behind.iter().all(|(room, head)| room.upgrade().is_none_or(|room| room.head().seq >= *head))
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Look {
@@ -34,6 +53,7 @@ struct Look {
 pub async fn check_heads(gateway: Arc<Gateway>, shutdown: CancellationToken) {
     let mut connection = gateway.broker.connection();
     let (mut doubts, mut compared) = (Doubts::new(), Compared::new());
+    let mut last: Option<Looked> = None;
     loop {
         // A clock and a signal: either may be cancelled.
         tokio::select! {
@@ -42,12 +62,19 @@ pub async fn check_heads(gateway: Arc<Gateway>, shutdown: CancellationToken) {
             () = tokio::time::sleep(gateway.config.head_check) => {}
         }
         if connection.borrow_and_update().connected {
-            check(&gateway, &mut doubts, &mut compared).await;
+            let looked = check(&gateway, &mut doubts, &mut compared).await;
+            // Rooms have had until now to come to what was seen the last time.
+            for complete in [&last, &looked].into_iter().flatten().filter(|looked| looked.is_complete()) {
+                gateway.signals.heads_checked(complete.at);
+            }
+            last = looked;
         }
     }
 }
 
-async fn check(gateway: &Gateway, doubts: &mut Doubts, compared: &mut Compared) {
+/// Looks once; `None` when not every room could be compared.
+async fn check(gateway: &Gateway, doubts: &mut Doubts, compared: &mut Compared) -> Option<Looked> {
+    let mut looked = Looked { at: Timestamp::now(), behind: Vec::new() };
     let opened = gateway.rooms.opened();
     let mut rooms: HashMap<Shard, Vec<(Arc<Room>, u64)>> = HashMap::new();
     for room in gateway.rooms.all() {
@@ -65,10 +92,12 @@ async fn check(gateway: &Gateway, doubts: &mut Doubts, compared: &mut Compared) 
         let subjects: Vec<_> = rooms.iter().map(|(room, _)| shard.log(&room.slug)).collect();
         match gateway.broker.last_many_upto(&shard.stream(), &subjects).await {
             Ok((heads, upto)) => {
-                compare(gateway, &rooms, &heads, doubts).await;
+                let behind = compare(gateway, &rooms, &heads, doubts).await;
                 let whole = look.filter(|look| upto >= look.stream.last_seq);
                 checked_all &= whole.is_some();
-                compared.extend(whole.filter(|_| doubts.is_empty()).map(|look| (shard, look)));
+                let settled = doubts.is_empty() && behind.is_empty();
+                compared.extend(whole.filter(|_| settled).map(|look| (shard, look)));
+                looked.behind.extend(behind);
             }
             Err(error) => {
                 tracing::debug!(%error, "the heads of rooms can't be looked up");
@@ -76,17 +105,25 @@ async fn check(gateway: &Gateway, doubts: &mut Doubts, compared: &mut Compared) 
             }
         }
     }
-    if checked_all {
-        gateway.signals.heads_checked();
-    }
+    checked_all.then_some(looked)
 }
 
-async fn compare(gateway: &Gateway, rooms: &[(Arc<Room>, u64)], heads: &[Record], doubts: &mut Doubts) {
+/// Tells each room the head of its log; gives those that have not come to it, with their heads.
+async fn compare(
+    gateway: &Gateway,
+    rooms: &[(Arc<Room>, u64)],
+    heads: &[Record],
+    doubts: &mut Doubts,
+) -> Vec<(Weak<Room>, u64)> {
+    let mut behind = Vec::new();
     let heads: HashMap<_, _> =
         heads.iter().filter_map(|head| Some((subject::room_of(&head.subject)?, head.seq))).collect();
     for (room, seen) in rooms {
         let head = heads.get(&room.slug).copied().unwrap_or(0);
         room.note_head(head);
+        if *seen < head {
+            behind.push((Arc::downgrade(room), head));
+        }
         if head >= *seen {
             doubts.remove(&room.slug);
         } else if doubts.entry(room.slug.clone()).or_insert_with(Instant::now).elapsed() > DOUBT {
@@ -94,6 +131,7 @@ async fn compare(gateway: &Gateway, rooms: &[(Arc<Room>, u64)], heads: &[Record]
             doubts.remove(&room.slug);
         }
     }
+    behind
 }
 
 /// A log that ends before what was seen of it is an older copy put in its place (or a replica that lags, which the

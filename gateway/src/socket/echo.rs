@@ -7,7 +7,7 @@ use super::{
     upgrade::Upgrade,
     wire::Format,
 };
-use crate::config::SocketLimits;
+use crate::config::{SocketLimits, Targets};
 use axum::{Router, routing::get};
 use protocol::{frame::Close, limits};
 use service::{
@@ -52,7 +52,7 @@ async fn serve(mut outlet: Outlet) {
 async fn echo(message_bytes_max: usize) -> SocketAddr {
     let sockets = SocketLimits {
         all: 1_000,
-        target: 0,
+        targets: Targets::NONE,
         shed_per_second: 1,
         per_user: 1_000,
         per_address: 1_000,

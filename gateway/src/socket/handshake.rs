@@ -10,6 +10,7 @@ use super::{
     wire::Format,
 };
 use crate::{
+    Error,
     crowd::{self, Above, Comer, Full},
     edge::{answer, identity, origin},
     guests,
@@ -189,6 +190,12 @@ async fn come_in(
     }
 }
 
+/// Why nothing can be said of a room here: whoever comes again may come to another gateway.
+const fn no_way(error: &Error) -> (&'static str, Close) {
+    let outcome = if matches!(error, Error::UnknownShard) { "unknown_shard" } else { "broker" };
+    (outcome, Close::Draining)
+}
+
 impl Guest {
     async fn seat(self, gateway: &Arc<Gateway>, outlet: &Outlet) -> Result<Seated, (&'static str, Close)> {
         if let Some(above) = self.above {
@@ -209,7 +216,7 @@ impl Guest {
             return Err(("no_room", Close::NotAMember));
         }
         // The room is opened before the membership is asked for: who leaves in between is seen leaving.
-        let room = gateway.rooms.open(gateway, &slug).await.map_err(|_| ("broker", Close::Draining))?;
+        let room = gateway.rooms.open(gateway, &slug).await.map_err(|error| no_way(&error))?;
         match gateway.directory.is_member(claims.user, &slug).await {
             Ok(true) => {
                 let Self { asked_at, format, .. } = self;
@@ -218,7 +225,7 @@ impl Guest {
                 Ok(Seated::Room(Box::new(seat)))
             }
             Ok(false) => Err(("not_a_member", Close::NotAMember)),
-            Err(_) => Err(("broker", Close::Draining)),
+            Err(error) => Err(no_way(&error)),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     room::{Next, Room, members::Membership},
     sessions::Registration,
     state::Gateway,
-    writing::{self, Outcome, Request},
+    writing::{self, Arrival, Outcome, Request},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -24,7 +24,6 @@ use protocol::{
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
-use traces::Chosen;
 
 /// Events written before the socket listens again.
 const BATCH: usize = 64;
@@ -77,8 +76,8 @@ pub struct Seat {
     /// When the member asked to come in, until `caught_up` is said for the first time.
     asked_at: Option<Instant>,
     read_failures: u32,
-    /// Requests in the order in which they came; the first is with the broker. What was chosen is followed.
-    waiting: VecDeque<(Request, Option<Chosen>)>,
+    /// Requests in the order in which they came; the one before them is with the broker.
+    waiting: VecDeque<(Request, Arrival)>,
     storing: Option<BoxFuture<'static, (MessageId, Outcome)>>,
     /// Pages that are read, each as the frame to be written.
     pages: FuturesUnordered<BoxFuture<'static, Option<String>>>,
@@ -281,8 +280,7 @@ impl Seat {
     }
 
     async fn heard(&mut self, outlet: &mut Outlet, heard: Heard) -> Result<(), End> {
-        // Before the frame is read, so that its reading is in the trace.
-        let chosen = self.gateway.traces.choose();
+        let arrival = Arrival::now(&self.gateway);
         let action = match heard {
             Heard::Text(text) => inbound::text(self.user, &text),
             Heard::Binary => inbound::binary(),
@@ -296,7 +294,7 @@ impl Seat {
             }
         };
         match action {
-            Action::Store(request) => self.store(outlet, request, chosen),
+            Action::Store(request) => self.store(outlet, request, arrival),
             Action::Typing => {
                 self.types();
                 Ok(())
@@ -306,7 +304,7 @@ impl Seat {
         }
     }
 
-    fn store(&mut self, outlet: &Outlet, request: Request, chosen: Option<Chosen>) -> Result<(), End> {
+    fn store(&mut self, outlet: &Outlet, request: Request, arrival: Arrival) -> Result<(), End> {
         self.leave_if_departed()?;
         let id = Some(request.id);
         if self.waiting.len() >= WAITING_MAX {
@@ -318,7 +316,7 @@ impl Seat {
             let refused = Refused { id, code: Refusal::TooFast, message, retry_after_ms: Some(wait_ms) };
             return self.refuse(outlet, refused);
         }
-        self.waiting.push_back((request, chosen));
+        self.waiting.push_back((request, arrival));
         self.store_next();
         Ok(())
     }
@@ -328,9 +326,9 @@ impl Seat {
         if self.storing.is_some() {
             return;
         }
-        let Some((request, chosen)) = self.waiting.pop_front() else { return };
+        let Some((request, arrival)) = self.waiting.pop_front() else { return };
         let (gateway, room) = (Arc::clone(&self.gateway), self.room.slug.clone());
-        let stored = async move { (request.id, writing::perform(&gateway, &room, &request, chosen).await) };
+        let stored = async move { (request.id, writing::perform(&gateway, &room, &request, arrival).await) };
         self.storing = Some(stored.boxed());
     }
 

@@ -58,7 +58,7 @@ async fn try_once(
     if !may(gateway, room, &found, change).await? {
         return Ok(Outcome::refused(Refusal::NotAllowed));
     }
-    let shard = gateway.shard(room);
+    let shard = gateway.shard(room)?;
     let (stream, subject) = (shard.stream(), shard.message(room, found.target.seq));
     let record = gateway.broker.last_confirmed(&stream, &subject).await?;
     let seq = record.as_ref().map_or(0, |record| record.seq);

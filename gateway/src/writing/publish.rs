@@ -65,7 +65,10 @@ pub async fn once(
     event: &Event,
     (tries, taken): (&mut Tries, &mut Span),
 ) -> Outcome {
-    let shard = gateway.shard(room);
+    let shard = match gateway.shard(room) {
+        Ok(shard) => shard,
+        Err(error) => return super::refused(&error),
+    };
     let (stream, subject) = (shard.stream(), shard.log(room));
     let message_id = event.deduplication_id();
     let payload = match sealed_bytes(gateway, room, event, tries).await {

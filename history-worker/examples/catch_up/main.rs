@@ -177,7 +177,7 @@ fn room(number: u64) -> RoomSlug {
 }
 
 fn log(room: &RoomSlug, shards: u16) -> String {
-    Shards::at_first(shards).of(room).log(room)
+    Shards::at_first(shards).of(room).expect("its code names no shard").log(room)
 }
 
 /// Makes rooms, and writes so many events to them by turns.

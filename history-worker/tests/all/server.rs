@@ -432,7 +432,7 @@ async fn shards_are_spread_over_databases() {
     let mut rooms = Vec::new();
     for n in 0..12 {
         let room = room(&format!("room_{n}"));
-        let shard = Shards::at_first(4).of(&room);
+        let shard = Shards::at_first(4).of(&room).unwrap();
         let created = post(&broker, shard, &room, &created()).await;
         let said = post(&broker, shard, &room, &message("hello")).await;
         rooms.push((shard, room, [created, said]));

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 use tests::eventually::{SOON, becomes, eventually};
 use tests::http::Ask;
 use tests::person::Person;
 use tests::services::{Service, Services};
+use tokio::time::sleep;
 
 async fn scraped(service: &Service) -> String {
     Ask::get("/metrics").send(&service.operations()).await.body
@@ -24,7 +26,8 @@ async fn what_people_feel_is_measured() {
         socket.caught_up().await;
         sockets.push(socket);
     }
-    assert_eq!(gateway.metric("connect_seconds_count").await, Some(3));
+    // It is counted a moment after the socket hears it.
+    becomes("each way in is measured", SOON, Some(3), || gateway.metric("connect_seconds_count")).await;
     assert_eq!(gateway.metric("seen_seconds_count").await, Some(0), "nothing was stored since they came");
     sockets[0].say("once for all of them").await;
     for socket in &mut sockets {
@@ -44,6 +47,69 @@ async fn what_people_feel_is_measured() {
     })
     .await;
     assert_eq!(gateway.metric("heads_behind_total").await, Some(0), "nothing was lost on its way");
+}
+
+#[tokio::test]
+async fn a_message_that_waits_for_the_one_before_it_is_late_too() {
+    let mut services = Services::start(1).await;
+    let ann = Person::arrives(&services.address(0), "Ann").await;
+    let room = ann.creates("Late").await;
+    let mut socket = ann.connects(&room).await;
+    socket.caught_up().await;
+    services.nats.pause().await;
+    let mut sent = Vec::new();
+    for n in 0..5 {
+        sent.push(socket.send(&format!("message {n}")).await);
+    }
+    sleep(Duration::from_millis(1_500)).await;
+    services.nats.resume();
+    for id in sent {
+        socket.acknowledged(id).await;
+    }
+    let gateway = &services.gateways[0];
+    assert_eq!(gateway.metric("publish_seconds_count").await, Some(5));
+    assert_eq!(gateway.metric("publish_seconds_bucket{le=\"1.0\"}").await, Some(0));
+}
+
+#[tokio::test]
+async fn a_room_that_can_not_come_to_its_end_is_not_called_compared() {
+    let services = Services::with(2, &[("BACKCHAT_GATEWAY_HEAD_CHECK_INTERVAL_MS", "200")]).await;
+    let ann = Person::arrives(&services.address(0), "Ann").await;
+    let ben = Person::arrives(&services.address(0), "Ben").await;
+    let (room, other) = (ann.creates("Stuck").await, ben.creates("Other").await);
+    ben.joins(&room).await;
+    // The first gateway has all keys; the second has none of Ben's, and can't get any more.
+    ben.connects(&other).await.say("so that his key is known").await;
+    let mut elsewhere = ann.through(&services.address(1)).connects(&room).await;
+    elsewhere.caught_up().await;
+    let checked_at = async || {
+        services.gateways[1]
+            .metric("heads_checked_timestamp_seconds")
+            .await
+            .expect("it is known from the start")
+    };
+    let before = checked_at().await;
+    assert!(before > 0);
+    let client = services.nats.client().await;
+    let lost = format!("$JS.API.STREAM.DELETE.{}", protocol::subject::KEYS_STREAM);
+    client.request(lost, "".into()).await.unwrap();
+    ben.connects(&room).await.say("nobody there can open it").await;
+    let stored = now_s();
+    let passes = async |seconds| sleep(Duration::from_secs(seconds)).await;
+    passes(4).await;
+    let at = checked_at().await;
+    assert!(at <= stored, "{at} is after {stored}, when something was stored that is unseen");
+    assert!(services.gateways[1].log().contains("keys can't be had yet"), "this is not what was to be tried");
+
+    drop(elsewhere);
+    eventually("without the room nothing is unseen", SOON, || async {
+        (checked_at().await > stored).then_some(())
+    })
+    .await;
+}
+
+fn now_s() -> u64 {
+    u64::try_from(protocol::Timestamp::now().as_millis() / 1_000).unwrap()
 }
 
 #[tokio::test]

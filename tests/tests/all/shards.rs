@@ -1,15 +1,22 @@
 //! Shards are added to a running system: rooms that are there stay, new ones are spread over all, and nothing is lost.
 
-use protocol::subject::{Shard, Shards};
-use protocol::{RoomSlug, state::Installation};
+use protocol::frame::Close;
+use protocol::keys::{Holder, RoomErasures, RoomErasuresAnswer};
+use protocol::retention::{RoomExpiry, RoomExpiryAnswer};
+use protocol::subject::{self, Shard, Shards};
+use protocol::{KeepDays, MessageId, RoomSlug, Target, UserId, state::Installation};
 use std::time::Duration;
 use tests::audit::{Audit, View};
 use tests::eventually::eventually;
 use tests::nats::Nats;
 use tests::person::Person;
 use tests::process::{Ended, Launch, built};
+use tests::random::Random;
 use tests::services::Services;
-use tests::steady::Steady;
+use tests::steady::{Report, Stay, Steady, format::Format};
+use tests::stored;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -17,6 +24,9 @@ const SOON: Duration = Duration::from_secs(60);
 const ROOMS: usize = 20;
 /// So that the last of them is made when a gateway has heard all others for sure.
 const PAUSE: Duration = Duration::from_millis(350);
+/// Members who talk in a room, and how often each says something.
+const TALKING: usize = 4;
+const TALKS_EVERY: Duration = Duration::from_millis(300);
 
 #[tokio::test]
 async fn shards_are_added_while_people_chat() {
@@ -26,8 +36,7 @@ async fn shards_are_added_while_people_chat() {
     let ben = Person::arrives(&services.address(1), "Ben").await;
     let room = ann.creates("There before").await;
     ben.joins(&room).await;
-    let view = ben.opens(&room).await;
-    let member = Steady::member(ben.clone(), &room, &view.cursor);
+    let old_room = Talk::begins(&services, &ben, &room).await;
 
     let told = set_up(&services.nats, None, 4).await;
     assert!(told.code != 0 && told.output.contains("raise --shards 4"), "{}", told.output);
@@ -42,11 +51,10 @@ async fn shards_are_added_while_people_chat() {
     let refused = set_up(&services.nats, Some("raise"), 2).await;
     assert!(refused.code != 0 && refused.output.contains("never falls"), "{}", refused.output);
 
-    member.send("one gateway knows of the new shards").await;
     services.gateways[0].terminate().await;
     services.gateways[0].start().await;
     for room in rooms(&ann, PAUSE).await {
-        assert_eq!(Shards::new(1, 4).of(&room), Shard(0), "{room} is where the other gateway finds it");
+        assert_eq!(Shards::new(1, 4).of(&room), Some(Shard(0)), "{room} is where the other gateway finds it");
         ben.joins(room.as_str()).await;
     }
 
@@ -58,13 +66,13 @@ async fn shards_are_added_while_people_chat() {
     services.search.start().await;
     let spread = eventually("new rooms go to new shards", SOON, || async {
         let rooms = rooms(&ann, Duration::ZERO).await;
-        rooms.iter().any(|room| Shards::new(1, 4).of(room) != Shard(0)).then_some(rooms)
+        rooms.iter().any(|room| Shards::new(1, 4).of(room) != Some(Shard(0))).then_some(rooms)
     })
     .await;
     let added = spread.iter().find(|room| room.named_shard().is_some()).expect("one is in a new shard");
     ben.joins(added.as_str()).await;
     ann.connects(added.as_str()).await.say("where shards were added").await;
-    let (ann, ben) = (&ann, &ben);
+    let ben = &ben;
     eventually("the history has it", SOON, || async {
         ben.opens(added.as_str())
             .await
@@ -80,18 +88,131 @@ async fn shards_are_added_while_people_chat() {
     let list = ben.get("/").await.body;
     assert!(list.contains(added.as_str()) && list.contains(&room), "both are in the list of rooms");
 
-    member.send("all know of the new shards").await;
-    eventually("all is acknowledged and seen", SOON, || async { (member.counts() == (0, 2)).then_some(()) })
-        .await;
-    let report = member.report();
-    let audit = Audit {
-        history: ann.connects(&room).await.whole_history(100).await,
-        acknowledged: report.acknowledged,
-        views: vec![View { name: "Ben".into(), after: view.head, events: report.events }],
-        ..Audit::default()
+    let new_room = Talk::begins(&services, ben, added.as_str()).await;
+    for gateway in 0..2 {
+        services.gateways[gateway].terminate().await;
+        services.gateways[gateway].start().await;
+    }
+    services.worker.terminate().await;
+    services.worker.start().await;
+    for talk in [old_room, new_room] {
+        talk.ends_whole(&services).await;
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_know_a_rooms_shard_looks_for_it_nowhere_else() {
+    let mut services = Services::start(2).await;
+    let ann = Person::arrives(&services.address(0), "Ann").await;
+    let raised = set_up(&services.nats, Some("raise"), 4).await;
+    assert_eq!(raised.code, 0, "{}", raised.output);
+    services.gateways[0].terminate().await;
+    // For so long that it is taken for dead, and what it knows does not count.
+    services.gateways[1].pause().await;
+    services.gateways[0].start().await;
+    let room = eventually("a room is made in a shard that was added", SOON, || async {
+        rooms(&ann, Duration::ZERO).await.into_iter().find(|room| room.named_shard().is_some())
+    })
+    .await;
+    ann.connects(room.as_str()).await.say("in a shard that was added").await;
+
+    services.gateways[1].resume();
+    let late = ann.through(&services.address(1));
+    let page = late.get(&format!("/room/{room}/")).await;
+    assert_eq!((page.status, page.header("retry-after")), (503, "5"), "{}", page.body);
+    let socket = late.dial(room.as_str()).as_json().connect().await.closed().await;
+    assert_eq!(socket.code, Close::Draining.code(), "it is not said that she is no member");
+    assert_eq!(late.get("/room/nobody_x7qa__256/").await.status, 404, "so many shards there can't be");
+
+    services.gateways[0].kill();
+    let [erased, forgotten, expired] = asked(&services.nats, &room).await;
+    assert!(erased.starts_with("Refused"), "the room is in no log that it knows: {erased}");
+    assert!(forgotten.starts_with("Refused"), "it does not know in which rooms they are: {forgotten}");
+    assert!(expired.starts_with("Refused"), "the room is in no log that it knows: {expired}");
+    services.gateways[1].terminate().await;
+    services.gateways[1].start().await;
+    let [erased, forgotten, expired] = asked(&services.nats, &room).await;
+    assert_eq!([erased, forgotten], ["Told { rooms: 1 }", "Told { rooms: 0 }"]);
+    assert_eq!(expired, "Settled");
+}
+
+/// What one of the gateways answers who are asked to tell that a room is erased, that somebody is, and that something has expired.
+async fn asked(nats: &Nats, room: &RoomSlug) -> [String; 3] {
+    let broker = nats.connect().await;
+    let erases = async |holder| {
+        let question = RoomErasures { holder };
+        let answer: RoomErasuresAnswer = broker.ask(subject::ROOM_ERASURES.into(), &question, SOON).await?;
+        Ok::<_, broker::Error>(format!("{answer:?}"))
     };
-    let verdict = audit.verdict();
-    assert!(verdict.is_clean() && verdict.acknowledged == 2, "{verdict}");
+    let target = Target { seq: 1, id: MessageId::new(), author: UserId::new() };
+    let expiry = RoomExpiry { room: room.clone(), target, keep: KeepDays::new(1).expect("a day") };
+    let expired: RoomExpiryAnswer =
+        broker.ask(subject::ROOM_EXPIRIES.into(), &expiry, SOON).await.expect("somebody answers");
+    [
+        erases(Holder::Room(room.clone())).await.expect("somebody answers"),
+        erases(Holder::User(UserId::new())).await.expect("somebody answers"),
+        format!("{expired:?}"),
+    ]
+}
+
+/// Members of a room who talk all the time, wherever a gateway lets them in.
+struct Talk {
+    room: String,
+    /// Events after this are due to all.
+    after: u64,
+    stop: watch::Sender<bool>,
+    talking: JoinSet<Steady>,
+}
+
+impl Talk {
+    async fn begins(services: &Services, person: &Person, room: &str) -> Self {
+        let view = person.opens(room).await;
+        let (stop, stopped) = watch::channel(false);
+        let mut talking = JoinSet::new();
+        for n in 0..TALKING {
+            let member = Steady::starts(Stay {
+                name: format!("member {n}"),
+                person: person.clone(),
+                room: room.to_owned(),
+                cursor: view.cursor.clone(),
+                format: Format::Json,
+                ways: vec![services.address(n % 2), services.address((n + 1) % 2)],
+                seed: Random::any_seed(),
+            });
+            let stopped = stopped.clone();
+            talking.spawn(async move {
+                let mut said = 0;
+                while !*stopped.borrow() {
+                    member.send(&format!("{n} says {said}")).await;
+                    said += 1;
+                    sleep(TALKS_EVERY).await;
+                }
+                member
+            });
+        }
+        Self { room: room.to_owned(), after: view.head, stop, talking }
+    }
+
+    /// Nothing is lost, doubled or out of order: in the log, and before everybody's eyes.
+    async fn ends_whole(self, services: &Services) {
+        self.stop.send_replace(true);
+        let members = self.talking.join_all().await;
+        eventually("all is acknowledged and seen", SOON, || async {
+            let last = members[0].last_seen();
+            members.iter().all(|member| member.counts().0 == 0 && member.last_seen() == last).then_some(())
+        })
+        .await;
+        let broker = services.nats.connect().await;
+        let mut audit = Audit { history: stored::log(&broker, &self.room).await, ..Audit::default() };
+        for member in members {
+            let Report { acknowledged, events, resets, .. } = member.report();
+            assert!(resets.is_empty(), "{} had to begin anew: {resets:?}", member.name);
+            audit.acknowledged.extend(acknowledged);
+            audit.views.push(View { name: member.name.clone(), after: self.after, events });
+        }
+        let verdict = audit.verdict();
+        assert!(verdict.is_clean() && verdict.acknowledged >= 5 * TALKING, "{}: {verdict}", self.room);
+    }
 }
 
 /// Runs the set-up step for so many shards.
