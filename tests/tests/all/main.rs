@@ -45,3 +45,4 @@ mod storm;
 mod survival;
 mod told;
 mod traces;
+mod trying;
