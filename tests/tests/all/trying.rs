@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 use tests::backchat::Backchat;
+use tests::meddler::{Meddler, Meddling};
 use tests::person::{PASSWORD, Person};
 use tests::process::{Ended, Launch, built};
 use tests::services::{Service, Services};
+use tests::topology::authority::Authority;
 
 /// Longest wait for the end of a command, which itself waits for a history or a search that does not come.
 const END: Duration = Duration::from_secs(120);
@@ -71,6 +73,21 @@ async fn a_chat_that_works_is_tried_from_the_account_to_the_search() {
 fn room_word(room: &str) -> &str {
     let name = room.rsplit_once('_').unwrap().0;
     name.rsplit(['-', '_']).next().unwrap()
+}
+
+#[tokio::test]
+async fn behind_tls_its_certificate_must_be_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::made_in(folder.path());
+    let backchat = Backchat::start().await;
+    let tls = Some(authority.signs("edge"));
+    let proxy = Meddler::before(&backchat.address(), Meddling { tls, ..Meddling::default() }).await;
+    let words = format!("try https://localhost:{}", proxy.port());
+    let ended = says(&format!("{words} --origin-ca {}", authority.file().display())).await;
+    assert_eq!((ended.code, steps(&ended)), (0, ALL.map(str::to_owned).to_vec()), "{}", ended.output);
+    let ended = says(&words).await;
+    assert_eq!((ended.code, steps(&ended)), (1, vec!["FAULT edge".into()]), "{}", ended.output);
+    assert!(ended.output.contains("the certificate of localhost is not good"), "{}", ended.output);
 }
 
 #[tokio::test]
