@@ -95,7 +95,7 @@ capacity-page: ## Write the tables of docs/operations/capacity.md anew
 	@scripts/compiler
 	WRITE_CAPACITY_PAGE=1 cargo test --quiet --package bench --test capacity_page
 
-images: ## Build an image of each program, with what is in it and how it was made beside it: PLATFORM=linux/amd64 or linux/arm64
+images: ## Build an image of each program, with what is in it and how it was made beside it: PLATFORM="linux/amd64 linux/arm64"
 	deploy/images/build $(PLATFORM)
 
 check-images: ## Build the images twice and start them as Kubernetes does: as nobody, read-only, without rights: PLATFORM

@@ -5,11 +5,12 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use broker::Credentials;
 use history_worker::Databases;
 use history_worker::store::DatabaseAddress;
-use service::config::{ConfigFaults, Inside, Settings, Source};
+use service::config::{ConfigFaults, Inside, Secret, Settings, Source};
 use service::origin::PublicOrigin;
 
 use crate::history::Wanted;
@@ -35,12 +36,33 @@ pub struct Config {
     pub from: Option<String>,
     /// A snapshot that gives back what the log has lost.
     pub snapshot: Option<String>,
+    /// How long a chat that does not answer yet is waited for.
+    pub wait: Duration,
+    /// Who tries it, where nobody is to be registered for that.
+    pub tried_as: Option<Account>,
     /// A newer backup, whose keys an older one is restored with.
     pub keys_from: Option<String>,
     pub gateway: gateway::Config,
     pub worker: history_worker::Config,
     pub search: search_worker::Config,
     pub auth: auth_service::Config,
+}
+
+/// Somebody who is registered.
+pub struct Account {
+    pub name: String,
+    pub password: Secret,
+}
+
+impl Account {
+    fn read(source: &mut Source) -> Option<Self> {
+        let name = source.optional(
+            "try_name",
+            "For try: who tries the chat, by their name; unset, somebody new is registered each time",
+        );
+        let password = source.secret("try_password", "For try: their password");
+        name.map(|name| Self { name, password })
+    }
 }
 
 /// Where pieces are that run apart, for the doctor.
@@ -76,7 +98,7 @@ impl Apart {
             ),
             origin_ca: source.optional(
                 "origin_ca",
-                "For doctor: file of PEM certificates that must have signed that of the chat's address; unset, the public ones of this machine",
+                "For doctor and try: file of PEM certificates that must have signed that of the chat's address; unset, the public ones of this machine",
             ),
         }
     }
@@ -122,6 +144,8 @@ pub enum Command {
     Doctor,
     /// Each of these addresses, with spaces between.
     Probe(String),
+    /// Of the chat, and behind a space that of its auth service, where that is another.
+    Try(String),
     CheckKeys,
     ExportKeys,
     ImportKeys,
@@ -168,6 +192,13 @@ impl Settings for Config {
             "For restore: a newer backup, whose keys are restored instead: what was erased since the older one stays erased, and a root key that \
              was destroyed since is not needed",
         );
+        let wait = source.ranged(
+            "wait",
+            0,
+            0..=3_600,
+            "For probe and try: seconds to ask again while nobody answers, or not as hoped",
+        );
+        let tried_as = Account::read(source);
         let origins: String = source.value(
             "public_origins",
             "",
@@ -187,6 +218,8 @@ impl Settings for Config {
             json,
             from,
             snapshot,
+            wait: Duration::from_secs(wait),
+            tried_as,
             keys_from,
             gateway: source.nested(&Inside {
                 decided: &[
@@ -377,8 +410,16 @@ fn command(source: &mut Source) -> Command {
         "URL…",
         "Asks each of these whether it answers, as http://gateway:8080/readyz",
     );
+    let tried = source.command_on(
+        "try",
+        "ADDRESS…",
+        "Does what people do in the chat at an address, as https://chat.example: registers somebody, makes a room, sends a message, hears \
+         it, reads it from the history, finds it, and takes it away; says how long each takes, and ends with 1 at the first that fails. Where \
+         no proxy is in front, a second address is that of the auth service",
+    );
     let copies = [
         probed.map(Command::Probe),
+        tried.map(Command::Try),
         backup.map(Command::BackUp),
         restored.map(Command::Restore),
         snapshot.map(Command::SnapshotHistory),

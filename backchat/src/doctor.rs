@@ -2,13 +2,13 @@
 //! check has an end.
 
 mod broker;
-mod certificates;
+pub mod certificates;
 mod clock;
 mod database;
 mod edge;
-mod finding;
+pub mod finding;
 mod machine;
-mod place;
+pub mod place;
 mod services;
 mod settings;
 mod streams;
@@ -18,6 +18,7 @@ use std::time::Duration;
 use ::broker::{Credentials, USERS};
 use protocol::subject;
 use service::origin::PublicOrigin;
+use service::probe;
 
 use crate::run_file::{self, Running};
 use crate::{Config, Error, roots};
@@ -99,7 +100,7 @@ async fn running_one(config: &Config, running: &Running) -> Vec<Finding> {
         broker::examine(&running.credentials, findings).await;
         findings.extend(canary(config, running).await);
     };
-    let here = format!("http://{}", crate::run::reachable(running.addresses.gateway));
+    let here = format!("http://{}", probe::reachable(running.addresses.gateway));
     let here = here.parse::<PublicOrigin>().ok();
     let origins = match config.gateway.public_origins.as_slice() {
         [] => here.as_slice(),

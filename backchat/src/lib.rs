@@ -22,6 +22,7 @@ mod run;
 mod run_file;
 mod search;
 mod services;
+mod trial;
 
 pub use config::Config;
 pub use error::Error;

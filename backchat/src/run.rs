@@ -1,11 +1,12 @@
 //! From an address and a folder to a chat that serves, and back.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use broker::{Layout, setup};
 use sealing::Roots;
-use service::{probe, process};
+use service::probe::{self, reachable};
+use service::process;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use crate::run_file::Addresses;
 use crate::services::Services;
 use crate::{
     Config, Error, backup, doctor, erase, history, keys, nats, reach, reader, restore, roots, rotate,
-    run_file, search,
+    run_file, search, trial,
 };
 
 /// One machine, one copy, one shard.
@@ -60,7 +61,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             Box::pin(restore::history(config, &place, shutdown)).await
         }
         Command::Doctor => Box::pin(doctor::examine(&config)).await,
-        Command::Probe(ref urls) => reach::all(urls).await,
+        Command::Probe(ref urls) => reach::all(urls, config.wait).await,
+        Command::Try(ref addresses) => Box::pin(trial::of(&config, addresses)).await,
         Command::CheckKeys => Box::pin(keys::check(config, shutdown)).await,
         Command::ExportKeys => keys::export(&config.roots),
         Command::ImportKeys => keys::import(&config, shutdown).await,
@@ -140,28 +142,5 @@ async fn until_ready(asked: SocketAddr) {
             complaint = Instant::now() + READY_COMPLAINT;
         }
         sleep(READY_PAUSE).await;
-    }
-}
-
-/// An address that stands for all of the machine's is reached at the machine itself.
-pub fn reachable(listening: SocketAddr) -> SocketAddr {
-    let ip = match listening.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listening.port())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_that_is_said_can_be_opened() {
-        let said = |text: &str| reachable(text.parse().unwrap()).to_string();
-        assert_eq!(said("0.0.0.0:8080"), "127.0.0.1:8080");
-        assert_eq!(said("[::]:8080"), "[::1]:8080");
-        assert_eq!(said("192.0.2.1:80"), "192.0.2.1:80");
     }
 }

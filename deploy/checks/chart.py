@@ -40,7 +40,7 @@ class Rendered:
     def of_yours(self):
         """Secrets that the values name and the chart does not make."""
         nats, surrealdb = self.values["nats"], self.values["surrealdb"]
-        places = [nats, nats["tls"], surrealdb, surrealdb["tls"], self.values["rootKey"], self.values["jobs"]["backup"]]
+        places = [nats, nats["tls"], surrealdb, surrealdb["tls"], self.values["rootKey"], self.values["jobs"]["backup"], self.values["jobs"]["test"]]
         return {place["existingSecret"] for place in places} | {surrealdb["urlsSecret"], self.values["traces"]["caSecret"]}
 
 

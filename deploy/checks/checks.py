@@ -13,6 +13,7 @@ import yaml
 
 import broker
 import cluster
+import documents
 import mutations
 import network  # its rules
 import programs
@@ -248,6 +249,12 @@ def built(rendered, nats_server, folder):
         yield f"permissions of {len(whose)} users as the built backchat has them"
 
 
+def pages(helm):
+    """Rung 0: what the documents tell people to type is what Helm and the chart take."""
+    demand(documents.all_faults(helm))
+    yield f"the commands of {len(documents.PAGES)} pages"
+
+
 def main():
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--helm", required=True)
@@ -264,6 +271,7 @@ def main():
     rungs = [
         ("0 templates", lambda: templates(helm)),
         ("0 values", lambda: keys(helm)),
+        ("0 documents", lambda: pages(helm)),
         ("0 objects", renderings),
         ("1 schemas", lambda: kinds(rendered)),
         ("2 rules", lambda: rules(rendered)),

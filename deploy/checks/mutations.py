@@ -60,6 +60,10 @@ MISTAKES = {
     "hooks_leave_nothing_behind": [
         lambda r: pick(r, "Pod", "-test")["metadata"]["annotations"].update({"helm.sh/hook-delete-policy": "before-hook-creation"}),
     ],
+    "the_test_does_what_people_do": [
+        lambda r: container(r, "test")["args"].__setitem__(0, "probe"),
+        lambda r: container(r, "test")["args"].__setitem__(2, "http://demo-backchat-gateway:8080"),
+    ],
     "nobody_has_a_token_of_the_cluster": [
         lambda r: pod(r, "replay").pop("automountServiceAccountToken"),
         lambda r: drop(r, "ServiceAccount", "-nats"),

@@ -473,6 +473,18 @@ def jobs_can_be_run_again(rendered):
         yield "the set-up step is no job of this release alone"
 
 
+@rule
+def the_test_does_what_people_do(rendered):
+    for owner, component, _, spec in rendered.pods():
+        if component != "test":
+            continue
+        verb, *addresses = spec["containers"][0]["args"][:3]
+        names = [service["metadata"]["name"] for service in rendered.of("Service")]
+        fronts = [name for end in ("-gateway", "-auth-service") for name in names if name.endswith(end)]
+        if verb != "try" or addresses != [f"http://{name}:8080" for name in fronts]:
+            yield f"{named(owner)}: {verb} {addresses} tries no chat"
+
+
 NEEDS = {
     "gateway": {"LISTEN", "OPERATIONS", "ROOTS", "NATS"},
     "auth-service": {"LISTEN", "OPERATIONS", "ROOTS", "NATS", "DATABASE"},

@@ -29,8 +29,10 @@ MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 NATIVE = next((name for name, machine in MACHINES.items() if machine == platform.machine()), "")
 FOLDER = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute() / "images"
 OUT = FOLDER / "out"
+# Where root may write what does not outlive the machine's next start, and where others may.
+RUN = Path("/run" if os.getuid() == 0 else os.environ.get("XDG_RUNTIME_DIR") or FOLDER / "run")
 # Images lie in a folder of their own, not in the machine's. Plain folders: they work on any file system.
-STORAGE = ["--root", str(FOLDER / "storage"), "--runroot", f"/run/backchat-images-{os.getuid()}", "--storage-driver", "vfs"]
+STORAGE = ["--root", str(FOLDER / "storage"), "--runroot", str(RUN / f"backchat-images-{os.getuid()}"), "--storage-driver", "vfs"]
 REGISTRY = "localhost/backchat"
 AUTHORITIES = Path("/usr/share/ca-certificates/mozilla")
 
@@ -135,6 +137,21 @@ class Images:
     def clean(self):
         """Takes what was built out of the store, except for the images that have a name."""
         output("buildah", *STORAGE, "rmi", "--prune", "--force")
+
+
+def join(program, platforms):
+    """Makes one archive of a program's images for all these platforms, and gives the digest under which a registry has it. Each
+    machine that asks a registry for it is given its own."""
+    name, archive, digest = platforms[0].name(program), OUT / f"{program}.tar", OUT / f"{program}.digest"
+    archive.unlink(missing_ok=True)
+    listed = f"localhost/lists/{program}"
+    subprocess.run(["buildah", *STORAGE, "manifest", "rm", listed], capture_output=True)
+    output("buildah", *STORAGE, "manifest", "create", listed)
+    for images in platforms:
+        output("buildah", *STORAGE, "manifest", "add", listed, f"oci-archive:{images.out / archive.name}")
+    output("buildah", *STORAGE, "manifest", "push", "--all", "--digestfile", digest, listed, f"oci-archive:{archive}:{name}")
+    output("buildah", *STORAGE, "manifest", "rm", listed)
+    return digest.read_text().strip()
 
 
 def revision():

@@ -73,32 +73,41 @@ pub async fn before(
 ) -> Result<HistoryPage, Error> {
     if before <= 1 {
         // Nothing can be there. Clients ask so to hear whether anybody answers.
-        return Ok(HistoryPage { rows: Vec::new(), more: false, spot: None });
+        return Ok(HistoryPage { rows: Vec::new(), more: false, spot: None, applied: None });
     }
     let read = whole_before(gateway, room, before, limit).await;
-    gateway.signals.page(read.as_ref().ok().map(|(_, from)| *from));
-    let (Rows { rows, prev, .. }, _) = read?;
-    Ok(named::page(gateway, rows, prev).await)
+    gateway.signals.page(read.as_ref().ok().map(|(_, applied)| from(*applied)));
+    let (Rows { rows, prev, .. }, applied) = read?;
+    Ok(HistoryPage { applied, ..named::page(gateway, rows, prev).await })
 }
 
+fn from(applied: Option<u64>) -> PageFrom {
+    if applied.is_some() { PageFrom::Worker } else { PageFrom::Log }
+}
+
+/// The rows, and how far the history worker was that gave them; nothing where they are the log's.
 async fn whole_before(
     gateway: &Gateway,
     room: &RoomSlug,
     mut before: u64,
     limit: usize,
-) -> Result<(Rows, PageFrom), Error> {
+) -> Result<(Rows, Option<u64>), Error> {
     for attempt in 0..WHOLE_TRIES {
         let query = PageQuery { room: room.clone(), before, limit, at_least: 0 };
         let page = match projected(gateway, query).await {
-            Some(page) => completed(gateway, room, page, (before, limit)).await?,
+            Some(page) => {
+                let applied = page.applied;
+                let rows = completed(gateway, room, page, (before, limit)).await?;
+                rows.map(|rows| (rows, Some(applied)))
+            }
             None => None,
         };
-        let (page, from) = match page {
-            Some(page) => (page, PageFrom::Worker),
-            None => (log::page(gateway, room, before, limit).await?, PageFrom::Log),
+        let (page, applied) = match page {
+            Some(given) => given,
+            None => (log::page(gateway, room, before, limit).await?, None),
         };
         if is_whole(gateway, room, (page.upto, before)).await? {
-            return Ok((page, from));
+            return Ok((page, applied));
         }
         if attempt == 0 {
             // What is stored from now on, in a room where people write all the time, is none of it.

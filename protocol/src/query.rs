@@ -4,6 +4,10 @@
 use crate::{MessageId, RoomSlug, SealedStored, Since, StreamIdentity, Timestamp, view::SealedRow};
 use serde::{Deserialize, Serialize};
 
+/// The header of an older part of a room that says up to which sequence of the room's shard the history worker had applied the log
+/// when it gave the part. It is missing where the gateway read the log itself, since no worker answered.
+pub const APPLIED_HEADER: &str = "backchat-history-applied";
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "query", rename_all = "snake_case")]
 pub enum HistoryQuery {

@@ -1,7 +1,7 @@
 //! One small HTTP request, to ask whether a process is ready, or what a proxy makes of it.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,7 +27,7 @@ pub struct Question<'a> {
     pub path: &'a str,
     pub host: &'a str,
     pub headers: &'a [(&'a str, &'a str)],
-    pub body: &'static str,
+    pub body: &'a str,
 }
 
 impl<'a> Question<'a> {
@@ -119,7 +119,7 @@ where
     for (name, value) in question.headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Full::new(Bytes::from_static(question.body.as_bytes())))?;
+    let request = request.body(Full::new(Bytes::copy_from_slice(question.body.as_bytes())))?;
     let exchange = async move {
         let mut response = sender.send_request(request).await?;
         let status = response.status();
@@ -154,4 +154,28 @@ async fn read_first(mut from: impl AsyncRead + Unpin, into: &mut Vec<u8>) -> std
         |bytes: &[u8]| bytes.get(1).is_some_and(|length| bytes.len() >= 2 + usize::from(length & 0x7f));
     while !is_whole(into) && from.read_buf(into).await? > 0 {}
     Ok(())
+}
+
+/// An address that stands for all of the machine's is reached at the machine itself.
+#[must_use]
+pub fn reachable(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listening.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_is_said_can_be_opened() {
+        let said = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(said("0.0.0.0:8080"), "127.0.0.1:8080");
+        assert_eq!(said("[::]:8080"), "[::1]:8080");
+        assert_eq!(said("192.0.2.1:80"), "192.0.2.1:80");
+    }
 }

@@ -16,11 +16,13 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Ask, Settings};
-use crate::logs;
+use crate::config::{self, Ask, ConfigFaults, Settings, Source};
+use crate::{logs, probe};
 
 /// What still runs this long after `run` returned is abandoned.
 const LAST_TASKS_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for the answer to `probe`.
+const PROBE_MAX: Duration = Duration::from_secs(5);
 
 /// The sockets of a service, bound before it starts.
 #[derive(Debug)]
@@ -100,13 +102,52 @@ where
     R: Future<Output = Result<(), E>>,
     E: Fatal,
 {
-    main_of(|settings: S, shutdown| {
+    main_of(|Serving { settings, is_probe }: Serving<S>, shutdown| {
         let addresses = doors(&settings);
         async move {
+            if is_probe {
+                return probe_own(addresses.operations).await.map_err(Ended::Probe);
+            }
             let doors = Doors::bind(addresses).await.map_err(Ended::Doors)?;
             Box::pin(run(settings, doors, shutdown)).await.map_err(Ended::Run)
         }
     })
+}
+
+/// What every service understands beside its own settings.
+struct Serving<S> {
+    settings: S,
+    is_probe: bool,
+}
+
+impl<S: Settings> Settings for Serving<S> {
+    const SERVICE: &'static str = S::SERVICE;
+    const PROGRAM: &'static str = S::PROGRAM;
+
+    fn read(source: &mut Source) -> Self {
+        let is_probe = source.command(
+            "probe",
+            "Asks the one that runs with these settings on this machine whether it is ready; the exit code is 0 if so, else 1",
+        );
+        Self { settings: S::read(source), is_probe }
+    }
+
+    fn take_faults(&mut self, faults: ConfigFaults) -> Result<(), ConfigFaults> {
+        self.settings.take_faults(faults)
+    }
+}
+
+/// Asks whoever has the operations address whether they are ready; an image has no shell to ask with.
+async fn probe_own(operations: SocketAddr) -> Result<(), String> {
+    let address = probe::reachable(operations);
+    let answer = probe::get(address, "/readyz", PROBE_MAX).await;
+    let answer = answer.map_err(|error| format!("http://{address}/readyz: {error}"))?;
+    let said = format!("http://{address}/readyz answers {}", answer.status);
+    if answer.status != 200 {
+        return Err(format!("{said}: {}", answer.body.trim_end()));
+    }
+    say(&said);
+    Ok(())
 }
 
 /// Keys, passwords and texts are in this process's memory: it is written to no core file, and shown to no other process of its user.
@@ -132,13 +173,14 @@ pub fn open_files_max() -> Option<u64> {
 
 enum Ended<E> {
     Doors(String),
+    Probe(String),
     Run(E),
 }
 
 impl<E: Display> Display for Ended<E> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Doors(fault) => formatter.write_str(fault),
+            Self::Doors(fault) | Self::Probe(fault) => formatter.write_str(fault),
             Self::Run(error) => error.fmt(formatter),
         }
     }
@@ -148,6 +190,7 @@ impl<E: Fatal> Fatal for Ended<E> {
     fn is_start_fault(&self) -> bool {
         match self {
             Self::Doors(_) => true,
+            Self::Probe(_) => false,
             Self::Run(error) => error.is_start_fault(),
         }
     }

@@ -5,7 +5,7 @@ use crate::http::Ask;
 use crate::metrics;
 use crate::nats::Nats;
 use crate::ports;
-use crate::process::{Launch, Memory, Program, built};
+use crate::process::{Ended, Launch, Memory, Program, built};
 use crate::usage::Usage;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -224,6 +224,12 @@ impl Service {
     /// Whether it says of itself that it is ready.
     pub async fn is_ready(&self) -> bool {
         Ask::get("/readyz").try_send(&self.operations()).await.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// Has its program do this with the service's settings, to its end.
+    pub async fn told(&self, words: &str) -> Ended {
+        let name = format!("{}-{}", self.launch.name, words.replace(' ', "-"));
+        self.launch.clone().named(&name).words(words).to_the_end(START).await
     }
 
     /// `kill -9`.

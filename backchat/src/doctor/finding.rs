@@ -43,7 +43,8 @@ impl Finding {
         Self { kind: Kind::Fault, about, found: found.into(), remedy: Some(remedy.into()) }
     }
 
-    fn row(&self) -> String {
+    /// How a person reads it.
+    pub fn row(&self) -> String {
         let mark = match self.kind {
             Kind::Good => "good",
             Kind::Warning => "WARNING",

@@ -15,6 +15,8 @@ pub struct HistoryPage {
     pub more: bool,
     /// Which of the rows was asked for; `None` for the last ones before a place.
     pub spot: Option<usize>,
+    /// Up to which sequence of the shard the history worker had applied the log, where it gave the page.
+    pub applied: Option<u64>,
 }
 
 /// A row with the names that it shows.
@@ -47,7 +49,7 @@ pub async fn page(gateway: &Gateway, rows: Vec<Row>, mut prev: u64) -> HistoryPa
         named.push(NamedRow { row, prev, author, reactions });
         prev = seq;
     }
-    HistoryPage { rows: named, more, spot: None }
+    HistoryPage { rows: named, more, spot: None, applied: None }
 }
 
 /// Puts names to events and links each to the one before.

@@ -28,7 +28,7 @@ pub async fn page(
 async fn after(gateway: &Gateway, room: &RoomSlug, seq: u64, limit: usize) -> Result<HistoryPage, Error> {
     let since = Since::Seq(seq.saturating_add(1));
     let Some(found) = locate(gateway, room, since, limit).await? else {
-        return Ok(HistoryPage { rows: Vec::new(), more: true, spot: None });
+        return Ok(HistoryPage { rows: Vec::new(), more: true, spot: None, applied: None });
     };
     let mut page = before(gateway, room, found.last.saturating_add(1), limit).await?;
     let all = page.rows.len();

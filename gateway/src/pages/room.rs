@@ -15,7 +15,7 @@ use crate::{
 use axum::{
     Form,
     extract::{Path, Query, State},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode},
     response::Response,
 };
 use keyring::sealed;
@@ -23,6 +23,7 @@ use protocol::{
     KeepDays, MessageId, PagePlace, RoomSlug,
     frame::Refusal,
     limits,
+    query::APPLIED_HEADER,
     state::{Role, Room},
     token::Claims,
 };
@@ -193,7 +194,11 @@ pub async fn history(
         };
         let page = history::page(&gateway, &slug, place, limits::PAGE_EVENTS).await?;
         let fragment = OlderFragment { lang: visitor.lang, rows: rows(&page), more_before: page.more };
-        Ok(answer::page(StatusCode::OK, fragment.render()))
+        let mut response = answer::page(StatusCode::OK, fragment.render());
+        if let Some(applied) = page.applied {
+            response.headers_mut().insert(APPLIED_HEADER, HeaderValue::from(applied));
+        }
+        Ok(response)
     };
     read.await.unwrap_or_else(|error| answer::failed(visitor.layout(), &error))
 }

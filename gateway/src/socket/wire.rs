@@ -224,7 +224,7 @@ mod tests {
             FORMATS.into_iter().flat_map(|format| longest().into_iter().map(move |text| (format, text)))
         {
             let rows = (1..=limits::PAGE_EVENTS_MAX as u64).map(|seq| row(seq, &text)).collect();
-            let page = HistoryPage { rows, more: false, spot: None };
+            let page = HistoryPage { rows, more: false, spot: None, applied: None };
             let frame = format.page(&page);
             assert!(frame.len() <= PAGE_FRAME_BYTES_MAX, "{} bytes of {format:?}", frame.len());
             assert!(frame.len() > PAGE_FRAME_BYTES_MAX / 2, "{} bytes of {format:?}", frame.len());
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_page_that_fits_is_whole() {
         let rows = (1..=50).map(|seq| row(seq, "short")).collect();
-        let page = HistoryPage { rows, more: false, spot: None };
+        let page = HistoryPage { rows, more: false, spot: None, applied: None };
         for format in FORMATS {
             let frame = format.page(&page);
             assert!(page.rows.iter().all(|row| has(&frame, row)));

@@ -47,3 +47,4 @@ mod storm;
 mod survival;
 mod told;
 mod traces;
+mod trying;
