@@ -25,6 +25,10 @@ VERSIONS = [f"1.{minor}.0" for minor in range(30, 38)]
 HOME = Path(os.environ.get("BACKCHAT_CACHE", Path.home() / ".cache/backchat"))
 
 
+# Helm looks what is there, in the cluster of the kubeconfig that comes next.
+IN_A_CLUSTER = ["--dry-run=server", "--disable-openapi-validation", "--kubeconfig"]
+
+
 class Failed(Exception):
     pass
 
@@ -109,9 +113,11 @@ def rules(rendered):
     by_name = {case.name: case for case in rendered}
     demand(mutations.unnoticed(RULES, by_name["smallest"], mutations.MISTAKES))
     demand(mutations.unnoticed(RULES, by_name["production"], mutations.MISTAKES_AT_THE_EDGE))
-    unproved = {rule.__name__ for rule in RULES} - mutations.MISTAKES.keys() - mutations.MISTAKES_AT_THE_EDGE.keys()
+    demand(mutations.unnoticed(RULES, by_name["servers-of-yours"], mutations.MISTAKES_AT_AN_INGRESS))
+    every = (mutations.MISTAKES, mutations.MISTAKES_AT_THE_EDGE, mutations.MISTAKES_AT_AN_INGRESS)
+    unproved = {rule.__name__ for rule in RULES}.difference(*every)
     demand(f"no mistake breaks {name}" for name in sorted(unproved))
-    count = sum(len(changes) for found in (mutations.MISTAKES, mutations.MISTAKES_AT_THE_EDGE) for changes in found.values())
+    count = sum(len(changes) for found in every for changes in found.values())
     yield f"{len(RULES)} rules over {len(rendered)} renderings, {count} mistakes noticed"
 
 
@@ -150,10 +156,20 @@ def upgrades(helm):
         rolled = {name for name in old if old[name] != new[name]}
         demand([rolled != {component} and f"{setting} rolls {sorted(rolled)}"])
     demand([sums(helm.render(values, "--set", "shards=16")) != old and "more shards roll pods before they are there"])
+
+    def setup(case):
+        return next(job["metadata"]["name"] for job in case.of("Job"))
+
+    for change in ("jobs.resources.limits.memory=1Gi", "jobs.nodeSelector.pool=chat", "nats.tls.existingSecret=mine", "shards=16"):
+        demand([setup(before) == setup(helm.render(values, "--set", change)) and f"{change} would change a job, which can't be changed"])
+    demand([setup(before) != setup(helm.render(values)) and "the set-up job is another one each time"])
     long = helm.render(values, release="r" + 52 * "x")
     demand(fault for rule in RULES if rule.__name__ == "names_are_short_enough" for fault in rule(long))
     notes = helm.call("install", "demo", str(CHART), "--dry-run=client", "--values", str(values)).stdout.partition("NOTES:")[2]
     demand([f"NOTES.txt does not say {word}" for word in ("/auth/register/", "root-key", "base64 --decode") if word not in notes])
+    demand(["NOTES.txt warns of what is not there" if "WARNING" in notes else None])
+    blind = helm.call("install", "demo", str(CHART), "--dry-run=client", "--values", str(values), "--set", "monitoring.alerts.enabled=true")
+    demand(["WARNING: monitoring.alerts" not in blind.stdout and "NOTES.txt does not warn of alerts that nobody feeds"])
     yield "selectors and claims stay, a setting rolls its own pods, names fit, NOTES.txt says what is first"
 
 
@@ -162,8 +178,8 @@ def secrets(helm):
     values = HERE / "values/smallest.yaml"
 
     def made(there):
-        with cluster.with_secrets(there) as kubeconfig:
-            case = helm.render(values, "--dry-run=server", "--disable-openapi-validation", "--kubeconfig", kubeconfig)
+        with cluster.with_objects(there) as kubeconfig:
+            case = helm.render(values, *IN_A_CLUSTER, kubeconfig)
         return {secret["metadata"]["name"]: cluster.stored(secret) for secret in case.of("Secret")}
 
     first, other = made([]), made([])
@@ -176,6 +192,31 @@ def secrets(helm):
     is_added = mended.pop("setup", lost) != lost and mended == users
     demand([not is_added and "a missing password is not added alone"])
     yield f"{len(first)} secrets stay through an upgrade"
+
+
+def running(helm):
+    """Rung 2: what a running release can't take is refused, with a way out."""
+    values = HERE / "values/smallest.yaml"
+    one, claims = ["--set", "nats.replicas=1"], ["--set", "searchWorker.persistence.enabled=true"]
+    sets, with_claims = ([cluster.stored(thing) for thing in helm.render(values, *words).of("StatefulSet")] for words in ([], claims))
+    stopped = [{**thing, "spec": {**thing["spec"], "replicas": 0}} for thing in sets]
+    cases = [
+        (sets, [], None),
+        (sets, one, "nats.replicas is 1, but there are 3 servers"),
+        (sets, ["--set", "nats.replicas=5"], "nats.replicas is 5, but there are 3 servers"),
+        (sets, [*one, "--set", "nats.changeReplicas=true"], None),
+        (stopped, one, None),
+        ([], one, None),
+        (sets, claims, "kubectl delete statefulset demo-backchat-search-worker"),
+        (with_claims, [], "kubectl delete statefulset demo-backchat-search-worker"),
+        (with_claims, claims, None),
+    ]
+    for there, words, why in cases:
+        with cluster.with_objects(there) as kubeconfig:
+            done = helm.template(values, *words, *IN_A_CLUSTER, kubeconfig)
+        is_right = (done.returncode == 0) if why is None else (done.returncode != 0 and why in done.stderr)
+        demand([not is_right and f"{words} over a running release: not {why or 'taken'}, but: {done.stderr}"])
+    yield f"{sum(why is not None for *_, why in cases)} changes of a running release are refused, {sum(why is None for *_, why in cases)} taken"
 
 
 def monitoring(helm):
@@ -277,6 +318,7 @@ def main():
         ("2 rules", lambda: rules(rendered)),
         ("2 upgrades", lambda: upgrades(helm)),
         ("2 secrets", lambda: secrets(helm)),
+        ("2 running", lambda: running(helm)),
         ("2 monitoring", lambda: monitoring(helm)),
         ("2 broker", lambda: servers(rendered, given.nats_server)),
         ("2 programs", lambda: built(rendered, given.nats_server, given.programs)),

@@ -1,4 +1,5 @@
-"""A stand-in for a cluster's API that knows secrets and nothing else, so that Helm's `lookup` finds what an earlier release made."""
+"""A stand-in for a cluster's API that knows what it is given and nothing else, so that Helm's `lookup` finds what an earlier release
+made."""
 
 import base64
 import json
@@ -38,18 +39,27 @@ DISCOVERY = {
 MISSING = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
 
 
-def stored(secret, release="demo", space="chat"):
-    """As the API shows a secret that Helm has installed: its release's own, and everything in base64."""
-    texts = {key: base64.b64encode(value.encode()).decode() for key, value in secret.get("stringData", {}).items()}
+def stored(thing, release="demo", space="chat"):
+    """As the API shows something that Helm has installed: its release's own, and of a secret everything in base64."""
     owner = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": space}
-    metadata = {**secret["metadata"], "annotations": {**secret["metadata"].get("annotations", {}), **owner}}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {**secret.get("data", {}), **texts}}
+    metadata = {**thing["metadata"], "annotations": {**thing["metadata"].get("annotations", {}), **owner}}
+    shown = {key: value for key, value in thing.items() if key != "stringData"}
+    if thing["kind"] == "Secret":
+        texts = {key: base64.b64encode(value.encode()).decode() for key, value in thing.get("stringData", {}).items()}
+        shown["data"] = {**thing.get("data", {}), **texts}
+    return {**shown, "metadata": metadata}
+
+
+def path_of(thing):
+    api, kind = thing["apiVersion"], thing["kind"]
+    name = next(found["name"] for found in resources(api)["resources"] if found["kind"] == kind)
+    return f"/{'apis' if '/' in api else 'api'}/{api}/namespaces/chat/{name}/{thing['metadata']['name']}"
 
 
 @contextmanager
-def with_secrets(secrets):
+def with_objects(objects):
     """The path of a kubeconfig for a cluster that has these."""
-    known = {f"/api/v1/namespaces/chat/secrets/{secret['metadata']['name']}": secret for secret in secrets}
+    known = {path_of(thing): thing for thing in objects}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):

@@ -31,6 +31,12 @@ def rewrite(rendered, kind, end, key, old, new):
     data[key] = data[key].replace(old, new)
 
 
+def rewrite_text(rendered, end, key, old, new):
+    texts = pick(rendered, "Secret", end)["stringData"]
+    assert old in texts[key], old
+    texts[key] = texts[key].replace(old, new)
+
+
 def policy(rendered, component):
     return pick(rendered, "NetworkPolicy", f"-{component}")["spec"]
 
@@ -91,7 +97,7 @@ MISTAKES = {
         lambda r: deployment(r).pop("minReadySeconds"),
     ],
     "a_pod_has_the_time_it_needs_to_stop": [
-        lambda r: pod(r).update(terminationGracePeriodSeconds=34),
+        lambda r: pod(r).update(terminationGracePeriodSeconds=44),
         lambda r: container(r).pop("lifecycle"),
     ],
     "gateways_share_what_there_is_to_do": [
@@ -127,6 +133,7 @@ MISTAKES = {
         lambda r: container(r)["env"].append({"name": "BACKCHAT_GATEWAY_NATS_PASSWORD", "value": "x"}),
         lambda r: container(r, "surrealdb")["args"].extend(["--pass", pick(r, "Secret", "-surrealdb-users")["stringData"]["root-password"]]),
     ],
+    "users_of_databases_own_nothing": [lambda r: rewrite_text(r, "-surrealdb-users", "users.surql", "ROLES EDITOR", "ROLES OWNER")],
     "the_root_key_goes_to_those_who_open_texts": [
         lambda r: pod(r, "history-worker")["volumes"].append({"name": "roots", "secret": {"secretName": "demo-backchat-root-key"}}),
         lambda r: pick(r, "Secret", "-root-key")["metadata"].pop("annotations"),
@@ -185,6 +192,13 @@ MISTAKES_AT_THE_EDGE = {
         lambda r: pick(r, "ScaledObject", "-history-worker")["spec"].update(triggers=[]),
     ],
     "jobs_can_be_run_again": [lambda r: container(r, "backup").update(args=["backup", "s3://backups/chat"])],
+}
+# The same for what servers-of-yours.yaml gives.
+MISTAKES_AT_AN_INGRESS = {
+    "the_ingress_lets_sockets_be_quiet": [
+        lambda r: r.of("Ingress")[0]["metadata"]["annotations"].pop("haproxy.org/timeout-tunnel"),
+        lambda r: r.of("Ingress")[0]["metadata"]["annotations"].pop("example.org/team"),
+    ],
 }
 
 

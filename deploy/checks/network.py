@@ -57,8 +57,9 @@ def wanted(rendered):
         if values[key]["autoscaling"]["mode"] == "keda":
             into.update((peer(there), service, "TCP 9080") for there in policy["keda"] or [None])
     for everybody in users + ["test"] + (["nats"] if values["nats"]["enabled"] else []):
-        for port in ("TCP 53", "UDP 53"):
-            outside(everybody, policy["dns"], port)
+        for port in policy["dnsPorts"]:
+            for protocol in ("TCP", "UDP"):
+                outside(everybody, policy["dns"], f"{protocol} {port}")
     return out, into
 
 

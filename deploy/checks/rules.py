@@ -203,8 +203,8 @@ def a_pod_has_the_time_it_needs_to_stop(rendered):
         if component == "gateway":
             settings = configured(rendered, spec)
             drain = -(-int(settings["BACKCHAT_GATEWAY_DRAIN_MS"]) // 1000)
-        if spec.get("terminationGracePeriodSeconds", 30) < pause + drain + 10:
-            yield f"{named(owner)}: {spec.get('terminationGracePeriodSeconds', 30)} s for {pause} + {drain} + 10"
+        if spec.get("terminationGracePeriodSeconds", 30) < pause + drain + 20:
+            yield f"{named(owner)}: {spec.get('terminationGracePeriodSeconds', 30)} s for {pause} + {drain} + 20"
         wanted = {"gateway": "gateway", "history-worker": "historyWorker", "search-worker": "searchWorker", "auth-service": "authService"}
         if pause != rendered.values[wanted[component]]["preStopSeconds"]:
             yield f"{named(owner)}: it does not sleep before it stops"
@@ -391,6 +391,32 @@ def the_edge_sends_logins_to_the_auth_service_and_all_else_to_gateways(rendered)
             found = {path["path"]: path["backend"]["service"]["name"].partition("backchat-")[2] for path in part["http"]["paths"]}
             if found != {"/auth": "auth-service", "/": "gateway"}:
                 yield f"{named(ingress)}: {found}"
+
+
+# What each controller is told, that sockets may be quiet.
+QUIET = {
+    "nginx": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "3600", "nginx.ingress.kubernetes.io/proxy-send-timeout": "3600"},
+    "haproxy": {"haproxy.org/timeout-tunnel": "1h"},
+    "alb": {"alb.ingress.kubernetes.io/load-balancer-attributes": "idle_timeout.timeout_seconds=3600"},
+}
+
+
+@rule
+def the_ingress_lets_sockets_be_quiet(rendered):
+    values = rendered.values["ingress"]
+    wanted = {**QUIET.get(values["controller"], {}), **values["annotations"]}
+    for ingress in rendered.of("Ingress"):
+        if ingress["metadata"].get("annotations", {}) != wanted:
+            yield f"{named(ingress)}: {ingress['metadata'].get('annotations', {})}"
+
+
+@rule
+def users_of_databases_own_nothing(rendered):
+    """They read, write, and define tables; only the server's own user makes users."""
+    for secret in rendered.of("Secret"):
+        for line in secret.get("stringData", {}).get("users.surql", "").splitlines():
+            if "ON DATABASE" in line and not line.endswith("ROLES EDITOR;"):
+                yield f"{named(secret)}: {line.partition(' PASSWORD')[0]} {line.rpartition('ROLES')[2]}"
 
 
 @rule
