@@ -235,8 +235,14 @@ impl Shard {
                 return Ok(true);
             }
             self.signals.works(shard);
-            if let Some(checkpoint) = checkpoint {
-                self.tell(&checkpoint);
+            match checkpoint {
+                Some(checkpoint) => self.tell(&checkpoint),
+                // Nothing was ever applied, and that is an answer too.
+                None if self.progress.borrow().is_none() => {
+                    let stream = self.broker.stream(&shard.stream()).await?;
+                    self.tell(&Checkpoint::new(stream.identity));
+                }
+                None => {}
             }
             tokio::select! {
                 biased;

@@ -5,6 +5,7 @@ use tests::calm::{Calm, Talk};
 use tests::eventually::{SOON, becomes};
 use tests::heard::bodies;
 use tests::person::Person;
+use tests::process::{Launch, built};
 use tests::services::{Service, Services};
 use tests::stored;
 use tests::surreal::Surreal;
@@ -24,6 +25,27 @@ async fn they_apply(workers: &[&Service], wanted: &[u64]) {
         shards
     })
     .await;
+}
+
+/// Questions go to any worker, and many shards of a young chat have nothing in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_answers_for_an_empty_shard_that_another_applies() {
+    let surreal = Surreal::start().await;
+    let database = surreal.database();
+    let settings = [("BACKCHAT_SETUP_SHARDS", "8"), ("BACKCHAT_HISTORY_WORKER_DATABASE", database.as_str())];
+    let services = Services::with(1, &settings).await;
+    let mut second = services.another_worker(&database);
+    second.start().await;
+    they_apply(&[&services.worker, &second], &[4, 4]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let verify = Launch::new(&built("backchat"), folder.path())
+        .words("history verify")
+        .set("BACKCHAT_NATS_URL", services.nats.url());
+    // Which worker hears a question is chance.
+    for _ in 0..3 {
+        let ended = verify.to_the_end(SOON).await;
+        assert_eq!(ended.code, 0, "{}", ended.output);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
