@@ -20,7 +20,7 @@ use crate::config::{self, Ask, Settings};
 use crate::logs;
 
 /// What still runs this long after `run` returned is abandoned.
-const LAST_TASKS_MAX: Duration = Duration::from_secs(5);
+pub const LAST_TASKS_MAX: Duration = Duration::from_secs(5);
 
 /// The sockets of a service, bound before it starts.
 #[derive(Debug)]
