@@ -33,7 +33,7 @@ def faults(text, known_flags, names_namespace):
             yield f"{said}: of which namespace?"
         if program == "helm":
             yield from (f"{said}: Helm knows no {flag}" for flag in sorted(flags - known_flags(verb)))
-            if WAITED_FOR.get(verb, "--namespace") not in flags:
+            if verb in WAITED_FOR and WAITED_FOR[verb] not in flags:
                 yield f"{said}: without {WAITED_FOR[verb]}"
 
 

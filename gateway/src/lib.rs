@@ -57,6 +57,8 @@ use traces::Traces;
 const BROKER_PATIENCE: Duration = Duration::from_secs(30);
 /// How long keys and revocations are waited for at the start.
 const SESSIONS_PATIENCE: Duration = Duration::from_secs(30);
+/// Beyond the time over which sockets are sent elsewhere, one has the time to finish a publication, and the time to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Runs a gateway until `shutdown`, then drains it.
 ///
@@ -148,13 +150,29 @@ fn start_background(
 async fn drain(gateway: &Gateway, health: &Health, shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     health.drain();
-    // A socket has the grace period, the time to finish a publication, and the time to say goodbye.
-    let grace = gateway.config.drain + Duration::from_secs(5);
+    let grace = gateway.config.drain + GOODBYE;
     let gone = async {
         gateway.sessions.dismiss_all(gateway.drain_spread()).await;
         gateway.guests.gone().await;
     };
     if tokio::time::timeout(grace, gone).await.is_err() {
         tracing::warn!(sockets = gateway.guests.count(), "some sockets did not close in time");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service::process::LAST_TASKS_MAX;
+
+    #[test]
+    fn the_chart_gives_a_pod_the_time_that_a_stop_may_take() {
+        let requests = HttpLimits::default().drain;
+        // People's requests, then operators', during which the last traces are sent.
+        let after_drain = GOODBYE + requests + requests + LAST_TASKS_MAX;
+        let chart = include_str!("../../deploy/chart/templates/_helpers.tpl");
+        let given = chart.split("$afterDrain := ").nth(1).and_then(|rest| rest.split(' ').next());
+        let given = Duration::from_secs(given.unwrap().parse().unwrap());
+        assert!(given >= after_drain, "{given:?} for {after_drain:?}");
     }
 }

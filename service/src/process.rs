@@ -20,7 +20,7 @@ use crate::config::{self, Ask, ConfigFaults, Settings, Source};
 use crate::{logs, probe};
 
 /// What still runs this long after `run` returned is abandoned.
-const LAST_TASKS_MAX: Duration = Duration::from_secs(5);
+pub const LAST_TASKS_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for the answer to `probe`.
 const PROBE_MAX: Duration = Duration::from_secs(5);
 

@@ -1,7 +1,7 @@
 //! The frames of the JSON format as a client reads them: the contract's text, parsed apart from the server's own types.
 
-use protocol::MessageId;
 use protocol::frame::{EventFrame, EventHead, Person, PresenceFrame, Refusal, ResetReason};
+use protocol::{MessageId, Timestamp};
 use serde::Deserialize;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -72,6 +72,13 @@ impl Heard {
 
 impl From<EventFrame> for Seen {
     fn from(event: EventFrame) -> Self {
+        Self::at(event).0
+    }
+}
+
+impl Seen {
+    /// What was seen, and when it was stored.
+    pub fn at(event: EventFrame) -> (Self, Timestamp) {
         let (head, body) = match event {
             EventFrame::Message(message) => (message.head, Some(message.body)),
             EventFrame::Created { head, .. }
@@ -87,8 +94,8 @@ impl From<EventFrame> for Seen {
             | EventFrame::Unopened(head)
             | EventFrame::Unreadable(head) => (head, None),
         };
-        let EventHead { seq, prev, id, .. } = head;
-        Self { seq, prev, id, body }
+        let EventHead { seq, prev, id, at, .. } = head;
+        (Self { seq, prev, id, body }, at)
     }
 }
 

@@ -1,19 +1,23 @@
 //! Root keys for installations of tests, and what the harness opens and seals with them, past every gateway.
 
+use crate::process::goes_with_this_process;
 use broker::{Broker, Expect};
 use protocol::event::SealedReaction;
 use protocol::keys::{Holder, KeyName, KeyState};
 use protocol::{Event, MessageId, RoomSlug, SealedEvent, SealedText, UserId, subject};
 use sealing::{BodyKey, Key, Kind, Label, Root, RootSource, Roots};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::{LazyLock, OnceLock};
 
-/// One root key for all installations of a run: what a test made, its harness can open.
-static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().expect("there is room for a folder");
+/// One root key for all installations of a run: what a test made, its harness can open. What is static is never dropped, so the
+/// folder goes when the process has ended.
+static FOLDER: LazyLock<(PathBuf, Child)> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().expect("there is room for a folder").keep();
+    let removing = goes_with_this_process(&folder);
     let root = Root::random(1).expect("the system has random bytes");
-    sealing::store(&folder.path().join("roots"), &root).expect("a root key can be written");
-    folder
+    sealing::store(&folder.join("roots"), &root).expect("a root key can be written");
+    (folder, removing)
 });
 /// The folder with the root key of an installation that was not made by the harness.
 static GIVEN: OnceLock<PathBuf> = OnceLock::new();
@@ -37,7 +41,7 @@ pub fn given(folder: &Path) {
 }
 
 fn path() -> PathBuf {
-    GIVEN.get().cloned().unwrap_or_else(|| FOLDER.path().join("roots"))
+    GIVEN.get().cloned().unwrap_or_else(|| FOLDER.0.join("roots"))
 }
 
 /// Seals the text of a message of an author, who gets a key if there is none: then the room does not know them, but opens

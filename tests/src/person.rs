@@ -118,11 +118,20 @@ impl Person {
 
     /// Sends a request with this browser's cookies, and keeps those that come back.
     pub async fn send(&self, ask: Ask, path: &str) -> Answer {
+        let sent = self.tries_to_send(ask, path).await;
+        sent.unwrap_or_else(|error| panic!("{path} at {}: {error}", self.address))
+    }
+
+    /// Like [`Person::send`].
+    ///
+    /// # Errors
+    /// A sentence, when there is no answer.
+    pub async fn tries_to_send(&self, ask: Ask, path: &str) -> Result<Answer, String> {
         let cookies = self.cookies_for(path);
         let ask = if cookies.is_empty() { ask } else { ask.header("cookie", &cookies) };
-        let answer = ask.send(&self.address).await;
+        let answer = ask.try_send(&self.address).await?;
         self.keep(&answer);
-        answer
+        Ok(answer)
     }
 
     pub async fn register(&self, name: &str, password: &str) -> Answer {

@@ -172,7 +172,16 @@ impl Program {
     }
 
     pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        self.exit_code().is_none()
+    }
+
+    /// The exit code, 128 and the signal's number when a signal ended it; `None` while it runs.
+    ///
+    /// # Panics
+    /// When it can't be waited for.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let ended = self.child.try_wait().expect("a child can be waited for");
+        ended.map(|status| status.code().unwrap_or(128 + status.signal().unwrap_or(0)))
     }
 
     /// Waits for its end and gives the exit code.
@@ -182,8 +191,8 @@ impl Program {
     pub async fn ended(&mut self, patience: Duration) -> i32 {
         let what = format!("{} ends", self.launch.name);
         eventually(&what, patience, || {
-            let ended = self.child.try_wait().ok().flatten();
-            async move { ended.map(|status| status.code().unwrap_or(128 + status.signal().unwrap_or(0))) }
+            let ended = self.exit_code();
+            async move { ended }
         })
         .await
     }
@@ -250,15 +259,27 @@ impl Program {
 /// Ends the program's group when this process ends in whatever way: only then does the pipe close that it reads.
 fn leash(group: u32, scratch: Option<&Path>) -> Child {
     const SCRIPT: &str = r#"read -r _; kill -s KILL -- "-$1" 2>/dev/null; [ -z "$2" ] || { sleep 1; umount -l -- "$2" 2>/dev/null; rm -rf -- "$2"; }"#;
+    waits_for_the_end(&[SCRIPT, "leash", &group.to_string()], &[scratch.unwrap_or(Path::new(""))])
+}
+
+/// A shell whose input ends when this process does.
+fn waits_for_the_end(words: &[&str], paths: &[&Path]) -> Child {
     Command::new("sh")
-        .args(["-c", SCRIPT, "leash", &group.to_string()])
-        .arg(scratch.unwrap_or(Path::new("")))
+        .arg("-c")
+        .args(words)
+        .args(paths)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()
         .expect("there is a shell")
+}
+
+/// Has a folder removed when this process ends in whatever way.
+pub fn goes_with_this_process(folder: &Path) -> Child {
+    const SCRIPT: &str = r#"read -r _; rm -rf -- "$1""#;
+    waits_for_the_end(&[SCRIPT, "folder"], &[folder])
 }
 
 /// Sends a signal to one process.

@@ -239,7 +239,16 @@ impl Service {
 
     /// Asks it to stop and gives its exit code.
     pub async fn terminate(&mut self) -> i32 {
+        self.is_asked_to_stop();
+        self.ends().await
+    }
+
+    pub fn is_asked_to_stop(&mut self) {
         self.running().terminate();
+    }
+
+    /// Waits for its end and gives its exit code.
+    pub async fn ends(&mut self) -> i32 {
         self.running().ended(STOP).await
     }
 
@@ -258,6 +267,11 @@ impl Service {
 
     pub fn is_running(&mut self) -> bool {
         self.program.as_mut().is_some_and(Program::is_running)
+    }
+
+    /// How it ended; `None` while it runs, or when it was killed.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.program.as_mut()?.exit_code()
     }
 
     /// Where its pages and sockets are.

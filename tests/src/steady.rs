@@ -10,9 +10,9 @@ use crate::random::Random;
 use crate::socket::{Came, Dialled, GONE, Socket};
 use format::{Format, News};
 use outgoing::{Outbox, Outgoing};
-use protocol::MessageId;
 use protocol::chain::{Link, place};
 use protocol::frame::Close;
+use protocol::{MessageId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -60,6 +60,11 @@ pub struct Report {
     pub unseen: usize,
     /// The longest time from the end of a socket until everything that came meanwhile was there.
     pub longest_away: Duration,
+    /// The longest time from sending a message first until its acknowledgement.
+    pub longest_to_ack: Duration,
+    /// The longest time from an event's storage until it was seen, of events that were stored after the first socket had caught up, and
+    /// as far as the format says when they were.
+    pub longest_to_seen: Duration,
 }
 
 /// Who stays, and how.
@@ -110,6 +115,7 @@ impl Steady {
             attempt: 0,
             unseen: None,
             away_since: None,
+            here_since: None,
             stay,
         };
         Self { name, outgoing, report, running: tokio::spawn(member.stay()) }
@@ -177,6 +183,8 @@ struct Member {
     unseen: Option<(u64, Instant)>,
     /// When the last socket ended, until the next one has caught up.
     away_since: Option<Instant>,
+    /// When the first socket had caught up.
+    here_since: Option<Timestamp>,
 }
 
 /// When something was heard over a socket, and when it was asked whether anybody is there.
@@ -298,14 +306,22 @@ impl Member {
         let mut report = lock(&self.report);
         match news {
             News::Ack { id, seq } => {
-                self.outbox.acknowledged(id);
+                let took = self.outbox.acknowledged(id).unwrap_or_default();
+                report.longest_to_ack = report.longest_to_ack.max(took);
                 report.open.remove(&id);
                 report.acknowledged.insert(id, seq);
                 if report.head() < seq {
                     self.unseen.get_or_insert((seq, Instant::now()));
                 }
             }
-            News::Event(seen) => {
+            News::Event(seen, at) => {
+                if let (Some(at), Some(since)) = (at, self.here_since)
+                    && at >= since
+                {
+                    let took = Timestamp::now().as_millis() - at.as_millis();
+                    let took = Duration::from_millis(took.try_into().unwrap_or(0));
+                    report.longest_to_seen = report.longest_to_seen.max(took);
+                }
                 let is_hole = place(report.head(), seen.prev, seen.seq) == Link::Hole;
                 if self.unseen.is_some_and(|(seq, _)| seq <= seen.seq) {
                     self.unseen = None;
@@ -319,11 +335,12 @@ impl Member {
             News::CaughtUp { cursor } => {
                 report.cursor = Some(cursor);
                 self.attempt = 0;
+                self.here_since.get_or_insert_with(Timestamp::now);
                 let away = self.away_since.take().map_or(Duration::ZERO, |since| since.elapsed());
                 report.longest_away = report.longest_away.max(away);
             }
             News::Reset { reason } => {
-                let (at, cursor) = (protocol::Timestamp::now(), report.cursor.clone().unwrap_or_default());
+                let (at, cursor) = (Timestamp::now(), report.cursor.clone().unwrap_or_default());
                 report.resets.push(format!("{reason} at {at}, after {cursor}"));
             }
             News::Refused { id, code, retry_after_ms: Some(wait_ms) } => {

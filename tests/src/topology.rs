@@ -14,6 +14,7 @@ mod roll;
 mod settings;
 mod stopping;
 pub mod verify;
+mod visits;
 
 pub use piece::{Piece, Role};
 pub use roll::Rolled;
@@ -40,7 +41,7 @@ use tokio::time::{Instant, sleep, timeout};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest wait for its answer.
 const ANSWER: Duration = Duration::from_secs(1);
-/// Longest wait until something that was started is ready.
+/// Longest wait until something that was started is ready, unless somebody has less patience.
 const START: Duration = Duration::from_secs(120);
 /// On how many NATS servers each stream is kept, and how many there are.
 const BROKERS: usize = 3;
@@ -66,8 +67,10 @@ pub struct Topology {
     size: Size,
     /// How many of a role were started so far: each has a name of its own.
     started: BTreeMap<Role, usize>,
-    /// Pieces that ended by themselves and were started again.
-    pub restarts: usize,
+    /// Pieces that ended without having been asked to and were started again, with their exit codes.
+    pub restarts: Vec<(String, i32)>,
+    /// Longest wait until something that was started is ready.
+    pub patience: Duration,
     /// Where the list of processes is written.
     list: PathBuf,
     listed: String,
@@ -110,12 +113,13 @@ impl Topology {
             brokers,
             size,
             started: BTreeMap::new(),
-            restarts: 0,
+            restarts: Vec::new(),
+            patience: START,
             list: list.to_owned(),
             listed: String::new(),
         };
         topology.pieces.iter_mut().for_each(Piece::start);
-        topology.all_ready().await;
+        topology.all_ready().await.expect("broker and database are ready");
         let services = [
             (Role::Auth, size.auths),
             (Role::HistoryWorker, size.workers),
@@ -230,9 +234,9 @@ impl Topology {
     /// Looks at everything once: starts again what ended, tells the edge who is ready, writes the list.
     pub async fn look(&mut self) {
         for piece in &mut self.pieces {
-            if piece.has_ended() {
+            if let Some(code) = piece.ended_with() {
                 piece.start();
-                self.restarts += 1;
+                self.restarts.push((piece.name.clone(), code));
             }
         }
         for piece in &mut self.pieces {
@@ -247,12 +251,8 @@ impl Topology {
     ///
     /// # Errors
     /// A sentence, when it does not in time.
-    pub async fn look_until(
-        &mut self,
-        what: &str,
-        patience: Duration,
-        until: impl Fn(&Self) -> bool,
-    ) -> Result<(), String> {
+    pub async fn look_until(&mut self, what: &str, until: impl Fn(&Self) -> bool) -> Result<(), String> {
+        let patience = self.patience;
         let deadline = Instant::now() + patience;
         loop {
             self.look().await;
@@ -268,23 +268,27 @@ impl Topology {
         }
     }
 
-    /// # Panics
-    /// When something that runs is not ready in time.
-    pub async fn all_ready(&mut self) {
-        self.tries_to_be_ready().await.expect("it is ready");
+    /// Waits until everything that runs is ready.
+    ///
+    /// # Errors
+    /// A sentence, when something is not in time.
+    pub async fn all_ready(&mut self) -> Result<(), String> {
+        self.look_until("everything that runs is ready", Self::is_ready).await
     }
 
-    async fn tries_to_be_ready(&mut self) -> Result<(), String> {
-        let are_ready = |all: &Self| all.pieces.iter().all(|piece| !piece.runs() || piece.is_ready);
-        self.look_until("everything that runs is ready", START, are_ready).await
+    /// Whether everything that runs was ready when it was looked at last.
+    fn is_ready(&self) -> bool {
+        self.pieces.iter().all(|piece| !piece.runs() || piece.is_ready)
     }
 
-    /// Stops everything: people's way in first, what all depend on last.
-    pub async fn stop(&mut self) {
+    /// Stops everything: people's way in first, what all depend on last. Gives a sentence for each that did not stop in order.
+    pub async fn stop(&mut self) -> Vec<String> {
+        let mut disorder = Vec::new();
         while let Some(mut piece) = self.pieces.pop() {
-            piece.stop().await;
+            disorder.extend(piece.stop().await.err());
         }
         let _ = fs::remove_file(&self.list);
+        disorder
     }
 
     fn write_list(&mut self) {

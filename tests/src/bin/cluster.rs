@@ -6,12 +6,15 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use tests::drill;
+use tests::files;
 use tests::topology::{Size, Topology, control, verify};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "usage: cluster up|up empty|verify [--gateways 2] [--workers 2] [--auth 2] [--shards 8] [--listen 127.0.0.1:8443] \\
-       [--folder ./cluster] [--list ./cluster.json]
+       [--folder ./cluster] [--list ./cluster.json] [--patience 120]
        cluster order roll [--list ./cluster.json]
        cluster order scale [gateways=4] [workers=3] [auth=2] [--list ./cluster.json]
        cluster order start [nats-1 …]   what does not run, or those
@@ -23,6 +26,8 @@ struct Settings {
     listen: String,
     folder: PathBuf,
     list: PathBuf,
+    /// Longest wait, when an order is carried out, until what was started is ready.
+    patience: Duration,
     /// What stands beside the flags.
     words: Vec<String>,
 }
@@ -60,6 +65,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Option<Settings> {
         listen: "127.0.0.1:8443".to_owned(),
         folder: PathBuf::from("cluster"),
         list: PathBuf::from("cluster.json"),
+        patience: Duration::from_secs(120),
         words: Vec::new(),
     };
     while let Some(argument) = arguments.next() {
@@ -79,6 +85,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Option<Settings> {
             "listen" => settings.listen = value.parse::<std::net::SocketAddr>().ok()?.to_string(),
             "folder" => settings.folder = value.into(),
             "list" => settings.list = value.into(),
+            "patience" => settings.patience = Duration::from_secs(value.parse().ok()?),
             _ => return None,
         }
     }
@@ -90,8 +97,7 @@ async fn up(
     settings: &Settings,
     start: impl AsyncFnOnce(Size, &str, &Path, &Path) -> Topology,
 ) -> Result<(), String> {
-    let folder = emptied(&settings.folder)?;
-    let control = control::listen(&folder).map_err(|error| format!("no orders can be taken: {error}"))?;
+    let (folder, control) = claimed(settings).await?;
     let fault = |error: std::io::Error| error.to_string();
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
@@ -104,6 +110,7 @@ async fn up(
     };
     let running = async {
         let mut topology = start(settings.size, &settings.listen, &folder, &settings.list).await;
+        topology.patience = settings.patience;
         say(&format!(
             "The chat is at {}. Its certificate is signed by {}. Every process is in {}, with its log in {}. Ctrl-C stops all.",
             topology.address(),
@@ -124,7 +131,7 @@ async fn up(
 }
 
 async fn audit(settings: &Settings) -> Result<(), String> {
-    let folder = emptied(&settings.folder)?;
+    let (folder, _control) = claimed(settings).await?;
     let outcome =
         verify::run(settings.size, &settings.listen, &folder, &settings.list, |line| say(&line)).await;
     say(&outcome.to_string());
@@ -136,7 +143,7 @@ async fn practise(settings: &Settings, names: &[&str]) -> Result<(), String> {
     if let Some(name) = names.iter().find(|name| !drill::NAMES.contains(name)) {
         return Err(format!("there is no drill {name}; there are: {}", drill::NAMES.join(", ")));
     }
-    let folder = emptied(&settings.folder)?;
+    let (folder, _control) = claimed(settings).await?;
     let took = drill::run(names, &settings.listen, &folder, |line| say(&line)).await;
     let count = if names.is_empty() { drill::NAMES.len() } else { names.len() };
     say(&format!("clean: {count} drills, {} s", took.as_secs()));
@@ -144,19 +151,48 @@ async fn practise(settings: &Settings, names: &[&str]) -> Result<(), String> {
 }
 
 async fn give(settings: &Settings, order: &str) -> Result<(), String> {
-    let list = std::fs::read_to_string(&settings.list);
-    let list =
-        list.map_err(|error| format!("{}: {error}; `make cluster` writes it", settings.list.display()))?;
-    let list: serde_json::Value = serde_json::from_str(&list).map_err(|error| error.to_string())?;
-    let socket = list["control"].as_str().ok_or("the list of processes names no way to give orders")?;
-    control::ask(Path::new(socket), order, say).await
+    control::ask(&control_of(&settings.list)?, order, say).await
 }
 
-/// The folder, with nothing in it.
+/// Where the cluster whose processes are listed in a file takes orders.
+fn control_of(list: &Path) -> Result<PathBuf, String> {
+    let text = std::fs::read_to_string(list);
+    let text = text.map_err(|error| format!("{}: {error}; `make cluster` writes it", list.display()))?;
+    let list: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let socket = list["control"].as_str().ok_or("the list of processes names no way to give orders")?;
+    Ok(socket.into())
+}
+
+/// The folder, with nothing in it but the socket for orders. Whoever comes after finds that socket, and leaves the folder alone.
+///
+/// # Errors
+/// A sentence, when a cluster runs there, or something else is where it would be.
+async fn claimed(settings: &Settings) -> Result<(PathBuf, UnixListener), String> {
+    let listed = control_of(&settings.list).ok();
+    for socket in [control::socket_in(&settings.folder)].into_iter().chain(listed) {
+        if control::is_answered(&socket).await {
+            return Err(format!(
+                "a cluster runs already, and takes orders at {}: stop that one, or name another --folder, --list and --listen",
+                socket.display()
+            ));
+        }
+    }
+    let listen = &settings.listen;
+    // The load balancer takes the port later, which is free again at once.
+    drop(TcpListener::bind(listen).await.map_err(|error| {
+        format!("{listen} can't be listened on: {error}; --listen names another address")
+    })?);
+    let folder = emptied(&settings.folder)?;
+    let control = control::listen(&folder).map_err(|error| format!("no orders can be taken: {error}"))?;
+    Ok((folder, control))
+}
+
+/// The folder, with nothing in it, and closed to others: passwords are in it.
 fn emptied(folder: &Path) -> Result<PathBuf, String> {
     let fault = |error: std::io::Error| format!("{}: {error}", folder.display());
     if folder.exists() {
-        let ours = folder.join("tls").is_dir()
+        let ours = control::socket_in(folder).exists()
+            || folder.join("tls").is_dir()
             || folder.join("cluster").join("tls").is_dir()
             || folder.read_dir().map_err(fault)?.next().is_none();
         if !ours {
@@ -167,7 +203,7 @@ fn emptied(folder: &Path) -> Result<PathBuf, String> {
         }
         std::fs::remove_dir_all(folder).map_err(fault)?;
     }
-    std::fs::create_dir_all(folder).map_err(fault)?;
+    files::closed_folder(folder).map_err(fault)?;
     folder.canonicalize().map_err(fault)
 }
 

@@ -29,6 +29,8 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 /// Room for what half an hour's talk stores, and for the servers' own logs of it.
 const DISK_MIB: u32 = 512;
+/// How a service ends that gives up while it runs.
+const GAVE_UP: i32 = 1;
 /// Longest wait until everything runs again after the last fault.
 const HEALED: Duration = Duration::from_secs(120);
 
@@ -214,14 +216,22 @@ impl Rig {
         .await
     }
 
-    /// Starts again what has ended by itself.
+    /// Starts again what has ended by itself. It may, for want of a broker, but not otherwise.
     pub fn watch(&mut self) {
         let down = self.down.clone();
-        let ended = self.services_mut().filter_map(|(piece, service)| {
-            let by_itself = !down.contains(&piece) && !service.is_running();
-            by_itself.then(|| service.start_without_waiting())
-        });
-        self.restarts += ended.count();
+        let mut crashes = Vec::new();
+        let ended =
+            self.services_mut().filter(|(piece, _)| !down.contains(piece)).filter_map(|(piece, service)| {
+                let code = service.exit_code()?;
+                if code != GAVE_UP {
+                    crashes.push(format!("{piece} ended by itself with {code}"));
+                }
+                service.start_without_waiting();
+                Some(())
+            });
+        let ended = ended.count();
+        self.restarts += ended;
+        self.complaints.extend(crashes);
     }
 
     /// Waits until everything is ready, or says what is not in time.

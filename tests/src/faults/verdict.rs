@@ -49,10 +49,15 @@ pub struct Outcome {
     /// Messages of one page that were stored in another order than the one in which it sent them.
     pub reordered: usize,
     pub memory: Vec<(String, Memory)>,
-    /// Services that ended by themselves and were started again.
+    /// Processes that ended without having been asked to and were started again. Whoever hurts them knows how many that should be.
     pub restarts: usize,
+    /// Sockets left because an acknowledged message did not appear. Whoever breaks the live way knows whether there may be any.
+    pub unseen: usize,
     /// The longest time that a member was away: from the end of a socket until everything that came meanwhile was there.
     pub longest_away: Duration,
+    /// The longest time from sending a message first until its acknowledgement, and from an event's storage until a member saw it.
+    pub longest_to_ack: Duration,
+    pub longest_to_seen: Duration,
     /// Everything else that should not have happened.
     pub complaints: Vec<String>,
     pub took: Duration,
@@ -62,6 +67,7 @@ impl Outcome {
     pub fn is_clean(&self) -> bool {
         self.verdict.is_clean()
             && self.verdict.acknowledged > 0
+            && self.pages > 0
             && self.sockets.0 as u64 == self.sockets.1
             && self.reordered == 0
             && self.complaints.is_empty()
@@ -79,8 +85,8 @@ impl fmt::Display for Outcome {
         writeln!(f, "closes by code: {:?}; refused for a while: {:?}", self.closes, self.postponed)?;
         writeln!(
             f,
-            "stored in another order than a page sent: {}; services started again: {}",
-            self.reordered, self.restarts
+            "stored in another order than a page sent: {}; sockets left for want of a message: {}; processes started again: {}",
+            self.reordered, self.unseen, self.restarts
         )?;
         for (name, memory) in &self.memory {
             writeln!(
@@ -93,8 +99,17 @@ impl fmt::Display for Outcome {
         for complaint in self.complaints.iter().take(SHOWN) {
             writeln!(f, "{complaint}")?;
         }
-        writeln!(f, "longest interruption of a member: {:.1} s", self.longest_away.as_secs_f64())?;
+        writeln!(
+            f,
+            "longest interruption of a member: {:.1} s; from sending to acknowledgement {:.1} s, from storage to sight {:.1} s",
+            self.longest_away.as_secs_f64(),
+            self.longest_to_ack.as_secs_f64(),
+            self.longest_to_seen.as_secs_f64()
+        )?;
         writeln!(f, "again: {}", self.again)?;
+        if self.pages == 0 {
+            writeln!(f, "nobody read a page meanwhile")?;
+        }
         if self.is_clean() {
             write!(f, "clean: {} faults, {} s", self.faults, self.took.as_secs())
         } else {
@@ -169,7 +184,10 @@ impl Outcome {
 
     fn look_at_report(&mut self, name: &str, format: Format, report: &Report) {
         self.opened += report.opened;
+        self.unseen += report.unseen;
         self.longest_away = self.longest_away.max(report.longest_away);
+        self.longest_to_ack = self.longest_to_ack.max(report.longest_to_ack);
+        self.longest_to_seen = self.longest_to_seen.max(report.longest_to_seen);
         for code in &report.closes {
             *self.closes.entry(*code).or_default() += 1;
         }
@@ -186,6 +204,13 @@ impl Outcome {
             // Ids rise in the order of writing.
             let places: Vec<_> = report.acknowledged.values().collect();
             self.reordered += places.windows(2).filter(|pair| pair[0] > pair[1]).count();
+        }
+    }
+
+    /// Nobody has broken the live way: what was acknowledged must have appeared.
+    pub fn wants_all_seen_live(&mut self) {
+        if self.unseen > 0 {
+            self.complaints.push(format!("{} sockets were left for want of a message", self.unseen));
         }
     }
 

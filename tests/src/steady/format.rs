@@ -4,7 +4,7 @@ use crate::heard::{Heard, Seen};
 use crate::html;
 use crate::json_socket::parse;
 use crate::socket::Dial;
-use protocol::MessageId;
+use protocol::{MessageId, Timestamp};
 use serde_json::json;
 
 /// How a member speaks with the server.
@@ -23,7 +23,8 @@ pub enum News {
         id: MessageId,
         seq: u64,
     },
-    Event(Seen),
+    /// And when it was stored, where the format says so.
+    Event(Seen, Option<Timestamp>),
     CaughtUp {
         cursor: String,
     },
@@ -82,7 +83,10 @@ impl Format {
 fn of_frame(heard: Heard) -> News {
     match heard {
         Heard::Ack { id, seq, .. } => News::Ack { id, seq },
-        Heard::Event(event) => News::Event(event.into()),
+        Heard::Event(event) => {
+            let (seen, at) = Seen::at(event);
+            News::Event(seen, Some(at))
+        }
         Heard::CaughtUp { cursor } => News::CaughtUp { cursor },
         Heard::Reset { reason } => News::Reset { reason: format!("{reason:?}") },
         Heard::Refused(refused) => News::Refused {
@@ -99,7 +103,11 @@ fn of_frame(heard: Heard) -> News {
 
 fn of_fragment(fragment: &str) -> News {
     if fragment.contains("hx-swap-oob=\"beforeend:#messages\"") {
-        return html::rows(fragment).into_iter().next().and_then(seen).map_or(News::Other, News::Event);
+        return html::rows(fragment)
+            .into_iter()
+            .next()
+            .and_then(seen)
+            .map_or(News::Other, |seen| News::Event(seen, None));
     }
     let value = |name| html::attribute(fragment, name);
     let number = |name| value(name).and_then(|text| text.parse().ok());
@@ -138,7 +146,7 @@ mod tests {
              data-author=\"u\" data-kind=\"message\"><div class=\"body\">hi</div></article></div>"
         );
         let seen = Seen { seq: 7, prev: 5, id, body: Some("hi".into()) };
-        assert_eq!(Format::Page.read(&row), News::Event(seen));
+        assert_eq!(Format::Page.read(&row), News::Event(seen, None));
         let status = |data: &str| {
             Format::Page.read(&format!("<div id=\"status\" hx-swap-oob=\"true\" hidden {data}></div>"))
         };

@@ -12,6 +12,8 @@ pub struct Outgoing {
     pub body: String,
     /// Not sent again after a broken connection.
     pub once: bool,
+    /// When it was sent first, over whatever socket.
+    begun: Option<Instant>,
     /// When it was sent over the present socket.
     sent: Option<Instant>,
     /// Before this it is not to be sent again.
@@ -20,7 +22,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     pub const fn new(id: MessageId, body: String, once: bool) -> Self {
-        Self { id, body, once, sent: None, not_before: None }
+        Self { id, body, once, begun: None, sent: None, not_before: None }
     }
 }
 
@@ -44,12 +46,15 @@ impl Outbox {
         if first.not_before.is_some_and(|at| at > now) {
             return None;
         }
+        first.begun.get_or_insert(now);
         first.sent = Some(now);
         Some(first)
     }
 
-    pub fn acknowledged(&mut self, id: MessageId) {
-        self.0.retain(|outgoing| outgoing.id != id);
+    /// Gives how long it took since the message was sent first. Nothing, when it was not waited for any more.
+    pub fn acknowledged(&mut self, id: MessageId) -> Option<Duration> {
+        let place = self.0.iter().position(|outgoing| outgoing.id == id)?;
+        self.0.remove(place)?.begun.map(|begun| begun.elapsed())
     }
 
     /// It is to be sent again after `wait`.

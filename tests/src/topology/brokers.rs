@@ -2,12 +2,12 @@
 
 use super::authority::Authority;
 use super::piece::{Piece, Role};
+use crate::files;
 use crate::nats::server;
 use crate::ports;
 use crate::process::Launch;
 use broker::{USERS, authorization};
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 pub struct Brokers {
@@ -37,7 +37,7 @@ impl Brokers {
             servers.iter().map(|server| format!("\"tls://127.0.0.1:{}\"", server.route)).collect();
         for server in &servers {
             let conf = format!("{}{authorization}", server.conf(authority, folder, &routes.join(", ")));
-            fs::write(folder.join(format!("{}.conf", server.name)), conf).expect("a file can be written");
+            files::replace(&folder.join(format!("{}.conf", server.name)), &conf);
         }
         Self { servers, passwords }
     }

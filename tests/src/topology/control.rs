@@ -4,13 +4,16 @@ use super::{Role, Topology};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
 /// How often it is looked whether everything runs and is ready.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for an order from somebody who has come to give one, and how long it may be.
+const HEARD: Duration = Duration::from_secs(5);
+const ORDER_BYTES_MAX: u64 = 4096;
 /// Lines of an answer that wait until they are read; more are not told.
 const LINES_MAX: usize = 256;
 /// The last line of an answer.
@@ -67,18 +70,18 @@ impl Order {
     pub async fn done_to(self, topology: &mut Topology, mut say: impl FnMut(String)) -> Result<(), String> {
         match self {
             Self::Roll => {
-                let rolled = topology.roll(&mut say).await;
-                let killed =
-                    if rolled.killed.is_empty() { "none".to_owned() } else { rolled.killed.join(", ") };
+                let rolled = topology.roll(&mut say).await?;
+                let disorder =
+                    if rolled.disorder.is_empty() { "none".to_owned() } else { rolled.disorder.join("; ") };
                 say(format!(
-                    "{} processes were replaced in {:.0} s; killed after their grace: {killed}",
+                    "{} processes were replaced in {:.0} s; did not stop in order: {disorder}",
                     rolled.replaced,
                     rolled.took.as_secs_f64()
                 ));
             }
             Self::Scale(wishes) => {
                 for (role, count) in wishes {
-                    topology.scale(role, count).await;
+                    topology.scale(role, count).await?;
                     say(format!("there are {} of {role}", topology.of(role).count()));
                 }
             }
@@ -110,6 +113,11 @@ pub fn socket_in(folder: &Path) -> PathBuf {
     folder.join("control")
 }
 
+/// Whether a topology takes orders at a socket.
+pub async fn is_answered(socket: &Path) -> bool {
+    UnixStream::connect(socket).await.is_ok()
+}
+
 /// # Errors
 /// When the socket can't be made.
 pub fn listen(folder: &Path) -> io::Result<UnixListener> {
@@ -139,13 +147,17 @@ pub async fn obey(orders: UnixListener, topology: &mut Topology, say: impl Fn(&s
 /// When whoever gave it is gone.
 async fn serve(stream: UnixStream, topology: &mut Topology) -> io::Result<()> {
     let (from, mut to) = stream.into_split();
-    let line = BufReader::new(from).lines().next_line().await?.unwrap_or_default();
+    let mut lines = BufReader::new(from.take(ORDER_BYTES_MAX)).lines();
+    let Ok(line) = timeout(HEARD, lines.next_line()).await else {
+        return to.write_all(b"nothing was asked for in time\n").await;
+    };
+    let line = line?.unwrap_or_default();
     let order = match Order::parse(&line) {
         Ok(order) => order,
         Err(why) => return to.write_all(format!("{why}\n").as_bytes()).await,
     };
     let (say, mut said) = mpsc::channel(LINES_MAX);
-    let telling = async {
+    let telling = async move {
         while let Some(line) = said.recv().await {
             to.write_all(format!("{line}\n").as_bytes()).await?;
         }

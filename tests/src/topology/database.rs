@@ -3,8 +3,10 @@
 use super::authority::Authority;
 use super::brokers::password;
 use super::piece::{Piece, Role};
+use crate::files;
 use crate::ports;
 use crate::process::Launch;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +16,8 @@ const DATABASES: [&str; 2] = ["history", "auth"];
 pub struct Database {
     launch: Launch,
     port: u16,
-    password: String,
+    /// Of the user of each database.
+    passwords: BTreeMap<&'static str, String>,
     authority: PathBuf,
 }
 
@@ -24,15 +27,17 @@ impl Database {
     pub fn prepared(authority: &Authority, folder: &Path) -> Self {
         let program = std::env::var_os("SURREALDB_SERVER")
             .expect("SURREALDB_SERVER names a SurrealDB server (`scripts/surrealdb-server` compiles one)");
-        let (port, password, root) = (ports::free(), password(), password());
+        let port = ports::free();
+        let passwords: BTreeMap<_, _> = DATABASES.into_iter().map(|name| (name, password())).collect();
         let users = folder.join("surrealdb-users.surql");
-        std::fs::write(&users, users_of(&password)).expect("a file can be written");
+        files::replace(&users, &users_with(&passwords));
         let pair = authority.signs("surrealdb");
         let launch = Launch::new(Path::new(&program), folder)
             .named("surrealdb")
-            .words("start --no-banner --username root --password")
-            .argument(root)
-            .argument("--bind")
+            // A command line is shown to everybody on the machine.
+            .set("SURREAL_USER", "root")
+            .set("SURREAL_PASS", password())
+            .words("start --no-banner --bind")
             .argument(format!("127.0.0.1:{port}"))
             .argument("--web-crt")
             .argument(pair.certificate.to_string_lossy())
@@ -41,7 +46,7 @@ impl Database {
             .argument("--import-file")
             .argument(users.to_string_lossy())
             .argument(format!("surrealkv://{}?sync=every", folder.join("surrealdb").display()));
-        Self { launch, port, password, authority: authority.file() }
+        Self { launch, port, passwords, authority: authority.file() }
     }
 
     pub fn piece(&self) -> Piece {
@@ -51,15 +56,18 @@ impl Database {
     }
 
     /// The address of a database, with its user.
+    ///
+    /// # Panics
+    /// When there is no such database.
     pub fn address(&self, database: &str) -> String {
-        let (password, port, ca) = (&self.password, self.port, self.authority.display());
+        let (password, port, ca) = (&self.passwords[database], self.port, self.authority.display());
         format!("wss://{database}:{password}@127.0.0.1:{port}/{NAMESPACE}/{database}?ca={ca}")
     }
 }
 
-fn users_of(password: &str) -> String {
+fn users_with(passwords: &BTreeMap<&str, String>) -> String {
     let mut statements = format!("DEFINE NAMESPACE IF NOT EXISTS {NAMESPACE};\nUSE NS {NAMESPACE};\n");
-    for database in DATABASES {
+    for (database, password) in passwords {
         let _ = writeln!(
             statements,
             "DEFINE DATABASE IF NOT EXISTS {database};\nUSE DB {database};\n\

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 /// After it was taken from those to whom people are sent, and before it is asked to stop: what was under way arrives meanwhile.
 const PRE_STOP: Duration = Duration::from_secs(2);
-/// How long it may take to stop before it is killed: the gateway's drain, and ten seconds.
-const GRACE: Duration = Duration::from_secs(20);
+/// How long it may take to stop before it is killed: the gateway's drain, and twenty seconds, as the chart gives it.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// What a process is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,9 +112,9 @@ impl Piece {
         self.program = Some(Program::start(self.launch.clone()));
     }
 
-    /// Whether it was started and runs no more, without having been asked to.
-    pub fn has_ended(&mut self) -> bool {
-        !self.is_leaving && self.program.as_mut().is_some_and(|program| !program.is_running())
+    /// The exit code of one that was started and runs no more, without having been asked to stop.
+    pub fn ended_with(&mut self) -> Option<i32> {
+        if self.is_leaving { None } else { self.program.as_mut()?.exit_code() }
     }
 
     pub fn id(&self) -> Option<u32> {
@@ -144,24 +144,33 @@ impl Piece {
         }
     }
 
-    /// Asks it to stop, and kills it after its grace. Gives whether it stopped by itself.
-    pub async fn stop(&mut self) -> bool {
-        let Some(mut program) = self.program.take() else { return true };
+    /// Asks it to stop, and kills it after its grace.
+    ///
+    /// # Errors
+    /// A sentence, when it had to be killed, or did not end as something does that was only asked to stop. It runs no more.
+    pub async fn stop(&mut self) -> Result<(), String> {
+        let Some(mut program) = self.program.take() else { return Ok(()) };
         self.is_ready = false;
         program.terminate();
         let deadline = Instant::now() + GRACE;
-        while program.is_running() {
-            if Instant::now() > deadline {
-                program.kill();
-                return false;
+        loop {
+            match program.exit_code() {
+                Some(0) => return Ok(()),
+                Some(code) => return Err(format!("{} was asked to stop and ended with {code}", self.name)),
+                None if Instant::now() > deadline => {
+                    program.kill();
+                    return Err(format!("{} had to be killed after its grace", self.name));
+                }
+                None => sleep(Duration::from_millis(20)).await,
             }
-            sleep(Duration::from_millis(20)).await;
         }
-        true
     }
 
     /// Lets it go as Kubernetes does: people are sent elsewhere, and a little later it is asked to stop.
-    pub async fn leave(&mut self) -> bool {
+    ///
+    /// # Errors
+    /// As [`Piece::stop`].
+    pub async fn leave(&mut self) -> Result<(), String> {
         sleep(PRE_STOP).await;
         self.stop().await
     }
@@ -172,5 +181,37 @@ impl Piece {
         Some(
             json!({ "role": role, "name": name, "pid": pid, "address": self.address, "operations": self.operations }),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eventually::{SOON, eventually};
+    use std::path::Path;
+
+    /// A shell that does this when it is asked to stop.
+    fn shell(folder: &Path, when_asked: &str) -> Piece {
+        let script = format!("trap '{when_asked}' TERM; touch ready; while :; do sleep 0.05; done");
+        let launch = Launch::new("/bin/sh".as_ref(), folder)
+            .named("shell")
+            .words("-c")
+            .argument(format!("cd '{}'; {script}", folder.display()));
+        Piece::of(Role::Gateway, launch, None, String::new(), "/")
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_badly_when_it_is_asked_to_stop_is_told() {
+        for (when_asked, wanted) in
+            [("exit 0", Ok(())), ("exit 1", Err("shell was asked to stop and ended with 1".to_owned()))]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let mut piece = shell(folder.path(), when_asked);
+            piece.start();
+            let is_ready = || async { folder.path().join("ready").exists().then_some(()) };
+            eventually("it is ready", SOON, is_ready).await;
+            assert_eq!(piece.stop().await, wanted);
+            assert!(!piece.runs());
+        }
     }
 }

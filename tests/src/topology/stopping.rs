@@ -16,16 +16,20 @@ impl Topology {
                 piece.start();
             }
         }
-        self.tries_to_be_ready().await
+        self.all_ready().await
     }
 
     /// Stops them in order. They stay away until they are started.
+    ///
+    /// # Errors
+    /// Also when one did not stop in order. All are stopped then.
     pub async fn stops(&mut self, words: &[String]) -> Result<(), String> {
+        let mut disorder = Vec::new();
         for name in self.meant(words)? {
-            self.named_mut(&name).stop().await;
+            disorder.extend(self.named_mut(&name).stop().await.err());
         }
         self.look().await;
-        Ok(())
+        if disorder.is_empty() { Ok(()) } else { Err(disorder.join("; ")) }
     }
 
     /// `kill -9` for all at once. They stay away until they are started.
@@ -47,6 +51,17 @@ impl Topology {
             }
         }
         Ok(())
+    }
+
+    /// `kill -9` for one, and waits until it was started again and everything is ready.
+    ///
+    /// # Errors
+    /// A sentence, when it is not in time.
+    pub async fn outlives(&mut self, name: &str) -> Result<(), String> {
+        let before = self.restarts.len();
+        self.named_mut(name).kill();
+        let is_whole = |all: &Self| all.restarts.len() > before && all.is_ready();
+        self.look_until(&format!("{name} was killed, and everything is ready again"), is_whole).await
     }
 
     fn all_names(&self) -> Vec<String> {

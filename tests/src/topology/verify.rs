@@ -1,6 +1,7 @@
 //! The audit of a topology: people talk through the edge while every process is replaced and some are killed. Afterwards what was
 //! acknowledged, what is stored, and what every member saw are compared.
 
+use super::visits::visits;
 use super::{Role, Size, Topology};
 use crate::faults::Size as CrowdSize;
 use crate::faults::crowd::Crowd;
@@ -16,8 +17,11 @@ use tokio::time::{Instant, sleep};
 
 /// Five hundred sockets in seven rooms.
 const CROWD: CrowdSize = CrowdSize { rooms: 7, people_in_room: 24, per_second: 24 };
+/// Those of which one is killed, besides two NATS servers.
+const KILLED: [Role; 5] =
+    [Role::Gateway, Role::HistoryWorker, Role::Auth, Role::SearchWorker, Role::SurrealDb];
 /// Between what is done to it, so that people come to rest.
-const CALM: Duration = Duration::from_secs(4);
+const CALM: Duration = Duration::from_secs(3);
 /// Longest wait, after the last thing, until everybody has seen everything.
 const SETTLE: Duration = Duration::from_secs(120);
 /// How often the sockets of a gateway are counted.
@@ -52,17 +56,32 @@ pub async fn run(
     say(format!("{said} messages said; waiting until everybody has seen everything"));
     let gateways: Vec<_> = topology.of(Role::Gateway).map(|gateway| gateway.operations.clone()).collect();
     let compared = compared(&mut crowd, &topology.broker().await, &gateways).await;
+    topology.look().await;
     let mut outcome = Outcome {
         again: "make verify-cluster".to_owned(),
         logs: folder.to_owned(),
         faults: faults.count,
-        restarts: topology.restarts,
+        restarts: topology.restarts.len(),
         ..compared
     };
     outcome.complaints.extend(faults.complaints);
-    topology.stop().await;
+    outcome.complaints.extend(unexplained(faults.killed, &topology.restarts));
+    outcome.complaints.extend(topology.stop().await);
     outcome.took = began.elapsed();
     outcome
+}
+
+/// A sentence for each that ended without having been killed, and for each that was killed and not started again.
+fn unexplained(mut killed: Vec<String>, restarts: &[(String, i32)]) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for (name, code) in restarts {
+        match killed.iter().position(|victim| victim == name) {
+            Some(place) => drop(killed.remove(place)),
+            None => sentences.push(format!("{name} ended by itself with {code}, and was started again")),
+        }
+    }
+    sentences.extend(killed.iter().map(|name| format!("{name} was killed, and not started again")));
+    sentences
 }
 
 /// Waits until everybody has seen everything, and compares what they saw and were told with what is stored.
@@ -73,46 +92,76 @@ pub async fn compared(crowd: &mut Crowd, broker: &Broker, gateways: &[String]) -
     let mut outcome = Outcome { sockets: (members, sockets), ..Outcome::default() };
     outcome.complaints.extend(missing.map(|missing| format!("{SETTLE:?} after the last fault {missing}")));
     outcome.look_at(broker, crowd).await;
+    outcome.wants_all_seen_live();
     outcome
 }
 
 #[derive(Default)]
 struct Hurt {
     count: usize,
+    /// Who was killed; each is to be started again.
+    killed: Vec<String>,
     complaints: Vec<String>,
 }
 
-/// Kills what may die, has more and fewer gateways, and replaces everything, the edge too.
+/// Kills one of each that may die, has more and fewer gateways, and replaces everything, the edge too.
 async fn hurt(topology: &mut Topology, say: &mut impl FnMut(String)) -> Hurt {
     let mut hurt = Hurt::default();
-    let leader = leader(topology).await;
-    let follower = topology.of(Role::Nats).map(|server| server.name.clone()).find(|name| *name != leader);
-    let gateway = topology.of(Role::Gateway).next().map(|gateway| gateway.name.clone());
-    let victims = [Some(leader), follower, gateway];
-    for name in victims.into_iter().flatten() {
-        rest(topology).await;
-        say(format!("{name} is killed"));
-        topology.named(&name).expect("it is there").kill();
-        hurt.count += 1;
-        topology.all_ready().await;
+    if let Err(why) = hurt.everything(topology, say).await {
+        hurt.complaints.push(why);
     }
-    let gateways = topology.of(Role::Gateway).count();
-    for count in [gateways + 1, gateways] {
-        rest(topology).await;
-        topology.scale(Role::Gateway, count).await;
-        say(format!("there are {count} gateways"));
-        hurt.count += 1;
-        if count > gateways {
-            hurt.complaints.extend(newest_gets_sockets(topology, say).await.err());
-        }
-    }
-    rest(topology).await;
-    let rolled = topology.roll(say).await;
-    hurt.count += rolled.replaced;
-    hurt.complaints
-        .extend(rolled.killed.iter().map(|name| format!("{name} had to be killed after its grace")));
-    rest(topology).await;
     hurt
+}
+
+impl Hurt {
+    /// # Errors
+    /// A sentence, when something does not become ready again. The rest is not done.
+    async fn everything(
+        &mut self,
+        topology: &mut Topology,
+        say: &mut impl FnMut(String),
+    ) -> Result<(), String> {
+        let leader = leader(topology).await;
+        let follower = topology.of(Role::Nats).map(|server| server.name.clone()).find(|name| *name != leader);
+        let first = |role| topology.of(role).next().map(|piece| piece.name.clone());
+        let others = KILLED.map(first);
+        for name in [Some(leader), follower].into_iter().chain(others).flatten() {
+            rest(topology).await?;
+            say(format!("{name} is killed"));
+            self.count += 1;
+            self.killed.push(name.clone());
+            topology.outlives(&name).await?;
+        }
+        let gateways = topology.of(Role::Gateway).count();
+        for count in [gateways + 1, gateways] {
+            rest(topology).await?;
+            topology.scale(Role::Gateway, count).await?;
+            say(format!("there are {count} gateways"));
+            self.count += 1;
+            if count > gateways {
+                self.complaints.extend(newest_gets_sockets(topology, say).await.err());
+            }
+        }
+        rest(topology).await?;
+        let address = topology.address();
+        let is_over = AtomicBool::new(false);
+        let rolling = async {
+            let rolled = topology.roll(say).await;
+            is_over.store(true, Ordering::Relaxed);
+            rolled
+        };
+        let (rolled, visits) = tokio::join!(rolling, visits(&address, || is_over.load(Ordering::Relaxed)));
+        let rolled = rolled?;
+        say(format!(
+            "meanwhile {} pages were loaded and as many logged in; the longest took {:.1} s",
+            visits.count,
+            visits.longest.as_secs_f64()
+        ));
+        self.count += rolled.replaced;
+        self.complaints.extend(rolled.disorder);
+        self.complaints.extend(visits.complaints);
+        rest(topology).await
+    }
 }
 
 /// Waits until the gateway that was added has its share of the sockets, which the others send it.
@@ -138,9 +187,9 @@ async fn newest_gets_sockets(topology: &Topology, say: &mut impl FnMut(String)) 
     }
 }
 
-async fn rest(topology: &mut Topology) {
+async fn rest(topology: &mut Topology) -> Result<(), String> {
     sleep(CALM).await;
-    topology.all_ready().await;
+    topology.all_ready().await
 }
 
 /// The server that leads the log's first shard.
@@ -158,4 +207,25 @@ async fn open_sockets(gateways: &[String]) -> u64 {
         sum += metrics::read(gateway, "backchat_gateway_sockets").await.unwrap_or(0);
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_by_itself_and_what_stayed_away_is_told() {
+        let restarts =
+            [("nats-1".to_owned(), 137), ("gateway-2".to_owned(), 101), ("nats-1".to_owned(), 137)];
+        let killed = ["nats-1", "gateway-1"].map(str::to_owned);
+        assert_eq!(
+            unexplained(killed.to_vec(), &restarts),
+            [
+                "gateway-2 ended by itself with 101, and was started again",
+                "nats-1 ended by itself with 137, and was started again",
+                "gateway-1 was killed, and not started again",
+            ]
+        );
+        assert!(unexplained(vec!["nats-1".to_owned()], &restarts[..1]).is_empty());
+    }
 }

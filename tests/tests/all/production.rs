@@ -2,6 +2,8 @@
 
 use crate::doctor::Said;
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 use tests::eventually::eventually;
@@ -14,6 +16,23 @@ use tests::wire;
 
 /// Longest wait until everything runs, and until an order was carried out.
 const UP: Duration = Duration::from_secs(180);
+
+/// `cluster` with these words, for a cluster whose list and whose folder are in a folder.
+fn cluster(folder: &Path, words: &str) -> Launch {
+    let launch = Launch::new(&built("cluster"), folder).words(words).argument("--list");
+    launch.argument(folder.join("cluster.json").to_string_lossy())
+}
+
+/// The same, with everything that a start needs.
+fn up(folder: &Path, listen: &str, words: &str) -> Launch {
+    let launch = cluster(folder, words).named("up").argument("--listen").argument(listen);
+    launch.argument("--folder").argument(folder.join("cluster").to_string_lossy())
+}
+
+async fn runs_everything(up: &Program) {
+    let said = || async { up.log().contains("The chat is at").then_some(()) };
+    eventually("everything runs", UP, said).await;
+}
 
 /// The running processes by role, as the list has them.
 struct List(Value);
@@ -49,19 +68,10 @@ async fn a_cluster_serves_people_over_tls_is_scaled_rolled_and_leaves_nothing_be
     let _turn = heavy::turn().await;
     let folder = tempfile::tempdir().unwrap();
     let (listen, list) = (format!("127.0.0.1:{}", ports::free()), folder.path().join("cluster.json"));
-    let cluster = |words: &str| {
-        let launch = Launch::new(&built("cluster"), folder.path()).words(words).argument("--list");
-        launch.argument(list.to_string_lossy())
-    };
-    let up = cluster("up --gateways 1 --workers 1 --auth 1 --shards 2")
-        .named("up")
-        .argument("--listen")
-        .argument(&listen)
-        .argument("--folder")
-        .argument(folder.path().join("cluster").to_string_lossy());
-    let mut up = Program::start(up);
-    let said = || async { up.log().contains("The chat is at").then_some(()) };
-    eventually("everything runs", UP, said).await;
+    let cluster = |words: &str| cluster(folder.path(), words);
+    let mut up =
+        Program::start(up(folder.path(), &listen, "up --gateways 1 --workers 1 --auth 1 --shards 2"));
+    runs_everything(&up).await;
 
     let all = List::of(&list).await;
     for (role, count) in [("nats", 3), ("surrealdb", 1), ("gateway", 1), ("search-worker", 1), ("edge", 1)] {
@@ -84,9 +94,11 @@ async fn a_cluster_serves_people_over_tls_is_scaled_rolled_and_leaves_nothing_be
     assert!(scaled.code == 0 && scaled.output.contains("there are 2 of gateway"), "{}", scaled.output);
     let before = List::of(&list).await;
     assert_eq!(before.of_role("gateway").len(), 2);
+    let stopped = cluster("order stop search-worker").named("stop").to_the_end(UP).await;
+    assert_eq!(stopped.code, 0, "{}", stopped.output);
     let rolled = cluster("order roll").named("roll").to_the_end(UP).await;
     assert_eq!(rolled.code, 0, "{}", rolled.output);
-    assert!(rolled.output.contains("killed after their grace: none"), "{}", rolled.output);
+    assert!(rolled.output.contains("did not stop in order: none"), "{}", rolled.output);
     let after = List::of(&list).await;
     assert!(
         before.ids().iter().all(|id| !after.ids().contains(id) && !runs(*id)),
@@ -94,17 +106,60 @@ async fn a_cluster_serves_people_over_tls_is_scaled_rolled_and_leaves_nothing_be
         before.0,
         after.0
     );
+    assert!(after.of_role("search-worker").is_empty(), "it was stopped on purpose: {}", after.0);
     let mut socket = ann.connects(&room).await;
     socket.caught_up().await;
     socket.say("after").await;
     let refused = cluster("order scale gateways=0").named("refused").to_the_end(UP).await;
     assert!(refused.code == 1 && refused.output.contains("from 1 to 16"), "{}", refused.output);
 
+    let settings = std::fs::read_to_string(folder.path().join("cluster/backchat.env")).unwrap();
+    let roots = settings.split("BACKCHAT_ROOTS='").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+    assert!(Path::new(roots).is_dir(), "{roots}");
     up.terminate();
     assert_eq!(up.ended(UP).await, 0);
+    let is_gone = || async { (!Path::new(roots).exists()).then_some(()) };
+    eventually("the root keys are gone", Duration::from_secs(20), is_gone).await;
     assert!(!list.exists(), "the list names processes that are gone");
     let gone = || async { after.ids().iter().all(|id| !runs(*id)).then_some(()) };
     eventually("every process has ended", Duration::from_secs(20), gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_cluster_is_refused_and_an_order_that_can_not_be_done_harms_nothing() {
+    let _turn = heavy::turn().await;
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let listen = format!("127.0.0.1:{}", ports::free());
+    let size = "up --gateways 1 --workers 1 --auth 1 --shards 1 --patience 30";
+    let mut running = Program::start(up(folder.path(), &listen, size));
+    runs_everything(&running).await;
+    let order = async |words: &str| cluster(folder.path(), words).named("order").to_the_end(UP).await;
+
+    let other = format!("127.0.0.1:{}", ports::free());
+    for (folder, listen, why) in [
+        (folder.path(), &other, "a cluster runs already"),
+        (elsewhere.path(), &listen, "can't be listened on"),
+    ] {
+        let second = up(folder, listen, "up").named("second").to_the_end(UP).await;
+        assert!(second.code == 1 && second.output.contains(why), "{}", second.output);
+    }
+    let all = List::of(&folder.path().join("cluster.json")).await;
+    for file in [folder.path().join("cluster"), folder.path().join("cluster.json")] {
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} is open to others: {mode:o}", file.display());
+    }
+
+    // Somebody who comes to give an order and says nothing holds up no other for long.
+    let _silent = UnixStream::connect(all.0["control"].as_str().unwrap()).unwrap();
+    let stopped = order("order stop nats").await;
+    assert_eq!(stopped.code, 0, "{}", stopped.output);
+    let scaled = order("order scale gateways=2").await;
+    assert!(scaled.code == 1 && scaled.output.contains("not ready: "), "{}", scaled.output);
+    let started = order("order start").await;
+    assert!(started.code == 0 && running.is_running(), "{}", started.output);
+    assert_eq!(List::of(&folder.path().join("cluster.json")).await.of_role("gateway").len(), 2);
+    running.terminate();
+    assert_eq!(running.ended(UP).await, 0);
 }
 
 async fn the_doctor_is_content_but_for_what_is_planted(all: &Value) {

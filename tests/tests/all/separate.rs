@@ -5,7 +5,7 @@ use protocol::subject::Shard;
 use protocol::{MessageId, RoomSlug, SealedEvent, UserId};
 use std::time::Duration;
 use tests::audit::{Audit, View};
-use tests::eventually::eventually;
+use tests::eventually::{SOON, eventually};
 use tests::heard::bodies;
 use tests::http::Ask;
 use tests::person::{PASSWORD, Person};
@@ -14,7 +14,7 @@ use tests::random::Random;
 use tests::services::Services;
 use tests::steady::Steady;
 use tests::stored::worker_history;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 #[tokio::test]
 async fn what_is_said_at_one_gateway_is_heard_at_the_others() {
@@ -314,4 +314,23 @@ async fn an_auth_service_whose_database_came_back_empty_makes_no_accounts_in_it(
     assert_eq!(services.auth.terminate().await, 0);
     services.auth.set("BACKCHAT_AUTH_SERVICE_BEGIN_ANEW", "false");
     services.auth.start().await;
+}
+
+#[tokio::test]
+async fn whoever_comes_while_a_gateway_stops_is_let_in_and_sent_elsewhere_at_once() {
+    let mut services = Services::start(1).await;
+    let ann = Person::arrives(&services.address(0), "Ann").await;
+    let room = ann.creates("Stopping").await;
+    // Nobody reads from it, so it does not say goodbye, and the gateway waits for it.
+    let staying = ann.connects(&room).await;
+    services.gateways[0].is_asked_to_stop();
+    let gateway = &services.gateways[0];
+    let stops = || async { (!gateway.is_ready().await).then_some(()) };
+    eventually("no more people are sent there", SOON, stops).await;
+    let came = Instant::now();
+    let mut late = ann.connects(&room).await;
+    assert_eq!(late.closed().await.code, 1012);
+    assert!(came.elapsed() < Duration::from_secs(1), "told after {:?}", came.elapsed());
+    drop(staying);
+    assert_eq!(services.gateways[0].ends().await, 0);
 }
