@@ -85,9 +85,6 @@ pub fn session_revoked(session: SessionId) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Shard(pub u16);
 
-/// More shards than this are never made.
-pub const SHARDS_MAX: u16 = 256;
-
 /// The shards of an installation. Those that were added later hold the rooms whose codes name them, so that a room's shard never
 /// changes and is known from its code alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +128,7 @@ impl Shards {
     /// the number of shards at first. `None`: it names one that is not among these. That may have been added since they were read,
     /// so whoever has these can't say anything of the room.
     pub fn of(self, room: &RoomSlug) -> Option<Shard> {
-        match room.named_shard().filter(|named| (self.first..SHARDS_MAX).contains(named)) {
+        match room.named_shard().filter(|named| (self.first..Self::MAX).contains(named)) {
             Some(added) => (added < self.count).then_some(Shard(added)),
             None => Some(Shard((hash(room) % u64::from(self.first)) as u16)),
         }
