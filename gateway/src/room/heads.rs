@@ -22,8 +22,8 @@ const DOUBT: Duration = Duration::from_secs(2);
 /// Rooms whose log looks too short, and since when.
 type Doubts = HashMap<RoomSlug, Instant>;
 
-/// What a shard was when all its open rooms were last compared with it and had come to their heads, by a replica that had all of it. While it is the same,
-/// nothing can have been missed.
+/// What a shard was when all its open rooms were last compared with it, by a replica that had all of it, and had come to their
+/// heads. While it is the same, nothing can have been missed.
 type Compared = HashMap<Shard, Look>;
 
 /// A look at the heads of all open rooms.
