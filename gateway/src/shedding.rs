@@ -20,6 +20,8 @@ const TRIAL: Duration = Duration::from_secs(30);
 const REST: Duration = Duration::from_secs(300);
 /// It helps when this part of those who were sent away is missing here, or is found elsewhere.
 const NOTICED: u32 = 8;
+/// Fewer that were sent away in a trial say nothing: others come and go by themselves.
+const JUDGED_MIN: u32 = 30;
 
 /// Sends sockets elsewhere until the gateway ends, where there is a target.
 pub async fn shed_sockets(gateway: Arc<Gateway>, shutdown: CancellationToken) {
@@ -127,7 +129,8 @@ impl Trial {
                 let least = u64::from(shed.div_ceil(NOTICED));
                 let fewer = u64::from(then.mine.saturating_sub(seen.mine));
                 let more = seen.elsewhere.saturating_sub(then.elsewhere);
-                let failed = seen.gateways == then.gateways && fewer < least && more < least;
+                let can_tell = shed >= JUDGED_MIN && seen.gateways == then.gateways;
+                let failed = can_tell && fewer < least && more < least;
                 *self = if failed { Self::Failed { at: now } } else { Self::Due };
                 failed
             }
@@ -228,6 +231,13 @@ mod tests {
         assert!(trial.forbids());
         assert!(!trial.ends(seen(1_000, 100), began + TRIAL + REST / 2) && trial.forbids());
         assert!(!trial.ends(seen(1_000, 100), began + TRIAL + REST) && !trial.forbids(), "it is tried again");
+    }
+
+    #[test]
+    fn a_few_say_nothing() {
+        let (began, mut trial) = (Instant::now(), Trial::Due);
+        trial.counts(JUDGED_MIN as usize - 1, seen(1_000, 100), began);
+        assert!(!trial.ends(seen(1_000, 100), began + TRIAL) && !trial.forbids());
     }
 
     #[test]
