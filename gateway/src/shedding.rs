@@ -4,7 +4,7 @@
 use crate::{config::Targets, presence::gateways::Load, state::Gateway};
 use protocol::frame::Close;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -13,23 +13,12 @@ const EVERY: Duration = Duration::from_secs(1);
 const TOLERANCE: u64 = 10;
 /// What is [full](fullness): as much as a target.
 const FULL: u64 = 1_000_000;
-/// For so long sockets are sent away before it is asked whether that helps: all who were sent away have come again somewhere.
-const TRIAL: Duration = Duration::from_secs(30);
-/// For so long nobody is sent away after it did not help. The balancer may know only this gateway, or send everybody to where they
-/// were; then people are cut off for nothing, in a tenth of the time at most.
-const REST: Duration = Duration::from_secs(300);
-/// It helps when this part of those who were sent away is missing here, or is found elsewhere.
-const NOTICED: u32 = 8;
-/// Fewer that were sent away in a trial say nothing: others come and go by themselves.
-const JUDGED_MIN: u32 = 30;
-
 /// Sends sockets elsewhere until the gateway ends, where there is a target.
 pub async fn shed_sockets(gateway: Arc<Gateway>, shutdown: CancellationToken) {
     let limits = gateway.config.sockets;
     if limits.targets == Targets::NONE {
         return;
     }
-    let mut trial = Trial::Due;
     let mut second = interval(EVERY);
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -39,18 +28,9 @@ pub async fn shed_sockets(gateway: Arc<Gateway>, shutdown: CancellationToken) {
         }
         // A gateway that stops sends all of them away anyway.
         let Some(mine) = gateway.load() else { continue };
-        let (others, now) = (gateway.gateways.loads(), Instant::now());
-        let seen = Seen::of(mine.sockets, &others);
-        if trial.ends(seen, now) {
-            gateway.signals.shed_in_vain(REST);
-        }
-        if trial.forbids() {
-            continue;
-        }
-        let surplus = surplus(mine, limits.targets, &others);
+        let surplus = surplus(mine, limits.targets, &gateway.gateways.loads());
         let lines = gateway.sessions.longest_here(surplus.min(limits.shed_per_second) as usize);
         lines.iter().for_each(|line| line.dismiss(Close::Draining));
-        trial.counts(lines.len(), seen, now);
         gateway.signals.shed(lines.len());
     }
 }
@@ -82,79 +62,6 @@ fn fullness(load: Load, targets: Targets) -> u64 {
     };
     let by_sent = of(load.sent_bytes_per_second.unwrap_or(0), targets.sent_bytes_per_second);
     of(load.sockets.into(), targets.sockets.into()).max(by_sent)
-}
-
-/// How many sockets there are here and elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    mine: u32,
-    /// Of the other gateways together.
-    elsewhere: u64,
-    /// How many other gateways that is.
-    gateways: usize,
-}
-
-impl Seen {
-    fn of(mine: u32, others: &[Load]) -> Self {
-        let elsewhere = others.iter().map(|other| u64::from(other.sockets)).sum();
-        Self { mine, elsewhere, gateways: others.len() }
-    }
-}
-
-/// Whether it helps to send sockets away: there are fewer of them here, or more elsewhere. One alone says little: when another
-/// gateway has died its people come here meanwhile, and they come there when this one sends nobody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trial {
-    /// It begins with the next that is sent away.
-    Due,
-    Runs {
-        since: Instant,
-        /// What was seen then.
-        then: Seen,
-        /// Sockets that were sent away since.
-        shed: u32,
-    },
-    Failed {
-        at: Instant,
-    },
-}
-
-impl Trial {
-    /// Judges what has run for long enough by what is seen now; gives whether it has just failed. Where gateways have come or gone
-    /// nothing can be said.
-    fn ends(&mut self, seen: Seen, now: Instant) -> bool {
-        match *self {
-            Self::Runs { since, then, shed } if now - since >= TRIAL => {
-                // Of two gateways a balancer sends every second one back to where it was.
-                let least = u64::from(shed.div_ceil(NOTICED));
-                let fewer = u64::from(then.mine.saturating_sub(seen.mine));
-                let more = seen.elsewhere.saturating_sub(then.elsewhere);
-                let can_tell = shed >= JUDGED_MIN && seen.gateways == then.gateways;
-                let failed = can_tell && fewer < least && more < least;
-                *self = if failed { Self::Failed { at: now } } else { Self::Due };
-                failed
-            }
-            Self::Failed { at } if now - at >= REST => {
-                *self = Self::Due;
-                false
-            }
-            _ => false,
-        }
-    }
-
-    fn forbids(self) -> bool {
-        matches!(self, Self::Failed { .. })
-    }
-
-    /// So many of the sockets that there were were sent away.
-    fn counts(&mut self, sent: usize, seen: Seen, now: Instant) {
-        let sent = u32::try_from(sent).unwrap_or(u32::MAX);
-        match self {
-            Self::Runs { shed, .. } => *shed = shed.saturating_add(sent),
-            Self::Due if sent > 0 => *self = Self::Runs { since: now, then: seen, shed: sent },
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]
@@ -206,57 +113,6 @@ mod tests {
     #[test]
     fn those_that_do_not_say_what_they_send_are_taken_for_alike() {
         assert_eq!(surplus(load(4_000, 30 * MB), BOTH, &[load(4_000, None)]), 0);
-    }
-
-    fn seen(mine: u32, elsewhere: u64) -> Seen {
-        Seen { mine, elsewhere, gateways: 1 }
-    }
-
-    /// A trial in which 300 were sent away, when there were 1,000 here and 100 elsewhere.
-    fn tried(began: Instant) -> Trial {
-        let mut trial = Trial::Due;
-        for second in 0..30 {
-            let now = began + Duration::from_secs(second);
-            assert!(!trial.ends(seen(1_000, 100), now) && !trial.forbids(), "second {second}");
-            trial.counts(10, seen(1_000, 100), now);
-        }
-        trial
-    }
-
-    #[test]
-    fn what_does_not_help_is_left_for_a_while() {
-        let began = Instant::now();
-        let mut trial = tried(began);
-        assert!(trial.ends(seen(970, 110), began + TRIAL), "30 of 300 are on their way back");
-        assert!(trial.forbids());
-        assert!(!trial.ends(seen(1_000, 100), began + TRIAL + REST / 2) && trial.forbids());
-        assert!(!trial.ends(seen(1_000, 100), began + TRIAL + REST) && !trial.forbids(), "it is tried again");
-    }
-
-    #[test]
-    fn a_few_say_nothing() {
-        let (began, mut trial) = (Instant::now(), Trial::Due);
-        trial.counts(JUDGED_MIN as usize - 1, seen(1_000, 100), began);
-        assert!(!trial.ends(seen(1_000, 100), began + TRIAL) && !trial.forbids());
-    }
-
-    #[test]
-    fn what_helps_goes_on() {
-        let began = Instant::now();
-        let mut nobody = Trial::Due;
-        nobody.counts(0, seen(1_000, 100), began);
-        assert_eq!(nobody, Trial::Due, "nobody was sent away");
-        let now = began + TRIAL;
-        for (why, seen) in [
-            ("half of them came back, as a balancer does with two gateways", seen(850, 250)),
-            ("people of a gateway that died came meanwhile", seen(1_200, 180)),
-            ("those who came there have left", seen(900, 100)),
-            ("another gateway came", Seen { gateways: 2, ..seen(1_000, 100) }),
-        ] {
-            let mut trial = tried(began);
-            assert!(!trial.ends(seen, now) && !trial.forbids(), "{why}");
-            assert_eq!(trial, Trial::Due, "{why}");
-        }
     }
 
     proptest! {

@@ -65,7 +65,6 @@ struct SocketSignals {
     max: Gauge,
     closed: CounterBy,
     shed: Counter,
-    shed_in_vain: Counter,
     sent_per_second: Gauge,
     slow: CounterBy,
     connect_seconds: Histogram,
@@ -118,10 +117,6 @@ impl SocketSignals {
             ),
             shed: registry
                 .counter("sockets_shed", "WebSockets sent to other gateways, because they have less to do"),
-            shed_in_vain: registry.counter(
-                "sockets_shed_in_vain",
-                "Times that as many WebSockets came as were sent to other gateways, so that none is sent for five minutes",
-            ),
             sent_per_second: registry.gauge(
                 "sent_bytes_per_second",
                 "Bytes a second sent to people over the last 15 seconds, for autoscalers that can't work out a rate",
@@ -296,14 +291,6 @@ impl Signals {
     /// Sockets were sent to other gateways, which have less to do.
     pub fn shed(&self, sockets: usize) {
         self.sockets.shed.inc_by(sockets as u64);
-    }
-    /// As many sockets came as were sent to other gateways, so none is sent for a while.
-    pub fn shed_in_vain(&self, rest: Duration) {
-        self.sockets.shed_in_vain.inc();
-        tracing::warn!(
-            rest_s = rest.as_secs(),
-            "as many sockets came as were sent to other gateways, so none is sent for a while: does the load balancer reach all of them?"
-        );
     }
     /// So many bytes a second were sent of late.
     pub fn sent_per_second(&self, bytes: i64) {

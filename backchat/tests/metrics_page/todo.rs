@@ -15,10 +15,6 @@ const TODO: &[(&str, &str)] = &[
         "gateway_sockets_shed_total",
         "Nothing: after a gateway came it rises for a while. Rises for ever: give all gateways the same `sockets_target`",
     ),
-    (
-        "gateway_sockets_shed_in_vain_total",
-        "Rises: the balancer sends people back to where they were, or a gateway that counts as empty can't be reached",
-    ),
     ("gateway_sent_bytes_per_second", "Nothing: autoscalers read it"),
     ("gateway_delivered_total", "Nothing: for comparison with what is sent"),
     ("gateway_typing_dropped_total", "Nothing: for comparison"),
