@@ -1,6 +1,7 @@
-use crate::{Error, lookups::Lookups};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use crate::{Error, again, lookups::Lookups};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message};
 use bytes::Bytes;
+use serde_json::Value;
 use service::{
     config::{Source, without_passwords},
     tls,
@@ -10,10 +11,10 @@ use tokio::{sync::watch, time::timeout};
 
 /// Longest wait for one answer of the broker, in milliseconds.
 pub(crate) const ANSWER_MS: u64 = 5_000;
+/// The client's own time-out does not cover the wait for a place in its queue of commands.
+const ANSWER_LONGEST: Duration = Duration::from_millis(ANSWER_MS + 500);
 /// Longest wait for a new connection when a request finds none, in milliseconds.
 const CONNECTION_WAIT_MS: u64 = 8_000;
-/// How often a read is sent when the connection breaks under it.
-const READ_TRIES: u32 = 3;
 /// Messages that one subscription may hold before the newest are dropped (and the hole repaired).
 const SUBSCRIPTION_MESSAGES_MAX: usize = 8_192;
 /// Longest pause between two attempts to connect, in milliseconds.
@@ -175,27 +176,44 @@ impl Broker {
         }
     }
 
-    /// A request whose answer may come too late, and which changes nothing when it is asked twice: a connection that
-    /// breaks meanwhile is waited for, and the request sent again.
-    pub(crate) async fn read(&self, subject: &str, payload: Bytes) -> Result<async_nats::Message, Error> {
-        read_again(|| self.request(subject.to_owned(), None, payload.clone())).await
+    /// A request that changes nothing.
+    pub(crate) async fn read(&self, subject: &str, payload: Bytes) -> Result<Message, Error> {
+        let read = || self.request_until_answered(|| (subject.to_owned(), None, payload.clone()), Ok);
+        again::when_disconnected(read).await
+    }
+
+    /// A request that may be sent twice, and is sent again while no answer comes. It fails at once when the connection breaks: what was
+    /// asked may have happened. `read` says what an answer means; [`Error::TimedOut`], that another is to be awaited.
+    pub(crate) async fn request_until_answered<T>(
+        &self,
+        asked: impl Fn() -> (String, Option<HeaderMap>, Bytes),
+        read: impl Fn(Message) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.connected().await?;
+        let ask = || async { read(self.answer(asked()).await?) };
+        again::when_unanswered((again::SMALL, ANSWER_LONGEST), ask).await
     }
 
     /// A request. It fails at once when the connection breaks before the answer came: what was asked may have happened.
     pub(crate) async fn request(
         &self,
         subject: String,
-        headers: Option<async_nats::HeaderMap>,
+        headers: Option<HeaderMap>,
         payload: Bytes,
-    ) -> Result<async_nats::Message, Error> {
+    ) -> Result<Message, Error> {
         self.connected().await?;
+        self.answer((subject, headers, payload)).await
+    }
+
+    async fn answer(
+        &self,
+        (subject, headers, payload): (String, Option<HeaderMap>, Bytes),
+    ) -> Result<Message, Error> {
         let mut request = async_nats::Request::new().payload(payload);
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
-        // The client's own time-out does not cover the wait for a place in its queue of commands.
-        let answer = self.client.send_request(subject.clone(), request);
-        let answer = timeout(Duration::from_millis(ANSWER_MS + 500), answer);
+        let answer = timeout(ANSWER_LONGEST, self.client.send_request(subject.clone(), request));
         // Both may be cancelled: an answer that nobody waits for is dropped.
         tokio::select! {
             answer = answer => match answer {
@@ -216,36 +234,28 @@ impl Broker {
         let _ = self.state.subscribe().wait_for(|s| !s.connected).await;
     }
 
-    /// A request of the JetStream API, with its answer as JSON.
-    pub(crate) async fn api(
-        &self,
-        subject: &str,
-        body: &serde_json::Value,
-    ) -> Result<serde_json::Value, Error> {
-        let message = self.read(&format!("$JS.API.{subject}"), body.to_string().into()).await?;
-        let answer = serde_json::from_slice(&message.payload).map_err(|_| Error::Malformed("JSON"))?;
-        api_error(&answer).map_or(Ok(answer), Err)
+    /// What the JetStream API says of something.
+    pub(crate) async fn api(&self, subject: &str, body: &Value) -> Result<Value, Error> {
+        api_answer(&self.read(&format!("$JS.API.{subject}"), body.to_string().into()).await?)
+    }
+
+    /// An order to the JetStream API that does nothing more when it is given twice.
+    pub(crate) async fn api_order(&self, subject: &str, body: &Value) -> Result<Value, Error> {
+        let body = Bytes::from(body.to_string());
+        let order = || self.request(format!("$JS.API.{subject}"), None, body.clone());
+        api_answer(&again::when_disconnected(order).await?)
     }
 }
 
-pub(crate) fn api_error(answer: &serde_json::Value) -> Option<Error> {
+fn api_answer(message: &Message) -> Result<Value, Error> {
+    let answer = serde_json::from_slice(&message.payload).map_err(|_| Error::Malformed("JSON"))?;
+    api_error(&answer).map_or(Ok(answer), Err)
+}
+
+pub(crate) fn api_error(answer: &Value) -> Option<Error> {
     let error = answer.get("error")?;
     let description = error["description"].as_str().unwrap_or("no reason given");
     Some(Error::of_api(error["err_code"].as_u64().unwrap_or(0), description))
-}
-
-/// Reads once more when the connection broke under a read, which changes nothing.
-pub(crate) async fn read_again<T, R>(once: impl Fn() -> R) -> Result<T, Error>
-where
-    R: Future<Output = Result<T, Error>>,
-{
-    for _ in 1..READ_TRIES {
-        match once().await {
-            Err(Error::Disconnected) => {}
-            answer => return answer,
-        }
-    }
-    once().await
 }
 
 fn note(state: &watch::Sender<Connection>, event: &Event) {

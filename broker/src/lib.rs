@@ -7,6 +7,7 @@
 //! questions between services, [`Broker::tell`] and [`Broker::hear`] what they say in passing.
 //! Nothing here creates a stream but [`setup`], and [`Broker::restore`] from a backup.
 
+mod again;
 mod ask;
 mod backup;
 mod connection;

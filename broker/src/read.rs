@@ -1,17 +1,12 @@
 //! Reading what is stored: Direct Get, which any replica answers.
 
-use crate::{
-    Broker, Error,
-    connection::{ANSWER_MS, read_again},
-    life,
-};
+use crate::{Broker, Error, again, connection::ANSWER_MS, life};
 use async_nats::{HeaderMap, HeaderName, Message};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use protocol::{StreamIdentity, Timestamp, subject::Shard};
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::timeout;
 use traces::{Span, Step, Traceparent, Traces};
 
 /// Subjects in one multi-last request, at most: the server's own limit.
@@ -19,6 +14,8 @@ pub(crate) const SUBJECTS_MAX: usize = 1_024;
 /// A leader that stood still and goes on believes for some tenths of a second that it leads still. What it does not know is
 /// asked again after this, in milliseconds.
 const CONFIRM_AGAIN_MS: u64 = 2_000;
+/// Longest wait until all of one batch has come.
+const BATCH_LONGEST: Duration = Duration::from_millis(2 * ANSWER_MS);
 /// Bytes of one batch of a read, so that no answer grows without bound.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -292,15 +289,19 @@ impl Broker {
     }
 
     async fn read_batch(&self, stream: &str, request: &serde_json::Value) -> Result<Batch, Error> {
-        read_again(|| self.read_batch_once(stream, request)).await
+        again::when_disconnected(|| self.read_batch_until_answered(stream, request)).await
     }
 
-    async fn read_batch_once(&self, stream: &str, request: &serde_json::Value) -> Result<Batch, Error> {
+    async fn read_batch_until_answered(
+        &self,
+        stream: &str,
+        request: &serde_json::Value,
+    ) -> Result<Batch, Error> {
         self.connected().await?;
-        let read = timeout(Duration::from_millis(2 * ANSWER_MS), self.read_batch_unbounded(stream, request));
+        let read = || self.read_batch_unbounded(stream, request);
         // Both may be cancelled: a read changes nothing.
         tokio::select! {
-            batch = read => batch.unwrap_or(Err(Error::TimedOut)),
+            batch = again::when_unanswered((again::LARGE, BATCH_LONGEST), read) => batch,
             () = self.disconnected() => Err(Error::Disconnected),
         }
     }
@@ -314,7 +315,7 @@ impl Broker {
         asked.map_err(|_| refused("publish"))?;
         let mut records = Vec::new();
         loop {
-            // A read that loses one of its answers (a connection that breaks, a full queue) ends by the time-out.
+            // A read that loses one of its answers (a connection that breaks, a full queue) is asked again, or ends by the time-out.
             let message = answers.next().await.ok_or(Error::Disconnected)?;
             match answer(message)? {
                 Answer::Record(record) => records.push(record),

@@ -185,7 +185,7 @@ async fn create_stream(broker: &Broker, config: &Value) -> Result<(), Error> {
     let name = config["name"].as_str().ok_or(Error::Malformed("stream name"))?;
     let mut new = config.clone();
     life::begin(&mut new);
-    let created = broker.api(&format!("STREAM.CREATE.{name}"), &new).await?;
+    let created = broker.api_order(&format!("STREAM.CREATE.{name}"), &new).await?;
     // An older server takes the request and leaves out what it does not know.
     match differences(config, &created["config"]).first() {
         None => Ok(()),
@@ -205,5 +205,5 @@ async fn keep_on_more(broker: &Broker, wanted: &Value, info: &Value) -> Result<(
     config["num_replicas"] = wanted.into();
     let name = config["name"].as_str().ok_or(Error::Malformed("stream name"))?;
     tracing::info!(stream = name, servers = wanted, "the stream is to be kept on more servers");
-    broker.api(&format!("STREAM.UPDATE.{name}"), &config).await.map(drop)
+    broker.api_order(&format!("STREAM.UPDATE.{name}"), &config).await.map(drop)
 }

@@ -75,11 +75,13 @@ impl Broker {
         payload: Bytes,
         trace: Option<Traceparent>,
     ) -> Result<Stored, Error> {
-        let mut headers = HeaderMap::new();
-        headers.insert("Nats-Msg-Id", message_id);
-        follow(&mut headers, trace);
-        let answer = self.request(subject, Some(headers), payload).await?;
-        stored(&answer.payload)
+        let asked = || {
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Msg-Id", message_id);
+            follow(&mut headers, trace);
+            (subject.clone(), Some(headers), payload.clone())
+        };
+        self.request_until_answered(asked, |answer| stored(&answer.payload)).await
     }
 
     /// Stores the value of a subject that keeps its last value only, if its last sequence is as expected.
@@ -121,7 +123,7 @@ impl Broker {
 
     async fn take_out(&self, stream: &str, seq: u64, overwrite: Overwrite) -> Result<bool, Error> {
         let request = serde_json::json!({ "seq": seq, "no_erase": overwrite == Overwrite::No });
-        match self.api(&format!("STREAM.MSG.DELETE.{stream}"), &request).await {
+        match self.api_order(&format!("STREAM.MSG.DELETE.{stream}"), &request).await {
             Ok(_) => Ok(true),
             Err(Error::Refused(why)) if is_gone(&why) => Ok(false),
             Err(error) => Err(error),

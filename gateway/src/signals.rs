@@ -231,6 +231,9 @@ impl Signals {
     pub fn broker_failed(&self, why: &str) {
         self.broker.failed(why);
     }
+    pub fn broker_lacks(&self, what: &str) {
+        self.broker.warning(what);
+    }
     pub fn sessions_ok(&self) {
         self.sessions.ok();
     }

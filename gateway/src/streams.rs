@@ -2,6 +2,7 @@
 
 use crate::{Error, state::Gateway};
 use broker::Broker;
+use futures_util::{StreamExt, stream};
 use protocol::{
     StreamIdentity,
     subject::{Shard, Shards},
@@ -12,6 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the streams are looked at when nothing else gives a reason.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The pause before the next look when one failed: its answer was waited for already.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Streams that are looked at together.
+const LOOKS_MAX: usize = 16;
 
 /// A stream as it was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +31,7 @@ pub struct Streams(watch::Sender<Vec<Life>>);
 
 impl Streams {
     pub async fn start(broker: &Broker, shards: Shards) -> Result<Self, Error> {
-        Ok(Self(watch::Sender::new(look(broker, shards).await?)))
+        Ok(Self(watch::Sender::new(look_at_all(broker, shards).await?)))
     }
 
     pub fn identity(&self, shard: Shard) -> StreamIdentity {
@@ -42,41 +47,71 @@ impl Streams {
     pub fn changes(&self) -> watch::Receiver<Vec<Life>> {
         self.0.subscribe()
     }
+
+    /// Takes what was found; of a shard that could not be looked at, what was known before is kept.
+    fn learn(&self, found: Vec<Result<Life, broker::Error>>) {
+        self.0.send_if_modified(|known| {
+            let mut is_anew = false;
+            for (known, found) in known.iter_mut().zip(found) {
+                if let Ok(found) = found {
+                    is_anew |= known.identity != found.identity;
+                    *known = found;
+                }
+            }
+            is_anew
+        });
+    }
 }
 
-async fn look(broker: &Broker, shards: Shards) -> Result<Vec<Life>, broker::Error> {
-    let mut lives = Vec::with_capacity(shards.count().into());
-    for shard in shards.all() {
+/// # Errors
+/// That of the first shard whose stream can't be looked at.
+async fn look_at_all(broker: &Broker, shards: Shards) -> Result<Vec<Life>, broker::Error> {
+    looks(broker, shards).await.into_iter().collect()
+}
+
+/// Each shard's stream, as it is found.
+async fn looks(broker: &Broker, shards: Shards) -> Vec<Result<Life, broker::Error>> {
+    let look = |shard: Shard| async move {
         let info = broker.stream(&shard.stream()).await?;
-        lives.push(Life { identity: info.identity, first: info.first_seq });
-    }
-    Ok(lives)
+        Ok(Life { identity: info.identity, first: info.first_seq })
+    };
+    stream::iter(shards.all()).map(look).buffered(LOOKS_MAX).collect().await
 }
 
 /// Keeps [`Streams`] true: looks after each new connection, and now and then.
 pub async fn watch_streams(gateway: Arc<Gateway>, shutdown: CancellationToken) {
     let mut connection = gateway.broker.connection();
+    let mut pause = LOOK_EVERY;
     loop {
         // A clock and a signal: either may be cancelled.
         tokio::select! {
             () = shutdown.cancelled() => return,
             changed = connection.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
         }
         if !connection.borrow_and_update().connected {
             gateway.signals.broker_failed("not connected");
             continue;
         }
-        match look(&gateway.broker, gateway.shards).await {
-            Ok(lives) => {
-                gateway.signals.broker_ok();
-                gateway.streams.0.send_if_modified(|known| {
-                    let anew = known.iter().zip(&lives).any(|(old, new)| old.identity != new.identity);
-                    *known = lives;
-                    anew
-                });
-            }
-            Err(error) => gateway.signals.broker_failed(&error.to_string()),
+        let found = looks(&gateway.broker, gateway.shards).await;
+        pause = if found.iter().all(Result::is_ok) { LOOK_EVERY } else { LOOK_AGAIN };
+        tell(&gateway, &found);
+        gateway.streams.learn(found);
+    }
+}
+
+/// A gateway that hears nothing of any shard is of no use to anybody; one that lacks some of them is as good as every other gateway,
+/// and all of them are needed for the rest.
+fn tell(gateway: &Gateway, found: &[Result<Life, broker::Error>]) {
+    let failed: Vec<_> = found.iter().filter_map(|life| life.as_ref().err()).collect();
+    match failed.first() {
+        None => gateway.signals.broker_ok(),
+        Some(why) if failed.len() == found.len() => gateway.signals.broker_failed(&why.to_string()),
+        Some(why) => {
+            let of = found.len();
+            gateway
+                .signals
+                .broker_lacks(&format!("{} of {of} shards can't be looked at: {why}", failed.len()));
         }
     }
 }
