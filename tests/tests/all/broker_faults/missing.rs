@@ -2,6 +2,8 @@
 
 use super::Scene;
 use std::time::Duration;
+use tests::eventually::{SOON, becomes};
+use tests::http::Ask;
 use tests::services::Services;
 use tests::straight::api;
 
@@ -25,4 +27,19 @@ async fn a_missing_log_is_named_and_not_made_anew() {
     }
     let asked = api(&broker, "STREAM.INFO.CHAT_0", &serde_json::json!({})).await;
     assert!(asked.is_err_and(|why| why.contains("stream not found")), "nobody made it");
+}
+
+#[tokio::test]
+async fn a_gateway_that_lacks_a_shard_is_ready_for_the_others_and_one_that_lacks_all_is_not() {
+    let services = Services::with(1, &[("BACKCHAT_SETUP_SHARDS", "2")]).await;
+    let broker = services.nats.connect().await;
+    let ready = || async {
+        let answer = Ask::get("/readyz").send(&services.gateways[0].operations()).await;
+        (answer.status, answer.json()["dependencies"]["broker"]["status"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(ready().await, (200, "ok".to_owned()));
+    for (lost, status, says) in [("CHAT_1", 200, "warning"), ("CHAT_0", 503, "failed")] {
+        api(&broker, &format!("STREAM.DELETE.{lost}"), &serde_json::json!({})).await.unwrap();
+        becomes(&format!("{lost} is missed"), SOON, (status, says.to_owned()), ready).await;
+    }
 }
