@@ -236,7 +236,9 @@ impl Broker {
 
     /// What the JetStream API says of something.
     pub(crate) async fn api(&self, subject: &str, body: &Value) -> Result<Value, Error> {
-        api_answer(&self.read(&format!("$JS.API.{subject}"), body.to_string().into()).await?)
+        let body = Bytes::from(body.to_string());
+        let asked = || (format!("$JS.API.{subject}"), None, body.clone());
+        again::when_disconnected(|| self.request_until_answered(asked, |answer| api_answer(&answer))).await
     }
 
     /// An order to the JetStream API that does nothing more when it is given twice.

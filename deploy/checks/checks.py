@@ -290,15 +290,16 @@ def built(rendered, nats_server, folder):
         yield f"permissions of {len(whose)} users as the built backchat has them"
 
 
-def pages(helm):
-    """Rung 0: what the documents tell people to type is what Helm and the chart take."""
-    demand(documents.all_faults(helm))
+def pages(helm, kubectl):
+    """Rung 0: what the documents tell people to type is what Helm, kubectl and the chart take."""
+    demand(documents.all_faults(helm, kubectl))
     yield f"the commands of {len(documents.PAGES)} pages"
 
 
 def main():
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--helm", required=True)
+    words.add_argument("--kubectl", required=True)
     words.add_argument("--nats-server", required=True)
     words.add_argument("--programs", type=Path, default=HOME / "target/debug", help="the folder of the built programs")
     given = words.parse_args()
@@ -312,7 +313,7 @@ def main():
     rungs = [
         ("0 templates", lambda: templates(helm)),
         ("0 values", lambda: keys(helm)),
-        ("0 documents", lambda: pages(helm)),
+        ("0 documents", lambda: pages(helm, given.kubectl)),
         ("0 objects", renderings),
         ("1 schemas", lambda: kinds(rendered)),
         ("2 rules", lambda: rules(rendered)),

@@ -168,7 +168,7 @@ impl Shard {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(None),
-                () = given_away(share, self.part) => return Ok(None),
+                () = becomes(Whose::Anothers, share, self.part) => return Ok(None),
                 () = lost(connection) => return Err(broker::Error::Disconnected.into()),
                 records = &mut next => return Ok(Some(records?)),
                 () = life.anew.due(&self.to_replay) => life.make_anew(self).await?,
@@ -247,7 +247,7 @@ impl Shard {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(false),
-                () = given(share, self.part) => return Ok(true),
+                () = becomes(Whose::Own, share, self.part) => return Ok(true),
                 () = sleep(STAND_BY_LOOK) => {}
             }
         }
@@ -412,20 +412,17 @@ async fn connected(connection: &mut watch::Receiver<Connection>) -> Result<(), E
     }
 }
 
-/// Waits until a new division of the shards gives this one to the worker.
-async fn given(share: &mut watch::Receiver<Share>, part: Part) {
-    while share.changed().await.is_ok() {
-        if share.borrow_and_update().has(part.shard) {
-            return;
-        }
-    }
-    pending().await
+/// To whom a division of the shards gives one of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Own,
+    Anothers,
 }
 
-/// Waits until a new division of the shards gives this one to another worker.
-async fn given_away(share: &mut watch::Receiver<Share>, part: Part) {
+/// Waits until a new division of the shards gives this one to the worker, or to another one.
+async fn becomes(whose: Whose, share: &mut watch::Receiver<Share>, part: Part) {
     while share.changed().await.is_ok() {
-        if !share.borrow_and_update().has(part.shard) {
+        if share.borrow_and_update().has(part.shard) == (whose == Whose::Own) {
             return;
         }
     }

@@ -2,6 +2,8 @@
 //! order: in the log, in the histories that are given of it, and before everybody's eyes.
 
 use crate::heard::Seen;
+use crate::person::RoomView;
+use crate::steady::Steady;
 use protocol::MessageId;
 use protocol::chain::{Link, place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +27,19 @@ pub struct Audit {
     pub histories: Vec<View>,
     /// Single pages, read at any time.
     pub excerpts: Vec<Excerpt>,
+}
+
+impl Audit {
+    /// Of the members of a room, who all came with this view of it.
+    pub fn of(members: &[Steady], view: &RoomView, history: Vec<Seen>) -> Self {
+        let mut audit = Self { history, ..Self::default() };
+        for member in members {
+            let report = member.report();
+            audit.acknowledged.extend(report.acknowledged);
+            audit.views.push(View { name: member.name.clone(), after: view.head, events: report.events });
+        }
+        audit
+    }
 }
 
 /// A page as somebody got it: the newest events before a place.

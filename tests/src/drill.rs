@@ -2,12 +2,11 @@
 //! own while people talk, and then it is proved that they did what the page says, and that nothing is lost but what the page says.
 
 mod accidents;
-mod pages;
 mod restoring;
 mod routine;
 mod stage;
 
-use pages::Pages;
+use crate::pages::{Pages, Place};
 use stage::Stage;
 use std::path::Path;
 use std::time::Duration;
@@ -32,7 +31,7 @@ pub const NAMES: [&str; 9] = [
 /// When a command of a page fails, or what it did can't be proved.
 pub async fn run(names: &[&str], listen: &str, folder: &Path, say: impl Fn(String)) -> Duration {
     let began = Instant::now();
-    let pages = Pages::read();
+    let pages = Pages::of(Place::Drill);
     let stage = Stage::empty(folder, listen, &pages).await;
     stage.does("install").await;
     stage.does("is-installed").await;

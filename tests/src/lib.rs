@@ -31,6 +31,7 @@ pub mod meddler;
 pub mod metrics;
 pub mod nats;
 pub mod operator;
+pub mod pages;
 pub mod person;
 pub mod ports;
 pub mod process;

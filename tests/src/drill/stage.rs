@@ -1,11 +1,11 @@
 //! Where a drill is done: a topology of its own, on which it acts from outside alone, by the commands of the pages and as people.
 
-use super::pages::Pages;
 use crate::eventually::eventually;
 use crate::faults::Size as CrowdSize;
 use crate::faults::crowd::{Crowd, Room};
 use crate::faults::verdict::Outcome;
 use crate::nats;
+use crate::pages::Pages;
 use crate::person::Person;
 use crate::process::{Launch, built};
 use crate::random::Random;

@@ -1,6 +1,7 @@
 //! What is done to a release while people talk, one thing after the other.
 
 use super::release::Release;
+use crate::pages::{Pages, Place};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -15,6 +16,11 @@ const FEWEST: u64 = 2;
 const MOST: u64 = 4;
 /// Whose pods are killed, one of each.
 const VICTIMS: [&str; 5] = ["gateway", "history-worker", "search-worker", "auth-service", "nats"];
+/// Commands of the pages that are executed, and what they do.
+const PROCEDURES: [(&str, &str); 2] = [
+    ("new-disk", "one NATS server got an empty disk"),
+    ("new-certificates", "the broker got certificates of a new authority"),
+];
 /// The node that is emptied.
 const NODE: &str = "node2";
 
@@ -56,6 +62,14 @@ pub async fn everything(release: &Release, next: &str, members: usize, say: &mut
         release.whole().await;
         done(format!("{what} was replaced in {} s", began.elapsed().as_secs()));
     }
+    let pages = Pages::of(Place::Kubernetes);
+    for (block, what) in PROCEDURES {
+        sleep(CALM).await;
+        let began = Instant::now();
+        release.does(pages.block(block)).await;
+        done(format!("{what}, as the page says, in {} s", began.elapsed().as_secs()));
+    }
+    assert!(pages.left().is_empty(), "nobody executes these commands of the pages: {:?}", pages.left());
     sleep(CALM).await;
     // So few sockets for each gateway that the most are needed, and then so many that the fewest are enough.
     for (sockets, wanted) in [(members as u64 / MOST - 1, MOST), (members as u64 * 10, FEWEST)] {

@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -23,6 +24,11 @@ const LEAVING: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Groups that a chart for today's clusters asks for.
 const FOREIGN: [&str; 3] = ["keda.sh/v1alpha1", "monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1"];
+
+/// What stands before the commands of a page: the programs as this cluster wants them.
+const OPERATOR: &str = "KUBECTL=$1 HELM=$2\n\
+    kubectl() { \"$KUBECTL\" --namespace chat \"$@\"; }\n\
+    helm() { \"$HELM\" \"$@\" --post-renderer downgrade; }\n";
 
 /// The programs that talk to the API server.
 pub struct Clients {
@@ -193,6 +199,24 @@ impl Release {
         self.kubectl(&["rollout", "status", &name, "--timeout", HELM_WAITS]).await;
     }
 
+    /// Executes commands of a page, which are for a release and a namespace of these names, and waits until all is ready.
+    pub async fn does(&self, commands: &str) {
+        let place = self.folder.join("operator");
+        if !place.exists() {
+            fs::create_dir_all(place.join("deploy")).expect("a folder can be made");
+            for (file, link) in [(&self.chart, "deploy/chart"), (&self.values, "my-values.yaml")] {
+                let file = fs::canonicalize(file).expect("it is there");
+                symlink(file, place.join(link)).expect("a link can be made");
+            }
+        }
+        let script = format!("{OPERATOR}{commands}");
+        let (kubectl, helm) = (self.clients.kubectl.to_string_lossy(), self.clients.helm.to_string_lossy());
+        let words = ["-euo", "pipefail", "-c", &script, "operator", &kubectl, &helm];
+        let mut shell = Command::new("bash");
+        finished(shell.current_dir(&place).args(words), commands).await;
+        self.whole().await;
+    }
+
     /// Every pod leaves a node, as far as the release's budgets allow; then the node takes pods again.
     pub async fn drain(&self, node: &str) {
         let words = ["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout", HELM_WAITS];
@@ -286,18 +310,18 @@ fn is_of_every_namespace(name: &str) -> bool {
 /// # Panics
 /// When it fails.
 async fn call(program: &Path, words: &[&str]) -> String {
-    let called = Command::new(program)
-        .args(["--namespace", NAME])
-        .args(words)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let called = timeout(PATIENCE, called).await;
-    let command = format!("{} {}", program.display(), words.join(" "));
-    let output = called.unwrap_or_else(|_| panic!("{command} takes longer than {PATIENCE:?}"));
-    let output = output.unwrap_or_else(|error| panic!("{command}: {error}"));
+    let mut called = Command::new(program);
+    called.args(["--namespace", NAME]).args(words);
+    finished(&mut called, &format!("{} {}", program.display(), words.join(" "))).await
+}
+
+/// Gives what it printed.
+async fn finished(command: &mut Command, name: &str) -> String {
+    let called = timeout(PATIENCE, command.stdin(Stdio::null()).kill_on_drop(true).output()).await;
+    let output = called.unwrap_or_else(|_| panic!("{name} takes longer than {PATIENCE:?}"));
+    let output = output.unwrap_or_else(|error| panic!("{name}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     let (said, complained) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{command}: {complained}\n{said}");
+    assert!(output.status.success(), "{name}: {complained}\n{said}");
     said
 }

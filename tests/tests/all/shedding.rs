@@ -3,7 +3,7 @@
 use protocol::presence::Beat;
 use protocol::subject;
 use std::time::Duration;
-use tests::audit::{Audit, View};
+use tests::audit::Audit;
 use tests::eventually::eventually;
 use tests::person::{Person, RoomView};
 use tests::random::Random;
@@ -138,17 +138,7 @@ impl Crowded {
         })
         .await;
         let history = self.ann.connects(&self.room).await.whole_history(100).await;
-        let mut audit = Audit { history, ..Audit::default() };
-        for member in &self.members {
-            let report = member.report();
-            audit.acknowledged.extend(report.acknowledged);
-            audit.views.push(View {
-                name: member.name.clone(),
-                after: self.view.head,
-                events: report.events,
-            });
-        }
-        let verdict = audit.verdict();
+        let verdict = Audit::of(&self.members, &self.view, history).verdict();
         assert!(verdict.is_clean(), "{verdict}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Scene;
 use std::time::Duration;
-use tests::audit::{Audit, View};
+use tests::audit::Audit;
 use tests::cluster::Cluster;
 use tests::eventually::{SOON, eventually};
 use tests::heard::Heard;
@@ -51,17 +51,7 @@ impl Talk {
         })
         .await;
         let history = self.ann.connects(&self.room).await.whole_history(100).await;
-        let mut audit = Audit { history, ..Audit::default() };
-        for member in &self.members {
-            let report = member.report();
-            audit.acknowledged.extend(report.acknowledged);
-            audit.views.push(View {
-                name: member.name.clone(),
-                after: self.view.head,
-                events: report.events,
-            });
-        }
-        let verdict = audit.verdict();
+        let verdict = Audit::of(&self.members, &self.view, history).verdict();
         assert!(verdict.is_clean() && verdict.acknowledged == messages, "{verdict}");
     }
 }

@@ -1,4 +1,5 @@
-//! The pages of docs/operations, and the commands in them that drills execute: blocks that begin with ```` ```sh drill NAME ````.
+//! The pages of docs/operations, and the commands in them that are executed: blocks that begin with ```` ```sh drill NAME ```` by drills,
+//! and with ```` ```sh kubernetes NAME ```` on a Kubernetes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,7 +7,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 const FENCE: &str = "```";
-const MARK: &str = "```sh drill ";
+
+/// Where commands are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Drill,
+    Kubernetes,
+}
+
+impl Place {
+    const fn mark(self) -> &'static str {
+        match self {
+            Self::Drill => "```sh drill ",
+            Self::Kubernetes => "```sh kubernetes ",
+        }
+    }
+}
 
 /// The commands by the names of their blocks.
 pub struct Pages {
@@ -15,17 +31,17 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Those of this repository.
+    /// Those of this repository that are executed there.
     ///
     /// # Panics
     /// When a page can't be read, or two blocks have one name.
-    pub fn read() -> Self {
+    pub fn of(place: Place) -> Self {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/operations");
         let pages = fs::read_dir(&folder).expect("there is a folder with pages");
         let mut blocks = BTreeMap::new();
         for page in pages.map(|page| page.expect("a folder can be read").path()) {
             if page.extension().is_some_and(|end| end == "md") {
-                add(&mut blocks, &page, &fs::read_to_string(&page).expect("a page can be read"));
+                add(&mut blocks, place, &page, &fs::read_to_string(&page).expect("a page can be read"));
             }
         }
         Self { blocks, executed: Mutex::default() }
@@ -51,10 +67,10 @@ impl Pages {
     }
 }
 
-fn add(blocks: &mut BTreeMap<String, String>, page: &Path, text: &str) {
+fn add(blocks: &mut BTreeMap<String, String>, place: Place, page: &Path, text: &str) {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        let Some(name) = line.strip_prefix(MARK) else { continue };
+        let Some(name) = line.strip_prefix(place.mark()) else { continue };
         let commands: Vec<_> = lines.by_ref().take_while(|line| *line != FENCE).collect();
         let before = blocks.insert(name.to_owned(), commands.join("\n"));
         assert!(before.is_none(), "{}: there is another block {name:?}", page.display());
@@ -68,14 +84,16 @@ mod tests {
     #[test]
     fn blocks_that_are_marked_are_read_and_others_not() {
         let mut blocks = BTreeMap::new();
-        let text = "# Page\n```sh drill one\nbackchat a\nbackchat b\n```\n\n```sh\nkubectl c\n```\n```sh drill two\nd\n```\n";
-        add(&mut blocks, Path::new("page.md"), text);
+        let text = "# Page\n```sh drill one\nbackchat a\nbackchat b\n```\n\n```sh kubernetes one\nkubectl c\n```\n```sh drill two\nd\n```\n";
+        add(&mut blocks, Place::Drill, Path::new("page.md"), text);
         let wanted = [("one", "backchat a\nbackchat b"), ("two", "d")];
         assert_eq!(blocks, wanted.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
     }
 
     #[test]
     fn no_two_blocks_of_the_pages_have_one_name() {
-        assert!(!Pages::read().left().is_empty());
+        for place in [Place::Drill, Place::Kubernetes] {
+            assert!(!Pages::of(place).left().is_empty(), "{place:?}");
+        }
     }
 }
