@@ -43,26 +43,26 @@ const fn cost(name: &'static str, value: f64, says: &'static str, by: &'static s
 
 const SENT: Cost = cost(
     "sent",
-    310.0,
+    163.0,
     "CPU µs of a gateway for a message of a member: it is sealed, stored, acknowledged",
     "`gateways`, 20 rooms of 100",
 );
 const HEARD: Cost = cost(
     "heard",
-    105.0,
+    61.0,
     "CPU µs of a gateway for a message of an open room: it is opened and encoded",
     "`gateways`, 20 rooms of 100 at four to one",
 );
 const WRITTEN: Cost = cost(
     "written",
-    5.9,
+    6.3,
     "CPU µs of a gateway for a message written to one socket",
     "`gateways`, rooms of 1,000 to rooms of 100",
 );
 const CAME: Cost = cost("came", 170.0, "CPU µs of a gateway for a socket that comes", "`storm`");
 const OPEN: Cost = cost(
     "open",
-    7.3,
+    9.2,
     "CPU µs of a gateway in a second for a room that is open there",
     "`company`, four gateways to one",
 );
@@ -72,14 +72,14 @@ const EVENT: Cost = cost("event", 0.91, "memory of a gateway for an event that i
 const STORED: Cost = cost("stored", 236.0, "CPU µs of the broker for a message that is stored", "`rooms`");
 const HANDED: Cost = cost(
     "handed",
-    10.4,
+    14.0,
     "CPU µs of the broker for something small that it hands on",
     "`company`, four gateways to one",
 );
 const FRAGMENT: Cost =
     cost("fragment", 795.0, "bytes of a message of 128 bytes, as a page gets it", "a page's socket");
 const HEARD_OF: Cost =
-    cost("heard_of", 2.3, "memory of the broker for a room that is open at a gateway, KiB", "`company`");
+    cost("heard_of", 1.8, "memory of the broker for a room that is open at a gateway, KiB", "`company`");
 const LOGGED: Cost = cost(
     "logged",
     420.0,
