@@ -1,6 +1,6 @@
 //! An OpenTelemetry collector, as far as a service sees one: OTLP over HTTP, as JSON.
 
-use crate::eventually::{SOON, eventually};
+use crate::eventually::{LOOK_EVERY, SOON};
 use crate::topology::authority::Certificate;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 type Spans = Arc<Mutex<Vec<Span>>>;
@@ -103,8 +104,10 @@ impl Collector {
     /// # Panics
     /// When they do not come, or there are more.
     pub async fn after(&self, count: usize) -> Vec<Vec<Span>> {
-        let there = || async { (self.spans().len() >= count).then_some(()) };
-        eventually(&format!("{count} spans come"), SOON, there).await;
+        let deadline = Instant::now() + SOON;
+        while self.spans().len() < count && Instant::now() < deadline {
+            sleep(LOOK_EVERY).await;
+        }
         let traces = self.traces();
         assert_eq!(traces.iter().map(Vec::len).sum::<usize>(), count, "{traces:#?}");
         traces

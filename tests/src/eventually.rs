@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How often a condition is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(40);
+pub const LOOK_EVERY: Duration = Duration::from_millis(40);
 /// Patience for what should happen at once, on a machine that is busy with other tests.
 pub const SOON: Duration = Duration::from_secs(20);
 
