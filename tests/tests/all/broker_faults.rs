@@ -10,8 +10,9 @@ mod restored;
 mod slow_consumer;
 
 use tests::html;
+use tests::http::Ask;
 use tests::person::Person;
-use tests::services::{Servers, Services};
+use tests::services::{Servers, Service, Services};
 
 /// A room at the first gateway with its maker, and the maker's id.
 struct Scene {
@@ -28,4 +29,10 @@ impl Scene {
         let id = html::attribute(&page, "data-viewer").and_then(|id| id.parse().ok());
         Self { ann, id: id.expect("a room's page says whose it is"), room }
     }
+}
+
+/// What a gateway's readiness is, and what it says there of the broker.
+async fn ready(gateway: &Service) -> (u16, String) {
+    let answer = Ask::get("/readyz").send(&gateway.operations()).await;
+    (answer.status, answer.json()["dependencies"]["broker"]["status"].as_str().unwrap().to_owned())
 }

@@ -1,10 +1,9 @@
 //! The way between a gateway and the broker, lost and mended.
 
-use super::Scene;
+use super::{Scene, ready};
 use protocol::frame::Refusal;
 use std::time::Duration;
 use tests::eventually::{SOON, becomes};
-use tests::http::Ask;
 use tests::person::Person;
 use tests::proxy::Proxy;
 use tests::services::Services;
@@ -21,11 +20,7 @@ async fn a_gateway_cut_off_from_the_broker_says_so_keeps_its_sockets_and_goes_on
     let mut bens = ben.connects(&scene.room).await;
     anns.caught_up().await;
     bens.caught_up().await;
-    let operations = services.gateways[far].operations();
-    let ready = || async {
-        let answer = Ask::get("/readyz").send(&operations).await;
-        (answer.status, answer.json()["dependencies"]["broker"]["status"].as_str().unwrap().to_owned())
-    };
+    let ready = || ready(&services.gateways[far]);
     assert_eq!(ready().await, (200, "ok".to_owned()));
 
     line.cut_off();

@@ -1,9 +1,8 @@
 //! A broker that lacks a stream: nobody makes it, and the one who starts a service is told what to do.
 
-use super::Scene;
+use super::{Scene, ready};
 use std::time::Duration;
 use tests::eventually::{SOON, becomes};
-use tests::http::Ask;
 use tests::services::Services;
 use tests::straight::api;
 
@@ -33,10 +32,7 @@ async fn a_missing_log_is_named_and_not_made_anew() {
 async fn a_gateway_that_lacks_a_shard_is_ready_for_the_others_and_one_that_lacks_all_is_not() {
     let services = Services::with(1, &[("BACKCHAT_SETUP_SHARDS", "2")]).await;
     let broker = services.nats.connect().await;
-    let ready = || async {
-        let answer = Ask::get("/readyz").send(&services.gateways[0].operations()).await;
-        (answer.status, answer.json()["dependencies"]["broker"]["status"].as_str().unwrap().to_owned())
-    };
+    let ready = || ready(&services.gateways[0]);
     assert_eq!(ready().await, (200, "ok".to_owned()));
     for (lost, status, says) in [("CHAT_1", 200, "warning"), ("CHAT_0", 503, "failed")] {
         api(&broker, &format!("STREAM.DELETE.{lost}"), &serde_json::json!({})).await.unwrap();
