@@ -57,6 +57,14 @@ impl Directory {
         Ok(record.and_then(|record| room(&record)))
     }
 
+    /// Up to which sequence all of a room has expired; 0 where nothing has. For a moment log and history have it still.
+    ///
+    /// # Errors
+    /// When the broker can't be asked.
+    pub async fn expired(&self, room: &RoomSlug) -> Result<u64, Error> {
+        Ok(self.room(room).await?.map_or(0, |room| room.expired))
+    }
+
     /// Whether a person is a member of a room.
     ///
     /// # Errors

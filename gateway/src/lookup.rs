@@ -28,7 +28,7 @@ pub struct Found {
 /// How much earlier than its id says a message may have been stored: clocks of clients differ from the broker's.
 const CLOCK_DIFFERENCE_MS: i64 = 120_000;
 
-/// The message that a frame is about.
+/// The message that a frame is about; none when it has expired.
 ///
 /// # Errors
 /// When the log can't be read now.
@@ -36,12 +36,18 @@ pub async fn aimed_at(gateway: &Gateway, room: &RoomSlug, aim: Aim) -> Result<Op
     if let Some(found) = in_ring(gateway, room, aim.id, |_| true) {
         return Ok(Some(found));
     }
-    if let Some(seq) = aim.seq
-        && let Some(found) = at(gateway, room, seq).await?.filter(|found| found.target.id == aim.id)
-    {
-        return Ok(Some(found));
-    }
-    beyond_ring(gateway, room, aim.id, |_| true).await
+    let found = match aim.seq {
+        Some(seq) => at(gateway, room, seq).await?.filter(|found| found.target.id == aim.id),
+        None => None,
+    };
+    let found = match found {
+        None => beyond_ring(gateway, room, aim.id, |_| true).await?,
+        found => found,
+    };
+    let Some(found) = found else { return Ok(None) };
+    // Log and history have for a moment still what the room says has expired.
+    let expired = gateway.directory.expired(room).await?;
+    Ok(Some(found).filter(|found| found.target.seq > expired))
 }
 
 /// The message that `author` sent with this id before, if it is stored.

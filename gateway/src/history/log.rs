@@ -115,7 +115,7 @@ pub async fn locate(
     if batch.records.first().is_some_and(is_older) {
         return Ok(None);
     }
-    let expired = expired(gateway, room).await?;
+    let expired = gateway.directory.expired(room).await?;
     let is_there = |record: &&Record| record.seq > expired && is_row(record);
     let mut rows = Vec::new();
     for _ in 0..READS_MAX {
@@ -129,11 +129,6 @@ pub async fn locate(
         [only] => Some(Located { first: only, last: only, count: 1 }),
         [] => None,
     })
-}
-
-/// Up to which sequence all of a room has expired. The log still has how the room began, and for a moment the rest.
-async fn expired(gateway: &Gateway, room: &RoomSlug) -> Result<u64, Error> {
-    Ok(gateway.directory.room(room).await?.map_or(0, |room| room.expired))
 }
 
 /// Whether an entry of the log is shown as a row of its own.
@@ -160,7 +155,7 @@ async fn window(gateway: &Gateway, room: &RoomSlug, after: u64, upto: u64) -> Re
 pub async fn page(gateway: &Gateway, room: &RoomSlug, before: u64, limit: usize) -> Result<Rows, Error> {
     let shard = gateway.shard(room)?;
     let (stream, subject) = (shard.stream(), shard.log(room));
-    let expired = expired(gateway, room).await?;
+    let expired = gateway.directory.expired(room).await?;
     let all = gateway.broker.read_after(&stream, &subject, 0, SHORT_ROOM).await?;
     if !all.more {
         let mut rows = Vec::new();

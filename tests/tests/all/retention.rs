@@ -185,15 +185,17 @@ async fn a_backup_has_nothing_of_what_has_expired_before_it() {
     assert_eq!(backchat.terminate().await, 0);
 }
 
-/// A page without the history worker is read from the log, which still has how the room began, and more until the worker is there.
+/// Without the history worker the log is read, which still has how the room began, and more until the worker is there.
 #[tokio::test]
-async fn pages_from_the_log_alone_show_nothing_that_has_expired() {
+async fn what_has_expired_is_neither_shown_nor_changed_from_the_log_alone() {
     let mut services = Services::with(2, &[WITH_SHORT_DAYS]).await;
     let ann = Person::arrives(&services.address(0), "Ann").await;
     let room = ann.creates("Short").await;
     let mut socket = ann.connects(&room).await;
     socket.caught_up().await;
     socket.say_all((0..300).map(|number| format!("old {number}"))).await;
+    let last_old = socket.send("the last old one").await;
+    socket.acknowledged(last_old).await;
     sleep(DAY).await;
     let young: Vec<_> = (0..120).map(|number| format!("young {number}")).collect();
     socket.say_all(young.clone()).await;
@@ -206,6 +208,8 @@ async fn pages_from_the_log_alone_show_nothing_that_has_expired() {
     let mut other = there.connects(&room).await;
     let history = other.whole_history(50).await;
     assert_eq!(bodies(&history), young, "from the log");
+    other.edit(last_old, "again").await;
+    assert_eq!(other.refused().await.code, Refusal::NoSuchMessage);
     services.worker.start().await;
     let history = other.whole_history(50).await;
     assert_eq!(bodies(&history), young, "from the worker");
