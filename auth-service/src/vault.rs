@@ -25,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 const AT_ONCE_MAX: usize = 64;
 /// Pause before requests are served again, when the broker's client failed.
 const SERVE_AGAIN: Duration = Duration::from_secs(1);
+/// How often it is looked for what is being stored, and the pause between.
+const READABLE_TRIES: u32 = 10;
+const READABLE_AGAIN: Duration = Duration::from_millis(50);
 
 pub struct Vault {
     broker: Broker,
@@ -94,11 +97,22 @@ impl Vault {
             Ok(_) | Err(broker::Error::Conflict) => {}
             Err(error) => return Err(Error::Broker(error)),
         }
-        self.last(subject::CANARY).await?.ok_or(Error::Broker(broker::Error::Conflict))
+        self.stored_just_now(subject::CANARY).await
     }
 
     async fn last(&self, subject: &str) -> Result<Option<Record>, Error> {
         self.broker.last_confirmed(subject::KEYS_STREAM, subject).await.map_err(Error::Broker)
+    }
+
+    /// What somebody stored at a subject, or is storing: the broker refuses the second before the first can be read.
+    async fn stored_just_now(&self, subject: &str) -> Result<Record, Error> {
+        for _ in 0..READABLE_TRIES {
+            if let Some(record) = self.last(subject).await? {
+                return Ok(record);
+            }
+            tokio::time::sleep(READABLE_AGAIN).await;
+        }
+        Err(Error::Broker(broker::Error::Conflict))
     }
 
     fn wrapped(&self, subject: &str, key: &Key) -> Result<Vec<u8>, Error> {
@@ -138,7 +152,7 @@ impl Vault {
 
     /// What somebody else stored at a key's subject.
     async fn found(&self, subject: &str) -> Result<Ensured, Error> {
-        let record = self.last(subject).await?.ok_or(Error::Broker(broker::Error::Conflict))?;
+        let record = self.stored_just_now(subject).await?;
         match KeyState::decode(&record.payload) {
             Some(KeyState::Wrapped { .. }) => Ok(Ensured::Stored),
             Some(KeyState::Erased { .. }) => Ok(Ensured::Erased),

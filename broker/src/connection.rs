@@ -12,7 +12,7 @@ use tokio::{sync::watch, time::timeout};
 /// Longest wait for one answer of the broker, in milliseconds.
 pub(crate) const ANSWER_MS: u64 = 5_000;
 /// The client's own time-out does not cover the wait for a place in its queue of commands.
-const ANSWER_LONGEST: Duration = Duration::from_millis(ANSWER_MS + 500);
+pub(crate) const ANSWER_LONGEST: Duration = Duration::from_millis(ANSWER_MS + 500);
 /// Longest wait for a new connection when a request finds none, in milliseconds.
 const CONNECTION_WAIT_MS: u64 = 8_000;
 /// Messages that one subscription may hold before the newest are dropped (and the hole repaired).
@@ -191,7 +191,7 @@ impl Broker {
     ) -> Result<T, Error> {
         self.connected().await?;
         let ask = || async { read(self.answer(asked()).await?) };
-        again::when_unanswered((again::SMALL, ANSWER_LONGEST), ask).await
+        again::when_unanswered(again::SMALL, ask).await
     }
 
     /// A request. It fails at once when the connection breaks before the answer came: what was asked may have happened.
@@ -205,7 +205,7 @@ impl Broker {
         self.answer((subject, headers, payload)).await
     }
 
-    async fn answer(
+    pub(crate) async fn answer(
         &self,
         (subject, headers, payload): (String, Option<HeaderMap>, Bytes),
     ) -> Result<Message, Error> {

@@ -1,6 +1,6 @@
 //! Reading what is stored: Direct Get, which any replica answers.
 
-use crate::{Broker, Error, again, connection::ANSWER_MS, life};
+use crate::{Broker, Error, again, life};
 use async_nats::{HeaderMap, HeaderName, Message};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -14,8 +14,6 @@ pub(crate) const SUBJECTS_MAX: usize = 1_024;
 /// A leader that stood still and goes on believes for some tenths of a second that it leads still. What it does not know is
 /// asked again after this, in milliseconds.
 const CONFIRM_AGAIN_MS: u64 = 2_000;
-/// Longest wait until all of one batch has come.
-const BATCH_LONGEST: Duration = Duration::from_millis(2 * ANSWER_MS);
 /// Bytes of one batch of a read, so that no answer grows without bound.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -301,7 +299,7 @@ impl Broker {
         let read = || self.read_batch_unbounded(stream, request);
         // Both may be cancelled: a read changes nothing.
         tokio::select! {
-            batch = again::when_unanswered((again::LARGE, BATCH_LONGEST), read) => batch,
+            batch = again::when_unanswered(again::LARGE, read) => batch,
             () = self.disconnected() => Err(Error::Disconnected),
         }
     }

@@ -1,9 +1,14 @@
 //! Writing: one message, or several that are stored together or not at all.
 
-use crate::{Broker, Error, connection::api_error};
+use crate::{
+    Broker, Error, again,
+    connection::{ANSWER_LONGEST, api_error},
+};
 use async_nats::HeaderMap;
 use bytes::Bytes;
+use protocol::MessageId;
 use serde_json::Value;
+use tokio::time::timeout;
 use traces::Traceparent;
 
 /// Where a message was stored.
@@ -27,7 +32,7 @@ pub enum Expect {
 pub struct BatchEntry {
     pub subject: String,
     pub expect: Expect,
-    pub payload: Vec<u8>,
+    pub payload: Bytes,
     /// Where in a trace it is stored, if it is followed.
     pub trace: Option<Traceparent>,
 }
@@ -81,13 +86,15 @@ impl Broker {
             follow(&mut headers, trace);
             (subject.clone(), Some(headers), payload.clone())
         };
-        self.request_until_answered(asked, |answer| stored(&answer.payload)).await
+        again::when_nobody_is_there(|| self.request_until_answered(&asked, |answer| stored(&answer.payload)))
+            .await
     }
 
-    /// Stores the value of a subject that keeps its last value only, if its last sequence is as expected.
+    /// Stores the value of a subject that keeps its last value only, if its last sequence is as expected. A value that expects
+    /// something is sent again when no answer comes: a copy of what was stored is no longer as it expects.
     ///
     /// # Errors
-    /// Any of [`Error`]; [`Error::Conflict`] when the subject has moved on.
+    /// Any of [`Error`]; [`Error::Conflict`] when the subject has moved on, which may be since the value itself was stored.
     pub async fn put(
         &self,
         subject: String,
@@ -100,8 +107,29 @@ impl Broker {
         if let Some(ttl_s) = ttl_s {
             headers.insert("Nats-TTL", format!("{ttl_s}s"));
         }
-        let answer = self.request(subject, Some(headers), payload.into()).await?;
-        stored(&answer.payload)
+        let payload = Bytes::from(payload);
+        self.write([expect], async || {
+            let answer = self.request(subject.clone(), Some(headers.clone()), payload.clone()).await?;
+            stored(&answer.payload)
+        })
+        .await
+    }
+
+    /// Writes what expects this as soon as somebody is there who decides, and again when no answer comes, if two copies of it can't
+    /// both be stored.
+    async fn write<R>(
+        &self,
+        expected: impl IntoIterator<Item = Expect>,
+        once: impl Fn() -> R,
+    ) -> Result<Stored, Error>
+    where
+        R: Future<Output = Result<Stored, Error>>,
+    {
+        let may_repeat = expected.into_iter().any(|expect| expect != Expect::Anything);
+        again::when_nobody_is_there(async || {
+            if may_repeat { again::when_unanswered(again::SMALL, &once).await } else { once().await }
+        })
+        .await
     }
 
     /// Takes a message out of a stream; the broker overwrites it on every replica, for which it writes the whole file anew that has
@@ -131,31 +159,40 @@ impl Broker {
     }
 
     /// Stores all entries or none, one after the other without another message between, and gives the last one's
-    /// place. All subjects must belong to one stream.
+    /// place. All subjects must belong to one stream. A batch that expects something is sent again when no answer comes: what was
+    /// stored is then no longer as it expects.
     ///
     /// # Errors
-    /// Any of [`Error`]; [`Error::Conflict`] when an expectation fails. After [`Error::TimedOut`] all are stored
-    /// or none: read the state.
-    pub async fn publish_batch(&self, batch_id: &str, entries: Vec<BatchEntry>) -> Result<Stored, Error> {
+    /// Any of [`Error`]; [`Error::Conflict`] when an expectation fails, which may be since the batch itself was stored. After that, and
+    /// after [`Error::TimedOut`], all are stored or none: read the state.
+    pub async fn publish_batch(&self, entries: &[BatchEntry]) -> Result<Stored, Error> {
         self.connected().await?;
-        let last = entries.len();
-        for (place, entry) in entries.into_iter().enumerate() {
+        let expected = entries.iter().map(|entry| entry.expect);
+        self.write(expected, || self.publish_batch_once(entries)).await
+    }
+
+    async fn publish_batch_once(&self, entries: &[BatchEntry]) -> Result<Stored, Error> {
+        let (batch_id, (last, others)) =
+            (MessageId::new().to_string(), entries.split_last().ok_or(Error::Malformed("batch"))?);
+        let headers = |place: usize, entry: &BatchEntry| {
             let mut headers = HeaderMap::new();
-            headers.insert("Nats-Batch-Id", batch_id);
+            headers.insert("Nats-Batch-Id", batch_id.as_str());
             headers.insert("Nats-Batch-Sequence", (place + 1).to_string());
             entry.expect.write(&mut headers);
             follow(&mut headers, entry.trace);
-            if place + 1 == last {
-                headers.insert("Nats-Batch-Commit", "1");
-                let answer = self.request(entry.subject, Some(headers), entry.payload.into()).await?;
-                return stored(&answer.payload);
-            }
-            let sent = self.client.publish_with_headers(entry.subject, headers, entry.payload.into());
+            headers
+        };
+        for (place, entry) in others.iter().enumerate() {
+            let headers = headers(place, entry);
             let sent =
-                tokio::time::timeout(std::time::Duration::from_millis(crate::connection::ANSWER_MS), sent);
-            sent.await.map_err(|_| Error::TimedOut)?.map_err(|error| Error::Refused(error.to_string()))?;
+                self.client.publish_with_headers(entry.subject.clone(), headers, entry.payload.clone());
+            let sent = timeout(ANSWER_LONGEST, sent).await.map_err(|_| Error::TimedOut)?;
+            sent.map_err(|error| Error::Refused(error.to_string()))?;
         }
-        Err(Error::Refused("an empty batch".into()))
+        let mut headers = headers(others.len(), last);
+        headers.insert("Nats-Batch-Commit", "1");
+        let answer = self.answer((last.subject.clone(), Some(headers), last.payload.clone())).await?;
+        stored(&answer.payload)
     }
 }
 

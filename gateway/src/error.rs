@@ -34,6 +34,12 @@ impl From<keyring::Error> for Error {
 }
 
 impl Error {
+    /// Whether it may be another way in a moment, without anybody doing something about it.
+    pub fn may_pass(&self) -> bool {
+        let Self::Broker(error) = self else { return false };
+        *error == broker::Error::Conflict || error.is_passing() && *error != broker::Error::StorageFull
+    }
+
     /// The HTTP status that says it.
     pub fn status(&self) -> u16 {
         match self {

@@ -31,6 +31,7 @@ mod socket;
 mod state;
 mod streams;
 mod throughput;
+mod tries;
 mod writing;
 
 pub use config::Config;

@@ -3,12 +3,11 @@
 mod change;
 mod publish;
 
-use crate::{Error, lookup, state::Gateway};
+use crate::{Error, lookup, state::Gateway, tries::Tries};
 use protocol::{
     Body, Event, MessageId, Reaction, RoomSlug, Text, UserId,
     frame::{Aim, Refusal},
 };
-use std::time::Duration;
 use tokio::time::Instant;
 use traces::{Chosen, Span, Step, Value};
 
@@ -95,7 +94,7 @@ pub async fn perform(gateway: &Gateway, room: &RoomSlug, request: &Request, arri
 }
 
 async fn store(gateway: &Gateway, room: &RoomSlug, request: &Request, taken: &mut Span) -> Outcome {
-    let mut tries = Tries::until(Instant::now() + gateway.config.publish_deadline);
+    let mut tries = Tries::within(gateway.config.publish_deadline);
     let Request { id, author, what } = request.clone();
     match what {
         What::Message(body) => {
@@ -131,47 +130,32 @@ async fn found(
         match lookup::aimed_at(gateway, room, aim).await {
             Ok(Some(found)) if found.text != Text::Erased => return Ok(found),
             Ok(_) => return Err(Outcome::refused(Refusal::NoSuchMessage)),
-            Err(error) => tries.after(&error).await?,
+            Err(error) => again(tries, error).await?,
         }
     }
+}
+
+/// Waits before the next try.
+///
+/// # Errors
+/// What is said when there is none.
+async fn again(tries: &mut Tries, error: Error) -> Result<(), Outcome> {
+    if tries.again(&error).await {
+        return Ok(());
+    }
+    Err(match error {
+        Error::Broker(broker::Error::StorageFull) => {
+            Outcome::Refused { code: Refusal::StorageFull, retry_after_ms: Some(30_000) }
+        }
+        error if error.may_pass() => {
+            Outcome::Refused { code: Refusal::NotConfirmed, retry_after_ms: Some(1_000) }
+        }
+        error => refused(&error),
+    })
 }
 
 /// What is said where the broker is not even asked, or does not store and will not.
 fn refused(error: &Error) -> Outcome {
     tracing::error!(%error, "nothing can be stored");
     Outcome::Refused { code: Refusal::Unavailable, retry_after_ms: Some(5_000) }
-}
-
-/// How often something is tried: with longer and longer pauses, until a deadline.
-struct Tries {
-    deadline: Instant,
-    pause: Duration,
-}
-
-impl Tries {
-    const fn until(deadline: Instant) -> Self {
-        Self { deadline, pause: Duration::from_millis(100) }
-    }
-
-    /// Waits before the next try.
-    ///
-    /// # Errors
-    /// The end of it all: when the error is not one that passes, or the deadline is near.
-    async fn after(&mut self, error: &Error) -> Result<(), Outcome> {
-        match error {
-            Error::Broker(broker::Error::StorageFull) => {
-                return Err(Outcome::Refused { code: Refusal::StorageFull, retry_after_ms: Some(30_000) });
-            }
-            Error::Broker(error) if error.is_passing() || *error == broker::Error::Conflict => {
-                tracing::debug!(%error, "storing is tried again");
-            }
-            error => return Err(refused(error)),
-        }
-        if Instant::now() + self.pause >= self.deadline {
-            return Err(Outcome::Refused { code: Refusal::NotConfirmed, retry_after_ms: Some(1_000) });
-        }
-        tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(Duration::from_secs(1));
-        Ok(())
-    }
 }

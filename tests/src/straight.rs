@@ -4,7 +4,7 @@ use crate::keys;
 use broker::{BatchEntry, Broker, Expect};
 use bytes::Bytes;
 use protocol::subject::Shard;
-use protocol::{MessageId, RoomSlug, UserId};
+use protocol::{RoomSlug, UserId};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -38,11 +38,11 @@ pub async fn flood(broker: &Broker, room: &str, author: UserId, (count, chars): 
         let entry = |number| BatchEntry {
             subject: subject.clone(),
             expect: Expect::Anything,
-            payload: keys::message_with(&key, author, &format!("{number} {:x<chars$}", "")).encode(),
+            payload: keys::message_with(&key, author, &format!("{number} {:x<chars$}", "")).encode().into(),
             trace: None,
         };
-        let batch = MessageId::new().to_string();
-        let stored = broker.publish_batch(&batch, numbers.map(entry).collect()).await;
+        let entries: Vec<_> = numbers.map(entry).collect();
+        let stored = broker.publish_batch(&entries).await;
         stored.expect("the broker stores a batch");
     }
 }

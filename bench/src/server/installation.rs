@@ -133,7 +133,7 @@ async fn make_room(
 }
 
 async fn store(broker: &Broker, entries: Vec<BatchEntry>) -> Result<Stored, Error> {
-    broker.publish_batch(&MessageId::new().to_string(), entries).await
+    broker.publish_batch(&entries).await
 }
 
 /// A membership's state and its event; the event last, so that a batch ends with an event of the log.
@@ -142,8 +142,8 @@ fn member(shard: Shard, room: &RoomSlug, user: UserId, role: Role, event: &Seale
     [entry(shard.member(user, room), json(&state)), entry(shard.log(room), event.encode())]
 }
 
-const fn entry(subject: String, payload: Vec<u8>) -> BatchEntry {
-    BatchEntry { subject, expect: Expect::Anything, payload, trace: None }
+fn entry(subject: String, payload: Vec<u8>) -> BatchEntry {
+    BatchEntry { subject, expect: Expect::Anything, payload: payload.into(), trace: None }
 }
 
 fn json(state: &impl serde::Serialize) -> Vec<u8> {

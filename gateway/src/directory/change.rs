@@ -1,7 +1,7 @@
 //! What changes rooms and memberships: each an event of the log with the state that it leaves beside it, both stored or neither.
 
 use super::{Directory, happened_at, room};
-use crate::{Error, slug};
+use crate::{Error, slug, tries::Tries};
 use broker::{BatchEntry, Expect};
 use keyring::sealed;
 use protocol::{
@@ -13,8 +13,10 @@ use protocol::{
 };
 use std::{collections::BTreeSet, time::Duration};
 
-/// Tries to find a free address for a new room, or to settle a race.
-const TRIES_MAX: usize = 8;
+/// How long a change is tried that the broker does not store at once: about as long as its servers take to have a leader again.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Addresses that a new room tries.
+const ADDRESSES_MAX: usize = 8;
 /// Memberships read at once of a person who is erased.
 const ERASED_AT_ONCE: usize = 1_000;
 /// How long the auth service is waited for, which makes a new room's key.
@@ -28,52 +30,56 @@ enum Turn {
     Expired { id: MessageId, target: Target, keep: KeepDays },
 }
 
-impl Turn {
-    const fn id(&self) -> MessageId {
-        match self {
-            Self::Member { event, .. } => event.id(),
-            Self::RoomErased { id } | Self::Retention { id, .. } | Self::Expired { id, .. } => *id,
-        }
-    }
-}
-
 impl Directory {
     /// Makes a room in one of the shards that every gateway knows, `known` of them; its maker is its first member and owner.
     ///
     /// # Errors
     /// When the broker does not store it.
     pub async fn create(&self, user: UserId, name: &str, known: u16) -> Result<RoomSlug, Error> {
-        let mut last = Error::NoRoom;
-        for _ in 0..TRIES_MAX {
+        let mut tries = Tries::within(PATIENCE);
+        for _ in 0..ADDRESSES_MAX {
             let room = self.shards.spread(slug::slug(name), known);
-            let shard = self.shard(&room)?;
-            let id = MessageId::new();
-            self.make_key(&room).await?;
-            let created = Event::Created { id, author: user, name: name.to_owned() };
-            let created = sealed::seal(&self.keyring, &room, &created).await?;
-            let Event::Created { name: title, .. } = &created else { return Err(Error::NoRoom) };
-            let described = RoomState::There(Room::new(title.clone(), user));
-            let entries = vec![
-                entry(shard.log(&room), Expect::LastSequence(0), created.encode()),
-                entry(shard.room(&room), Expect::LastSequence(0), state(&described)),
-                entry(
-                    shard.member(user, &room),
-                    Expect::LastSequence(0),
-                    state(&Membership::Member { role: Role::Owner }),
-                ),
-            ];
-            match self.broker.publish_batch(&id.to_string(), entries).await {
-                Ok(_) => return Ok(room),
-                // The address is taken: another suffix.
-                Err(error @ broker::Error::Conflict) => last = error.into(),
-                // It may be stored or not: the room's state tells.
-                Err(error) => match self.room(&room).await? {
-                    Some(found) if found.creator == user => return Ok(room),
-                    _ => return Err(error.into()),
-                },
+            if self.create_at(&room, (user, name), &mut tries).await? {
+                return Ok(room);
             }
         }
-        Err(last)
+        Err(broker::Error::Conflict.into())
+    }
+
+    /// Makes a room at this address. False when it is somebody else's.
+    async fn create_at(
+        &self,
+        room: &RoomSlug,
+        (user, name): (UserId, &str),
+        tries: &mut Tries,
+    ) -> Result<bool, Error> {
+        let shard = self.shard(room)?;
+        self.make_key(room).await?;
+        let created = Event::Created { id: MessageId::new(), author: user, name: name.to_owned() };
+        let created = sealed::seal(&self.keyring, room, &created).await?;
+        let Event::Created { name: title, .. } = &created else { return Err(Error::NoRoom) };
+        let described = RoomState::There(Room::new(title.clone(), user));
+        let entries = [
+            entry(shard.log(room), Expect::LastSequence(0), created.encode()),
+            entry(shard.room(room), Expect::LastSequence(0), state(&described)),
+            entry(
+                shard.member(user, room),
+                Expect::LastSequence(0),
+                state(&Membership::Member { role: Role::Owner }),
+            ),
+        ];
+        loop {
+            let Err(error) = self.broker.publish_batch(&entries).await else { return Ok(true) };
+            // It may be stored or not, or on its way: the room's state tells.
+            let error = match self.room(room).await {
+                Ok(Some(found)) => return Ok(found.creator == user),
+                Ok(None) => error.into(),
+                Err(error) => error,
+            };
+            if !tries.again(&error).await {
+                return Err(error);
+            }
+        }
     }
 
     /// Has the auth service make a room's key, if there is none. A key without a room is harmless.
@@ -126,20 +132,23 @@ impl Directory {
     /// Stores the event and the state beside it, both or neither; a race is settled by looking again. False when there is nothing
     /// to be changed.
     async fn turn(&self, room: &RoomSlug, turn: &Turn) -> Result<bool, Error> {
-        let mut last = broker::Error::Conflict;
-        for attempt in 0..TRIES_MAX {
-            let (id, Some(entries)) = (turn.id(), self.entries(room, turn).await?) else { return Ok(false) };
-            match self.broker.publish_batch(&format!("{id}-{attempt}"), entries).await {
-                Ok(_) => return Ok(true),
-                Err(error @ (broker::Error::Conflict | broker::Error::TimedOut)) => last = error,
-                Err(error) => return Err(error.into()),
+        let mut tries = Tries::within(PATIENCE);
+        loop {
+            match self.turn_once(room, turn).await {
+                Err(error) if tries.again(&error).await => {}
+                turned => return turned,
             }
         }
-        Err(last.into())
+    }
+
+    async fn turn_once(&self, room: &RoomSlug, turn: &Turn) -> Result<bool, Error> {
+        let Some(entries) = self.entries(room, turn).await? else { return Ok(false) };
+        self.broker.publish_batch(&entries).await?;
+        Ok(true)
     }
 
     /// What is to be stored as things are now.
-    async fn entries(&self, slug: &RoomSlug, turn: &Turn) -> Result<Option<Vec<BatchEntry>>, Error> {
+    async fn entries(&self, slug: &RoomSlug, turn: &Turn) -> Result<Option<[BatchEntry; 2]>, Error> {
         let shard = self.shard(slug)?;
         let (event, subject, seq, after) = match turn {
             Turn::Member { user, to, event } => {
@@ -180,7 +189,7 @@ impl Directory {
                 (event.encode(), shard.room(slug), seq, state(&after))
             }
         };
-        Ok(Some(vec![
+        Ok(Some([
             entry(shard.log(slug), Expect::Anything, event),
             entry(subject, Expect::LastSequence(seq), after),
         ]))
@@ -265,8 +274,8 @@ impl Directory {
     }
 }
 
-const fn entry(subject: String, expect: Expect, payload: Vec<u8>) -> BatchEntry {
-    BatchEntry { subject, expect, payload, trace: None }
+fn entry(subject: String, expect: Expect, payload: Vec<u8>) -> BatchEntry {
+    BatchEntry { subject, expect, payload: payload.into(), trace: None }
 }
 
 fn state(state: &impl serde::Serialize) -> Vec<u8> {

@@ -1,11 +1,12 @@
 //! Edits and deletions: an event and the message's state beside it, both stored or neither. The state settles races: of two
 //! changes at once the broker takes one, and the other looks again.
 
-use super::{Outcome, Tries};
+use super::{Outcome, again};
 use crate::{
     Error,
     lookup::{self, Found},
     state::Gateway,
+    tries::Tries,
 };
 use broker::{BatchEntry, Expect};
 use keyring::sealed;
@@ -38,7 +39,7 @@ pub async fn store(
         match try_once(gateway, room, (aim, &change), taken).await {
             Ok(outcome) => return outcome,
             Err(error) => {
-                if let Err(refused) = tries.after(&error).await {
+                if let Err(refused) = again(tries, error).await {
                     return refused;
                 }
             }
@@ -78,11 +79,11 @@ async fn try_once(
     };
     let publishing = taken.child(Step::Publish);
     let (log, trace) = (shard.log(room), publishing.traceparent());
-    let entries = vec![
-        BatchEntry { subject: log, expect: Expect::Anything, payload: event.encode(), trace },
-        BatchEntry { subject, expect: Expect::LastSequence(seq), payload: after, trace: None },
+    let entries = [
+        BatchEntry { subject: log, expect: Expect::Anything, payload: event.encode().into(), trace },
+        BatchEntry { subject, expect: Expect::LastSequence(seq), payload: after.into(), trace: None },
     ];
-    let stored = gateway.broker.publish_batch(&MessageId::new().to_string(), entries).await?;
+    let stored = gateway.broker.publish_batch(&entries).await?;
     publishing.end_at(shard.0, stored.seq - 1);
     if change.text.is_none() {
         erase(gateway, &stream, &found, &state).await;

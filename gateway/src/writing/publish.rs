@@ -1,7 +1,7 @@
 //! Giving one event to the broker until it has said that it is stored.
 
-use super::{Outcome, Tries};
-use crate::{Error, lookup, state::Gateway};
+use super::{Outcome, again};
+use crate::{Error, lookup, state::Gateway, tries::Tries};
 use bytes::Bytes;
 use keyring::sealed;
 use protocol::{Event, RoomSlug, Timestamp, frame::Refusal};
@@ -52,7 +52,7 @@ async fn stored_before(
                     Outcome::refused(Refusal::IdReused)
                 }));
             }
-            Err(error) => tries.after(&error).await?,
+            Err(error) => again(tries, error).await?,
         }
     }
 }
@@ -102,7 +102,7 @@ pub async fn once(
             },
             Err(error) => error,
         };
-        if let Err(refused) = tries.after(&error.into()).await {
+        if let Err(refused) = again(tries, error.into()).await {
             return refused;
         }
     }
@@ -117,10 +117,10 @@ async fn sealed_bytes(
 ) -> Result<Bytes, Outcome> {
     loop {
         // The keys may have to be fetched first.
-        match timeout_at(tries.deadline, sealed::seal(&gateway.keyring, room, event)).await {
+        match timeout_at(tries.deadline(), sealed::seal(&gateway.keyring, room, event)).await {
             Ok(Ok(sealed)) => return Ok(sealed.encode().into()),
-            Ok(Err(error)) => tries.after(&error.into()).await?,
-            Err(_) => tries.after(&Error::Broker(broker::Error::TimedOut)).await?,
+            Ok(Err(error)) => again(tries, error.into()).await?,
+            Err(_) => again(tries, Error::Broker(broker::Error::TimedOut)).await?,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Three servers that are one, and one of them hurt.
 
 use super::Scene;
+use protocol::subject::{KEYS_STREAM, Shard};
+use protocol::{Event, RoomSlug, SealedEvent};
+use serde_json::json;
+use std::cell::Cell;
 use std::time::Duration;
 use tests::audit::Audit;
 use tests::cluster::Cluster;
@@ -12,6 +16,7 @@ use tests::person::{Person, RoomView};
 use tests::services::Services;
 use tests::socket::Came;
 use tests::steady::Steady;
+use tests::straight::api;
 use tokio::time::{Instant, sleep, sleep_until};
 
 const LOG: &str = "CHAT_0";
@@ -76,6 +81,53 @@ async fn the_logs_leader_is_killed_under_load_and_nothing_is_lost() {
     };
     tokio::join!(talk.goes_on(600), killing);
     talk.is_whole(600).await;
+}
+
+#[tokio::test]
+async fn what_is_changed_while_the_log_has_no_leader_is_changed_once() {
+    const ROUNDS: usize = 80;
+    let services = Services::on(Cluster::start(3).await, 1, &tests::backchat::UNLIMITED).await;
+    let scene = Scene::at(&services, "Changed").await;
+    let (ann, room) = (&scene.ann, &scene.room);
+    let ben = Person::arrives(&services.address(0), "Ben").await;
+    let broker = services.nats.connect().await;
+    let is_over = Cell::new(false);
+    let stepping = async {
+        while !is_over.get() {
+            for stream in [LOG, KEYS_STREAM] {
+                // It may have none just now.
+                let _ = api(&broker, &format!("STREAM.LEADER.STEPDOWN.{stream}"), &json!({})).await;
+                sleep(Duration::from_millis(350)).await;
+            }
+        }
+    };
+    let changing = async {
+        let mut socket = ann.connects(room).await;
+        socket.caught_up().await;
+        for n in 0..ROUNDS {
+            let id = socket.send(&format!("first {n}")).await;
+            socket.acknowledged(id).await;
+            let edit = socket.edit(id, &format!("then {n}")).await;
+            socket.acknowledged(edit).await;
+            ben.joins(room).await;
+            ben.leaves(room).await;
+            let made = ben.post("/create/", &[("name", "Once")]).await;
+            assert_eq!(made.status, 303, "{}", made.body);
+        }
+        is_over.set(true);
+    };
+    tokio::join!(stepping, changing);
+    let of_room = RoomSlug::parse(room).unwrap();
+    let all = broker.read_after(LOG, &Shard(0).log(&of_room), 0, 10 * ROUNDS).await.unwrap();
+    let events: Vec<_> =
+        all.records.iter().map(|record| SealedEvent::decode(&record.payload).unwrap()).collect();
+    let count = |is_meant: fn(&SealedEvent) -> bool| events.iter().filter(|event| is_meant(event)).count();
+    assert_eq!(count(|event| matches!(event, Event::Edited { .. })), ROUNDS);
+    // Ann joined when she made the room.
+    assert_eq!(count(|event| matches!(event, Event::Joined { .. })), ROUNDS);
+    assert_eq!(count(|event| matches!(event, Event::Left { .. })), ROUNDS);
+    let home = ben.get("/").await;
+    assert_eq!(home.body.matches("href=\"/room/once").count(), ROUNDS, "no room is made twice");
 }
 
 /// Two gateways, of which the first knows the log's leader alone, and the second the two other servers. Gives who leads.
