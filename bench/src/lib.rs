@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod capacity;
+pub mod collector;
 pub mod frame;
 pub mod link;
 pub mod load;

@@ -56,7 +56,16 @@ impl Usage {
 
     /// What all gateways used together.
     pub fn of_servers(&self) -> f64 {
-        self.processes.iter().filter(|(name, _)| name.starts_with("server")).map(|(_, used)| used).sum()
+        self.of_all("server")
+    }
+
+    /// What all of the broker's servers used together.
+    pub fn of_brokers(&self) -> f64 {
+        self.of_all("broker")
+    }
+
+    fn of_all(&self, kind: &str) -> f64 {
+        self.processes.iter().filter(|(name, _)| name.starts_with(kind)).map(|(_, used)| used).sum()
     }
 
     /// The share of its thread that the load generator used: near 1, it is the limit of what was measured.

@@ -32,7 +32,7 @@ const fn row(workload: Workload, figure: &'static str, says: &'static str, goal:
     Row { workload, figure, says, goal }
 }
 
-const ROWS: [Row; 97] = [
+const ROWS: [Row; 115] = [
     row(Workload::Fanout20, "cpu_us_per_delivery", "CPU µs per delivery", Some(Goal::RatioAtMost(1.2))),
     row(Workload::Fanout20, "broker_cpu_us_per_delivery", "broker's CPU µs per delivery", None),
     row(Workload::Fanout20, "p50_ms", "latency p50, ms", None),
@@ -181,6 +181,28 @@ const ROWS: [Row; 97] = [
     row(Workload::Shards, "default_8_ratio", "eight shards: to one shard", None),
     row(Workload::Shards, "default_1_us", "broker's CPU µs per message, one shard", None),
     row(Workload::Shards, "default_8_us", "broker's CPU µs per message, eight shards", None),
+    row(
+        Workload::Shards,
+        "copied_1_per_s",
+        "three servers with a copy each, `sync_interval` default, one shard: acknowledged messages/s",
+        None,
+    ),
+    row(Workload::Shards, "copied_2_ratio", "two shards: to one shard", None),
+    row(Workload::Shards, "copied_4_ratio", "four shards: to one shard", None),
+    row(Workload::Shards, "copied_8_ratio", "eight shards: to one shard", None),
+    row(Workload::Shards, "copied_1_us", "all three servers' CPU µs per message, one shard", None),
+    row(Workload::Shards, "copied_8_us", "all three servers' CPU µs per message, eight shards", None),
+    row(
+        Workload::Shards,
+        "copied_always_1_per_s",
+        "the same with `sync_interval: always`, one shard: acknowledged messages/s",
+        None,
+    ),
+    row(Workload::Shards, "copied_always_2_ratio", "two shards: to one shard", None),
+    row(Workload::Shards, "copied_always_4_ratio", "four shards: to one shard", None),
+    row(Workload::Shards, "copied_always_8_ratio", "eight shards: to one shard", None),
+    row(Workload::Shards, "copied_always_1_us", "all three servers' CPU µs per message, one shard", None),
+    row(Workload::Shards, "copied_always_8_us", "all three servers' CPU µs per message, eight shards", None),
     row(Workload::Shards, "load_share", "load generator's share of a core at worst", None),
     row(Workload::Rings, "ring_kib_per_room", "memory of a room whose ring is full, KiB", None),
     row(Workload::Rings, "ring_kib_per_event", "the same for each event in it, KiB", None),
@@ -195,6 +217,17 @@ const ROWS: [Row; 97] = [
     ),
     row(Workload::RoomsSaturation, "sent_mb_per_s", "MB/s sent at that rate", None),
     row(Workload::RoomsSaturation, "load_share_max", "load generator's share of a core at worst", None),
+    row(
+        Workload::Traces,
+        "off_us",
+        "200 rooms of 10, no message is followed: gateway's CPU µs per delivery",
+        None,
+    ),
+    row(Workload::Traces, "some_ratio", "one in a hundred: to none", Some(Goal::AtMost(1.05))),
+    row(Workload::Traces, "all_ratio", "every one: to none", None),
+    row(Workload::Traces, "all_broker_ratio", "the broker's, every one: to none", None),
+    row(Workload::Traces, "all_spans", "spans for each message", None),
+    row(Workload::Traces, "wrong", "lost, duplicated, reordered", Some(Goal::AtMost(0.0))),
 ];
 
 impl Runs {

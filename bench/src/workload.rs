@@ -7,6 +7,7 @@ mod neighbour;
 mod rings;
 mod saturation;
 mod shards;
+mod traces;
 
 use crate::{
     load::{Connected, Crew, Speech, Talked},
@@ -35,6 +36,7 @@ pub enum Workload {
     Shards,
     Rings,
     RoomsSaturation,
+    Traces,
 }
 
 /// What a run is against.
@@ -61,7 +63,7 @@ const IDLE_PINGED: Duration = Duration::from_secs(15);
 const STORM_SOCKETS: usize = 3_000;
 
 impl Workload {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Fanout20,
         Self::Fanout100,
         Self::Rooms,
@@ -77,6 +79,7 @@ impl Workload {
         Self::Shards,
         Self::Rings,
         Self::RoomsSaturation,
+        Self::Traces,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -96,6 +99,7 @@ impl Workload {
             Self::Shards => "shards",
             Self::Rings => "rings",
             Self::RoomsSaturation => "rooms-saturation",
+            Self::Traces => "traces",
         }
     }
 
@@ -140,6 +144,7 @@ impl Workload {
             Self::Company => company::run(),
             Self::Shards => shards::run(),
             Self::Rings => rings::run(),
+            Self::Traces => traces::run(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is measured: real processes, started for one run and ended after it.
 
+mod brokers;
 mod installation;
 mod program;
 
@@ -7,8 +8,10 @@ use crate::{
     load::Dialect,
     machine::{Processes, favour},
 };
+use brokers::start_broker;
+pub use brokers::{BROKERS, Kept, Sync};
 pub use installation::connect_to_broker;
-use program::{Program, built, free_port, nats_server};
+use program::{Program, built, free_port};
 use sealing::{Root, Roots};
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tempfile::TempDir;
@@ -17,6 +20,9 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_secs(30);
 /// What gateways are called in figures.
 pub const GATEWAYS: [&str; 4] = ["server", "server2", "server3", "server4"];
+
+/// Settings by their names.
+pub type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// Who is in which room.
 #[derive(Debug, Clone, Copy)]
@@ -46,15 +52,6 @@ pub enum Seating {
     Beside(usize),
 }
 
-/// Whether the broker waits for the disk before it acknowledges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
-    /// For each message: what backchat uses on a single node.
-    Always,
-    /// Every two minutes, the broker's own default.
-    Default,
-}
-
 /// A person in a room.
 #[derive(Debug, Clone)]
 pub struct Member {
@@ -74,7 +71,7 @@ pub struct Server {
     pub dialect: Dialect,
     pub processes: Processes,
     pub members: Vec<Member>,
-    /// The broker's address.
+    /// The broker's address, or those of its servers with commas between them.
     pub nats: Option<String>,
     _programs: Vec<Program>,
     _folder: TempDir,
@@ -97,7 +94,7 @@ impl Server {
         Ok(Self {
             doors: vec![address],
             dialect: Dialect::Ceiling,
-            processes: processes(&[("server", &program)]),
+            processes: processes(&GATEWAYS[..1], std::slice::from_ref(&program)),
             members: members.collect(),
             nats: None,
             _programs: vec![program],
@@ -118,11 +115,19 @@ impl Server {
     /// # Errors
     /// One line for the person at the terminal.
     pub fn fleet(shape: Shape, sync: Sync, fleet: Fleet) -> Result<Self, String> {
+        Self::fleet_with(shape, sync, fleet, &[])
+    }
+
+    /// The same with settings of each gateway.
+    ///
+    /// # Errors
+    /// One line for the person at the terminal.
+    pub fn fleet_with(shape: Shape, sync: Sync, fleet: Fleet, settings: Settings) -> Result<Self, String> {
         let folder = folder()?;
         let port = free_port()?;
         let url = format!("nats://{}", local(port));
         // What is made before the run need not survive a power cut: many thousand waits for the disk are spared.
-        let mut nats = start_nats(folder.path(), port, Sync::Default)?;
+        let mut nats = brokers::start_one(folder.path(), port, Sync::Default)?;
         Program::of(&built("backchat-setup")?).set("BACKCHAT_SETUP_NATS_URL", &url).run(folder.path())?;
         let (roots, roots_folder) = make_roots(folder.path())?;
         let mut members = installation::install(&url, shape, &roots)?;
@@ -131,22 +136,21 @@ impl Server {
         }
         if sync != Sync::Default {
             nats.stop(START)?;
-            nats = start_nats(folder.path(), port, sync)?;
+            nats = brokers::start_one(folder.path(), port, sync)?;
         }
         let mut doors = Vec::new();
         let mut programs = Vec::new();
         for name in &GATEWAYS[..fleet.gateways] {
-            let (door, gateway) = start_gateway(folder.path(), name, &url, &roots_folder)?;
+            let (door, gateway) = start_gateway(folder.path(), name, (&url, &roots_folder), settings)?;
             doors.push(door);
             programs.push(gateway);
         }
-        let named = GATEWAYS.into_iter().zip(&programs).chain([("broker", &nats)]);
-        let processes = processes(&named.collect::<Vec<_>>());
         programs.push(nats);
+        let names = GATEWAYS[..fleet.gateways].iter().chain(&BROKERS[..1]);
         Ok(Self {
             doors,
             dialect: Dialect::Backchat,
-            processes,
+            processes: processes(names, &programs),
             members,
             nats: Some(url),
             _programs: programs,
@@ -158,22 +162,21 @@ impl Server {
     ///
     /// # Errors
     /// One line for the person at the terminal.
-    pub fn broker(shards: u16, sync: Sync) -> Result<Self, String> {
+    pub fn broker(shards: u16, kept: Kept) -> Result<Self, String> {
         let folder = folder()?;
-        let port = free_port()?;
-        let url = format!("nats://{}", local(port));
-        let nats = start_nats(folder.path(), port, sync)?;
+        let (url, programs) = start_broker(folder.path(), kept)?;
         Program::of(&built("backchat-setup")?)
             .set("BACKCHAT_SETUP_NATS_URL", &url)
             .set("BACKCHAT_SETUP_SHARDS", &shards.to_string())
+            .set("BACKCHAT_SETUP_REPLICAS", &kept.copies.to_string())
             .run(folder.path())?;
         Ok(Self {
             doors: Vec::new(),
             dialect: Dialect::Backchat,
-            processes: processes(&[("broker", &nats)]),
+            processes: processes(&BROKERS, &programs),
             members: Vec::new(),
             nats: Some(url),
-            _programs: vec![nats],
+            _programs: programs,
             _folder: folder,
         })
     }
@@ -204,13 +207,17 @@ impl Fleet {
 fn start_gateway(
     folder: &Path,
     name: &str,
-    nats: &str,
-    roots: &str,
+    (nats, roots): (&str, &str),
+    settings: Settings,
 ) -> Result<(SocketAddr, Program), String> {
     let folder = folder.join(name);
     std::fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let (port, operations) = (free_port()?, free_port()?);
-    let mut gateway = Program::of(&built("gateway")?)
+    let mut gateway = Program::of(&built("gateway")?);
+    for (setting, value) in settings {
+        gateway.set(setting, value);
+    }
+    let mut gateway = gateway
         .set("BACKCHAT_GATEWAY_LISTEN", &local(port).to_string())
         .set("BACKCHAT_GATEWAY_OPERATIONS", &local(operations).to_string())
         .set("BACKCHAT_GATEWAY_NATS_URL", nats)
@@ -224,7 +231,7 @@ fn start_gateway(
         .set("BACKCHAT_GATEWAY_MESSAGE_BURST", "10000")
         .set("BACKCHAT_GATEWAY_MESSAGES_PER_SECOND", "10000")
         .start(&folder)?;
-    gateway.until(START, || program::is_ready(local(operations)))?;
+    gateway.until(START, || program::says_yes(local(operations), "/readyz"))?;
     Ok((local(port), gateway))
 }
 
@@ -237,30 +244,12 @@ fn make_roots(folder: &Path) -> Result<(Roots, String), String> {
     Ok((roots, folder.to_string_lossy().into_owned()))
 }
 
-fn start_nats(folder: &Path, port: u16, sync: Sync) -> Result<Program, String> {
-    let sync = match sync {
-        Sync::Always => ", sync_interval: always",
-        Sync::Default => "",
-    };
-    let conf = format!(
-        "listen: \"{}\"\nmax_payload: 1MB\njetstream {{ store_dir: {:?}{sync} }}\n",
-        local(port),
-        folder.join("store")
-    );
-    let path = folder.join("nats.conf");
-    std::fs::write(&path, conf).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut program = Program::of(&nats_server()?);
-    let mut program = program.argument("-c").argument(&path.to_string_lossy()).start(folder)?;
-    program.until(START, || connects(local(port)))?;
-    Ok(program)
-}
-
 /// The processes that a run measures, put before everything else on the machine where we may.
-fn processes(programs: &[(&'static str, &Program)]) -> Processes {
-    for (_, program) in programs {
+fn processes<'a>(names: impl IntoIterator<Item = &'a &'static str>, programs: &[Program]) -> Processes {
+    for program in programs {
         favour(&program.id().to_string());
     }
-    programs.iter().map(|(name, program)| (*name, program.id())).collect()
+    names.into_iter().copied().zip(programs.iter().map(Program::id)).collect()
 }
 
 /// The room of each member.

@@ -160,12 +160,12 @@ pub fn free_port() -> Result<u16, String> {
     Err(format!("no free port from {} to {}", PORTS.start, PORTS.end))
 }
 
-/// Whether a service says that it is ready.
-pub fn is_ready(operations: SocketAddr) -> bool {
+/// Whether a program answers 200 at a path of its operations address.
+pub fn says_yes(operations: SocketAddr, path: &str) -> bool {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(operations)?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)

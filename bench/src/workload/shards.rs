@@ -3,7 +3,7 @@
 use super::Figures;
 use crate::{
     machine::{Reading, Usage},
-    server::{Server, Sync, connect_to_broker},
+    server::{Kept, Server, Sync, connect_to_broker},
 };
 use broker::Broker;
 use bytes::Bytes;
@@ -18,54 +18,68 @@ const CONNECTIONS: usize = 4;
 const WARM: Duration = Duration::from_secs(1);
 const MEASURED: Duration = Duration::from_secs(4);
 
-/// Shards, and the names of: acknowledged messages a second, the same to one shard, and the broker's CPU per message; on the disk before
-/// each is acknowledged, and then with the broker's default.
-const RUNS: [(u16, [[&str; 3]; 2]); 4] = [
-    (
-        1,
-        [
-            ["always_1_per_s", "always_1_ratio", "always_1_us"],
-            ["default_1_per_s", "default_1_ratio", "default_1_us"],
+/// A log that is kept in one way, cut into more and more shards.
+struct Kind {
+    kept: Kept,
+    /// Shards, and the names of: acknowledged messages a second, the same to one shard, and the broker's CPU per message.
+    runs: [(u16, [&'static str; 3]); 4],
+}
+
+/// Three copies on three servers of this one machine, which share its cores and its disk.
+const KINDS: [Kind; 4] = [
+    Kind {
+        kept: Kept { copies: 1, sync: Sync::Always },
+        runs: [
+            (1, ["always_1_per_s", "always_1_ratio", "always_1_us"]),
+            (2, ["always_2_per_s", "always_2_ratio", "always_2_us"]),
+            (4, ["always_4_per_s", "always_4_ratio", "always_4_us"]),
+            (8, ["always_8_per_s", "always_8_ratio", "always_8_us"]),
         ],
-    ),
-    (
-        2,
-        [
-            ["always_2_per_s", "always_2_ratio", "always_2_us"],
-            ["default_2_per_s", "default_2_ratio", "default_2_us"],
+    },
+    Kind {
+        kept: Kept { copies: 1, sync: Sync::Default },
+        runs: [
+            (1, ["default_1_per_s", "default_1_ratio", "default_1_us"]),
+            (2, ["default_2_per_s", "default_2_ratio", "default_2_us"]),
+            (4, ["default_4_per_s", "default_4_ratio", "default_4_us"]),
+            (8, ["default_8_per_s", "default_8_ratio", "default_8_us"]),
         ],
-    ),
-    (
-        4,
-        [
-            ["always_4_per_s", "always_4_ratio", "always_4_us"],
-            ["default_4_per_s", "default_4_ratio", "default_4_us"],
+    },
+    Kind {
+        kept: Kept { copies: 3, sync: Sync::Default },
+        runs: [
+            (1, ["copied_1_per_s", "copied_1_ratio", "copied_1_us"]),
+            (2, ["copied_2_per_s", "copied_2_ratio", "copied_2_us"]),
+            (4, ["copied_4_per_s", "copied_4_ratio", "copied_4_us"]),
+            (8, ["copied_8_per_s", "copied_8_ratio", "copied_8_us"]),
         ],
-    ),
-    (
-        8,
-        [
-            ["always_8_per_s", "always_8_ratio", "always_8_us"],
-            ["default_8_per_s", "default_8_ratio", "default_8_us"],
+    },
+    Kind {
+        kept: Kept { copies: 3, sync: Sync::Always },
+        runs: [
+            (1, ["copied_always_1_per_s", "copied_always_1_ratio", "copied_always_1_us"]),
+            (2, ["copied_always_2_per_s", "copied_always_2_ratio", "copied_always_2_us"]),
+            (4, ["copied_always_4_per_s", "copied_always_4_ratio", "copied_always_4_us"]),
+            (8, ["copied_always_8_per_s", "copied_always_8_ratio", "copied_always_8_us"]),
         ],
-    ),
+    },
 ];
 
 pub fn run() -> Result<Figures, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let mut figures = Figures::new();
-    for (place, sync) in [Sync::Always, Sync::Default].into_iter().enumerate() {
+    for kind in &KINDS {
         let mut one_per_s = 0.0;
-        for (shards, names) in RUNS {
-            let server = Server::broker(shards, sync)?;
+        for (shards, names) in kind.runs {
+            let server = Server::broker(shards, kind.kept)?;
             let (acknowledged, usage) = runtime.block_on(publish(&server, shards))?;
             let per_s = acknowledged as f64 / usage.wall_s;
             if shards == 1 {
                 one_per_s = per_s;
             }
-            let broker_us = usage.of("broker") * 1e6 / acknowledged.max(1) as f64;
-            figures.extend(names[place].into_iter().zip([per_s, per_s / one_per_s, broker_us]));
+            let broker_us = usage.of_brokers() * 1e6 / acknowledged.max(1) as f64;
+            figures.extend(names.into_iter().zip([per_s, per_s / one_per_s, broker_us]));
             let worst = figures.entry("load_share").or_default();
             *worst = worst.max(usage.own_share());
         }
