@@ -46,7 +46,7 @@ impl Directory {
         Err(broker::Error::Conflict.into())
     }
 
-    /// Makes a room at this address. False when it is somebody else's.
+    /// Makes a room at this address. False when there is another.
     async fn create_at(
         &self,
         room: &RoomSlug,
@@ -55,7 +55,8 @@ impl Directory {
     ) -> Result<bool, Error> {
         let shard = self.shard(room)?;
         self.make_key(room).await?;
-        let created = Event::Created { id: MessageId::new(), author: user, name: name.to_owned() };
+        let id = MessageId::new();
+        let created = Event::Created { id, author: user, name: name.to_owned() };
         let created = sealed::seal(&self.keyring, room, &created).await?;
         let Event::Created { name: title, .. } = &created else { return Err(Error::NoRoom) };
         let described = RoomState::There(Room::new(title.clone(), user));
@@ -72,7 +73,7 @@ impl Directory {
             let Err(error) = self.broker.publish_batch(&entries).await else { return Ok(true) };
             // It may be stored or not, or on its way: the room's state tells.
             let error = match self.room(room).await {
-                Ok(Some(found)) => return Ok(found.creator == user),
+                Ok(Some(found)) => return Ok(found.name.by == id),
                 Ok(None) => error.into(),
                 Err(error) => error,
             };
