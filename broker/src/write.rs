@@ -86,8 +86,7 @@ impl Broker {
             follow(&mut headers, trace);
             (subject.clone(), Some(headers), payload.clone())
         };
-        again::when_nobody_is_there(|| self.request_until_answered(&asked, |answer| stored(&answer.payload)))
-            .await
+        self.request_until_answered(asked, |answer| stored(&answer.payload)).await
     }
 
     /// Stores the value of a subject that keeps its last value only, if its last sequence is as expected. A value that expects

@@ -208,16 +208,16 @@ impl Kept {
     }
 
     /// The row as it is shown. `marks` are all reactions to it; of equal ones the first stands for all. Those of people who were erased
-    /// are left out: nobody can read them.
+    /// are left out: nobody can read them. They are counted by themselves, since they may have been read later than the row.
     pub fn shown(self, marks: &mut [(GivenAt, Mark)], erased: &[UserId]) -> SealedRow {
         marks.sort_unstable_by_key(|(given, _)| given.seq);
         let mut row = self.row;
         if let What::Message(content) = &mut row.what {
-            let reactors = self.given.into_iter().filter_map(|Given { tag, count }| {
-                let given = || marks.iter().filter(|(_, mark)| mark.tag == tag);
-                let of_it = || given().filter(|(_, mark)| !erased.contains(&mark.user));
+            let reactors = self.given.into_iter().filter_map(|Given { tag, .. }| {
+                let is_of_it = |mark: &Mark| mark.tag == tag && !erased.contains(&mark.user);
+                let of_it = || marks.iter().filter(|(_, mark)| is_of_it(mark));
                 let (first, mark) = of_it().next()?;
-                let count = count.saturating_sub((given().count() - of_it().count()) as u64);
+                let count = of_it().count() as u64;
                 let reaction = SealedReaction { tag, author: mark.user, text: first.text.clone() };
                 let by = of_it().map(|(_, mark)| mark.user).take(limits::PEOPLE_NAMED_MAX).collect();
                 Some(Reactors { reaction, count, by })

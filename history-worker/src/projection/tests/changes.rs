@@ -190,6 +190,35 @@ fn the_reactions_of_a_person_who_was_erased_count_no_more() {
 }
 
 #[test]
+fn reactions_that_were_read_later_than_their_row_count_as_what_comes_after_it_says() {
+    let (first, target) = sent(2, "m");
+    let (ann, ben) = (UserId::new(), UserId::new());
+    let log = [
+        entry(1, "tea", &created()),
+        first,
+        entry(3, "tea", &reacted(ann, target, "👍", true)),
+        entry(4, "tea", &reacted(ben, target, "👍", true)),
+        entry(5, "tea", &reacted(ann, target, "👍", false)),
+    ];
+    for row_at in 2..=log.len() {
+        for marks_at in row_at..=log.len() {
+            let torn = Database {
+                marks: Database::of(&log[..marks_at], &[]).marks,
+                ..Database::of(&log[..row_at], &[])
+            };
+            let mut rows = torn.shown("tea");
+            for record in &log[row_at..] {
+                let (stored, _) = SealedStored::read(record.seq, record.at, &record.payload);
+                protocol::view::fold(&mut rows, &stored);
+            }
+            let reactions = &content(&rows[1]).reactions;
+            let given: Vec<_> = reactions.iter().map(|given| (given.count, &given.by[..])).collect();
+            assert_eq!(given, [(1, &[ben][..])], "row at {row_at}, reactions at {marks_at}");
+        }
+    }
+}
+
+#[test]
 fn of_an_erased_room_nothing_is_kept_however_much_of_it_the_log_still_has() {
     let first = created();
     let end = entry(4, "tea", &Event::RoomErased { id: MessageId::new(), author: first.author() });
