@@ -2,7 +2,7 @@
 
 use crate::{
     statistics::Spread,
-    workload::{Figures, Target, Workload},
+    workload::{Figures, Target, WRONG, Workload},
 };
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -233,9 +233,8 @@ const ROWS: [Row; 115] = [
 impl Runs {
     /// Adds a run, and gives it as a line of JSON.
     pub fn add(&mut self, workload: Workload, target: Target, mut figures: Figures) -> String {
-        let wrong = ["lost", "duplicated", "reordered", "misrouted"];
         if figures.contains_key("lost") {
-            figures.insert("wrong", wrong.iter().map(|name| figures[name].abs()).sum());
+            figures.insert("wrong", WRONG.iter().map(|name| figures[name].abs()).sum());
         }
         let mut line = serde_json::json!({ "workload": workload.name(), "server": target.name() });
         for (name, figure) in &figures {

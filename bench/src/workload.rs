@@ -19,6 +19,9 @@ use std::{collections::BTreeMap, io, time::Duration};
 /// Figures of one run by name; the unit is the name's end.
 pub type Figures = BTreeMap<&'static str, f64>;
 
+/// The figures that tell of deliveries as none may be.
+pub const WRONG: [&str; 4] = ["lost", "duplicated", "reordered", "misrouted"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Workload {
     Fanout20,
@@ -229,6 +232,17 @@ fn talk_figures(crew: &mut Crew<'_>, speech: &Speech, talked: &Talked) -> Figure
         ("disconnected", crew.disconnected as f64),
     ]);
     figures
+}
+
+/// Adds to the figures of several talks what went wrong in one of them, and what disturbed it if that was the worst.
+fn add_faults(figures: &mut Figures, talk: &Figures) {
+    for name in WRONG {
+        *figures.entry(name).or_default() += talk[name].abs();
+    }
+    for name in ["load_share", "others_cores"] {
+        let worst = figures.entry(name).or_default();
+        *worst = worst.max(talk[name]);
+    }
 }
 
 fn idle(target: Target) -> Result<Figures, String> {

@@ -1,6 +1,6 @@
 //! What a delivery costs when the same is said in the same rooms at one, two or four gateways.
 
-use super::{Figures, ROOM_MEMBERS, assemble, broken, talk_figures};
+use super::{Figures, ROOM_MEMBERS, add_faults, assemble, broken, talk_figures};
 use crate::{
     load::{Crew, Speech},
     server::{Fleet, Seating, Server, Shape, Sync},
@@ -86,7 +86,6 @@ const fn small_rooms() -> Shape {
 
 pub fn run() -> Result<Figures, String> {
     let mut figures = Figures::new();
-    let sums = ["lost", "duplicated", "reordered", "misrouted"];
     let mut one_us = 0.0;
     for kind in &KINDS {
         for (gateways, names) in kind.runs {
@@ -98,13 +97,7 @@ pub fn run() -> Result<Figures, String> {
             }
             let broker_us = run["broker_cpu_us_per_delivery"];
             figures.extend(names.iter().copied().zip([us, us / one_us, broker_us, run["p99_ms"]]));
-            for name in sums {
-                *figures.entry(name).or_default() += run[name].abs();
-            }
-            for name in ["load_share", "others_cores"] {
-                let worst = figures.entry(name).or_default();
-                *worst = worst.max(run[name]);
-            }
+            add_faults(&mut figures, &run);
         }
     }
     Ok(figures)

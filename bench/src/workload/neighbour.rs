@@ -1,6 +1,6 @@
 //! What members cost who come into a room at another gateway.
 
-use super::{Figures, assemble_upto, broken, talk_figures};
+use super::{Figures, add_faults, assemble_upto, broken, talk_figures};
 use crate::{
     load::{Crew, Speech},
     machine::{Reading, Usage},
@@ -53,13 +53,7 @@ pub fn run() -> Result<Figures, String> {
             figures.extend(while_they_come(&coming));
         }
         let run = talk_figures(&mut crew, &SPEECH, &talked);
-        for name in ["lost", "duplicated", "reordered", "misrouted"] {
-            *figures.entry(name).or_default() += run[name].abs();
-        }
-        figures.insert(
-            "others_cores",
-            run["others_cores"].max(figures.get("others_cores").copied().unwrap_or_default()),
-        );
+        add_faults(&mut figures, &run);
     }
     Ok(figures)
 }

@@ -1,6 +1,6 @@
 //! What it costs to follow messages through the gateway: none of them, one in a hundred, all.
 
-use super::{Figures, ROOM_MEMBERS, assemble, broken, speech, talk_figures};
+use super::{Figures, ROOM_MEMBERS, add_faults, assemble, broken, speech, talk_figures};
 use crate::{
     collector::Collector,
     load::Crew,
@@ -31,13 +31,7 @@ pub fn run() -> Result<Figures, String> {
         let (off_us, off_broker_us) = *off.get_or_insert((us, broker_us));
         let all = [us, us / off_us, broker_us / off_broker_us, run["p99_ms"], run["spans_per_message"]];
         figures.extend(names.into_iter().zip(all));
-        for name in ["lost", "duplicated", "reordered", "misrouted"] {
-            *figures.entry(name).or_default() += run[name].abs();
-        }
-        for name in ["load_share", "others_cores"] {
-            let worst = figures.entry(name).or_default();
-            *worst = worst.max(run[name]);
-        }
+        add_faults(&mut figures, &run);
     }
     Ok(figures)
 }
